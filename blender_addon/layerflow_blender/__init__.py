@@ -1,0 +1,1 @@
+"""Blender add-on: talks to the engine over `layerflow.wire` only."""

@@ -1,0 +1,1 @@
+"""Desktop application: talks to the engine over `layerflow.wire` only."""

@@ -1,0 +1,1 @@
+"""Nuke plug-in: talks to the engine over `layerflow.wire` only."""
