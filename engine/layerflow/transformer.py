@@ -1,0 +1,188 @@
+"""The LayerFlow video transformer: CogVideoX blocks over the clips of all layers at once.
+
+Shapes: B batch, F latent frame, C channel, H W latent rows and columns, T token, N text token, D model width, G layer.
+Method: LayerFlow (SIGGRAPH 2025), on CogVideoX-2B (arXiv 2408.06072). Blocks, patch and timestep embedding are
+diffusers' own classes; what is LayerFlow's is here: stored position tables, the layer embedding, given latents.
+"""
+
+from __future__ import annotations
+
+import torch
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.loaders import PeftAdapterMixin
+from diffusers.models.embeddings import CogVideoXPatchEmbed, TimestepEmbedding, Timesteps, get_3d_sincos_pos_embed
+from diffusers.models.modeling_utils import ModelMixin
+from diffusers.models.normalization import AdaLayerNorm
+from diffusers.models.transformers.cogvideox_transformer_3d import CogVideoXBlock
+from einops import rearrange
+from torch import Tensor, nn
+
+NORM_OUT_EPS = 1e-6  # as in the release; diffusers builds this norm with 1e-5
+
+
+def sincos_positions(width: int, frames: int, rows: int, columns: int, *, scale: float) -> Tensor:  # [F, H, W, D]
+    """3D sine-cosine positions as CogVideoX has them, rows and columns divided by `scale`, time unscaled."""
+    table = get_3d_sincos_pos_embed(width, (columns, rows), frames, scale, 1.0, output_type="pt")
+    return rearrange(table, "f (h w) d -> f h w d", h=rows).float()
+
+
+class LayerEmbedding(nn.Module):
+    """Embeds the index of a layer, one vector for all tokens of that layer's prompt."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.proj = nn.Linear(1, width)
+        self.norm = nn.LayerNorm(width, eps=1e-5)
+
+    def forward(self, index_G: Tensor) -> Tensor:  # [G] -> [G, D]
+        embedding: Tensor = self.norm(self.proj(index_G[:, None]))
+        return embedding
+
+
+class CopyGate(nn.Module):
+    """Adds to each layer a gated mix of the input latents that all layers have at the same place and time.
+
+    Not part of LayerFlow. Layers are mostly copies of each other (background = blended outside the matte), and a small
+    model spends most of its training on learning to copy through a narrow residual stream. The gates start at zero.
+    """
+
+    def __init__(self, width: int, num_layers: int, patch: int) -> None:
+        super().__init__()
+        self.num_layers, self.patch = num_layers, patch
+        self.gates = nn.ModuleList(nn.Linear(width, num_layers * patch**2) for _ in range(num_layers))
+        for gate in self.gates:
+            nn.init.zeros_(gate.weight)
+            nn.init.zeros_(gate.bias)
+
+    def forward(self, hidden_BFHWD: Tensor, latents_BFCHW: Tensor) -> Tensor:  # -> [B, F, C, H, W]
+        hidden = rearrange(hidden_BFHWD, "b (g f) h w d -> g b f h w d", g=self.num_layers)
+        source = rearrange(latents_BFCHW, "b (s f) c h w -> b s f c h w", s=self.num_layers)
+        weights = torch.stack([gate(h) for gate, h in zip(self.gates, hidden, strict=True)])
+        weights = rearrange(
+            weights, "g b f h w (s p q) -> b g s f (h p) (w q)", s=self.num_layers, p=self.patch, q=self.patch
+        )
+        mixed = torch.einsum("bgsfhw,bsfchw->bgfchw", weights, source)
+        return rearrange(mixed, "b g f c h w -> b (g f) c h w")
+
+
+class LayerFlowTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: ignore[misc]
+    """v-prediction for the latents of all layers, given their prompts and one timestep.
+
+    `text_positions` and `video_positions` are stored with the weights: a checkpoint may have trained them. A grid other
+    than the stored one, or more frames than it holds, takes the sine-cosine table that training started from.
+    """
+
+    _supports_gradient_checkpointing = False
+
+    @register_to_config
+    def __init__(
+        self,
+        *,
+        num_attention_heads: int = 30,
+        attention_head_dim: int = 64,
+        num_blocks: int = 30,
+        latent_channels: int = 16,
+        patch_size: int = 2,
+        text_width: int = 4096,
+        time_width: int = 512,
+        text_tokens: int = 678,  # rows of the stored text table: prompts times tokens per prompt
+        position_frames: int = 16,
+        position_rows: int = 30,
+        position_columns: int = 45,
+        position_scale: float = 1.875,
+        has_layer_embedding: bool = False,
+        trained_positions: bool = False,
+        has_given_embedding: bool = False,
+        copy_gate_layers: int = 0,
+    ) -> None:
+        super().__init__()
+        width = num_attention_heads * attention_head_dim
+        self.patch_embed = CogVideoXPatchEmbed(
+            patch_size=patch_size,
+            in_channels=latent_channels,
+            embed_dim=width,
+            text_embed_dim=text_width,
+            use_positional_embeddings=False,
+            use_learned_positional_embeddings=False,
+        )
+        video = sincos_positions(width, position_frames, position_rows, position_columns, scale=position_scale)
+        self.text_positions = nn.Parameter(torch.zeros(text_tokens, width), requires_grad=trained_positions)
+        self.video_positions = nn.Parameter(video, requires_grad=trained_positions)
+        self.layer_embedding = LayerEmbedding(width) if has_layer_embedding else None
+        self.given_embedding = nn.Parameter(torch.zeros(width)) if has_given_embedding else None
+        self.time_proj = Timesteps(width, flip_sin_to_cos=True, downscale_freq_shift=0)
+        self.time_embedding = TimestepEmbedding(width, time_width)
+        self.transformer_blocks = nn.ModuleList(
+            CogVideoXBlock(
+                dim=width,
+                num_attention_heads=num_attention_heads,
+                attention_head_dim=attention_head_dim,
+                time_embed_dim=time_width,
+                attention_bias=True,
+            )
+            for _ in range(num_blocks)
+        )
+        self.norm_final = nn.LayerNorm(width, eps=1e-5)
+        self.norm_out = AdaLayerNorm(
+            embedding_dim=time_width,
+            output_dim=2 * width,
+            norm_elementwise_affine=True,
+            norm_eps=NORM_OUT_EPS,
+            chunk_dim=1,
+        )
+        self.proj_out = nn.Linear(width, patch_size**2 * latent_channels)
+        self.copy_gate = CopyGate(width, copy_gate_layers, patch_size) if copy_gate_layers else None
+
+    def forward(
+        self,
+        latents: Tensor,  # [B, F, C, H, W] the whole sequence, given latents in their place
+        timestep: Tensor,  # [B] in [0, 999]
+        text: Tensor,  # [B, G, N, text width] one row of tokens per prompt
+        layer_index: Tensor,  # [G] layer index of each prompt, float
+        given: Tensor | None = None,  # [F] bool, the latent frames that are the condition
+    ) -> Tensor:
+        """Predicted v for every latent frame, `[B, F, C, H, W]`; what it says of given frames has no meaning."""
+        num_text = text.shape[1] * text.shape[2]
+        tokens = self._embed(latents, text, layer_index, given)
+        temb = self.time_embedding(self.time_proj(timestep).to(tokens.dtype))
+        text_BND, video_BTD = tokens[:, :num_text], tokens[:, num_text:]
+        for block in self.transformer_blocks:
+            video_BTD, text_BND = block(video_BTD, text_BND, temb)
+        # A LayerNorm works on each token alone, so leaving the text out here changes nothing.
+        hidden = self.norm_out(self.norm_final(video_BTD), temb=temb)
+        return self._to_latents(hidden, latents)
+
+    def _embed(self, latents: Tensor, text: Tensor, layer_index: Tensor, given: Tensor | None) -> Tensor:
+        batch, prompts, prompt_tokens, _ = text.shape
+        frames, rows, columns = latents.shape[1], *(side // self.config.patch_size for side in latents.shape[-2:])
+        tokens = self.patch_embed(rearrange(text, "b g n d -> b (g n) d"), latents)
+        text_table, video_table = self.positions(prompts * prompt_tokens, frames, rows, columns)
+        if self.layer_embedding is not None:
+            per_prompt = self.layer_embedding(layer_index.to(tokens.dtype))
+            text_table = text_table + per_prompt.repeat_interleave(prompt_tokens, dim=0)
+        if self.given_embedding is not None and given is not None:
+            video_table = video_table + given[:, None, None, None] * self.given_embedding
+        table = torch.cat([text_table, video_table.flatten(0, 2)])
+        summed: Tensor = tokens + table.to(tokens.dtype)
+        return summed
+
+    def positions(self, num_text: int, frames: int, rows: int, columns: int) -> tuple[Tensor, Tensor]:
+        """Positions of the text tokens `[N, D]` and of the video tokens `[F, H, W, D]`."""
+        text = self.text_positions[:num_text]
+        if num_text > len(text):
+            text = torch.cat([text, text.new_zeros(num_text - len(text), text.shape[1])])
+        stored = self.video_positions
+        if stored.shape[1:3] == (rows, columns) and frames <= len(stored):
+            return text, stored[:frames]
+        scale = self.config.position_scale
+        return text, sincos_positions(stored.shape[-1], frames, rows, columns, scale=scale).to(stored)
+
+    def _to_latents(self, hidden_BTD: Tensor, latents_BFCHW: Tensor) -> Tensor:
+        patch = self.config.patch_size
+        rows, columns = (side // patch for side in latents_BFCHW.shape[-2:])
+        grid = {"h": rows, "w": columns}
+        v = rearrange(self.proj_out(hidden_BTD), "b (f h w) (c p q) -> b f c (h p) (w q)", p=patch, q=patch, **grid)
+        if self.copy_gate is None:
+            return v
+        hidden = rearrange(hidden_BTD, "b (f h w) d -> b f h w d", **grid)
+        return v + self.copy_gate(hidden, latents_BFCHW)
