@@ -1,0 +1,101 @@
+"""The rules a request keeps, each a `ValueError` of one sentence: what is wrong, then what would work."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import fields
+from typing import Any, Optional, Sequence, Tuple
+
+_TYPES = {"str": (str,), "int": (int,), "float": (int, float), "bool": (bool,)}
+_TYPE_NAMES = {"str": "text", "int": "a whole number", "float": "a number", "bool": "true or false"}
+
+_FRAMES = re.compile(r"([0-9]{1,7})(?:-([0-9]{1,7}))?")
+_FRAME_RUN = re.compile(r"%(?:0[0-9]+)?d|#+")
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+_LINE_BREAKS = "\n\r\t"  # what a multi-line text box holds
+
+
+def parse_frames(text: str) -> Tuple[int, int]:
+    """First and last frame, inclusive, of "1001-1016" or "1001"."""
+    match = _FRAMES.fullmatch(text.strip())
+    if match is None:
+        raise ValueError("frames are written like 1001-1016 or 1001, got {!r}".format(text))
+    first, last = int(match.group(1)), int(match.group(2) or match.group(1))
+    check_order(first, last)
+    return first, last
+
+
+def check_order(first: int, last: int) -> None:
+    """The first frame comes before the last, as artists count."""
+    if first > last:
+        raise ValueError("the first frame {0} comes after the last frame {1}; write {1}-{0}".format(first, last))
+
+
+def check_types(values: Any) -> None:
+    """Every field of a dataclass holds what its annotation says; a truth value is not a number."""
+    for field in fields(values):
+        value, annotation = getattr(values, field.name), str(field.type)
+        kind = annotation.replace("Optional[", "").rstrip("]")
+        if value is None and annotation != kind:
+            continue
+        if not isinstance(value, _TYPES[kind]) or (isinstance(value, bool) and kind != "bool"):
+            raise ValueError("{} must be {}, got {!r}".format(field.name, _TYPE_NAMES[kind], value))
+
+
+def check_choice(name: str, value: Optional[str], choices: Sequence[str]) -> None:
+    """A set value is one of the choices."""
+    if value is not None and value not in choices:
+        raise ValueError("{} must be one of {}, got {!r}".format(name, ", ".join(choices), value))
+
+
+def check_range(name: str, value: Optional[float], low: float, high: float) -> None:
+    """A set value is from `low` to `high`; NaN is nowhere."""
+    if value is not None and not low <= value <= high:
+        raise ValueError("{} must be from {} to {}, got {}".format(name, low, high, value))
+
+
+def check_name(name: str, value: str) -> None:
+    """A name is there and printable."""
+    if not value.strip():
+        raise ValueError("{} is empty; leave it out for the default".format(name))
+    _check_printable(name, value)
+
+
+def check_prompt(name: str, value: str) -> None:
+    """A prompt is text in any script and of any length; line breaks are fine, other control characters are not."""
+    _check_printable("the {} prompt".format(name), value, allowed=_LINE_BREAKS)
+
+
+def check_local_path(name: str, value: str) -> None:
+    """A path names a local file; nothing is ever fetched from a network."""
+    _check_printable("the {} path".format(name), value)
+    if _URL.match(value):
+        raise ValueError("{} must be a local file, got the address {!r}; download it first".format(name, value))
+
+
+def check_output_pattern(output: str) -> None:
+    """An output names EXR frames: one %04d or #### in the file name, apart from other digits."""
+    check_local_path("output", output)
+    folder, name = re.fullmatch(r"(.*[\\/])?(.*)", output).groups(default="")  # type: ignore[union-attr]
+    runs = list(_FRAME_RUN.finditer(name))
+    if len(runs) != 1 or _FRAME_RUN.search(folder):
+        raise ValueError(
+            "output needs exactly one %04d or #### for the frame number, in the file name, got {!r}; "
+            "try out/shot.%04d.exr".format(output)
+        )
+    start, end = runs[0].span()
+    if name[start - 1 : start].isdigit() or name[end : end + 1].isdigit():
+        raise ValueError("output has a digit next to the frame number in {!r}; put a dot between them".format(output))
+    if not name.lower().endswith(".exr"):
+        raise ValueError("output must end in .exr, got {!r}; try {!r}".format(output, output + ".exr"))
+
+
+def _check_printable(what: str, text: str, allowed: str = "") -> None:
+    for place, character in enumerate(text):
+        if unicodedata.category(character) in ("Cc", "Cs") and character not in allowed:
+            raise ValueError(
+                "{} holds the control character U+{:04X} at position {}; remove it".format(
+                    what, ord(character), place + 1
+                )
+            )

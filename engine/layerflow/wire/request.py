@@ -1,0 +1,156 @@
+"""What an artist asks for. The same names are the command line's options, the API's fields and the hosts' knobs."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Dict, Mapping, Optional
+
+from layerflow.wire import checks
+from layerflow.wire.checks import parse_frames
+
+__all__ = ["TASKS", "Request", "parse_frames"]
+
+TASKS = ("generate", "decompose", "background", "foreground")
+
+# The prompts a task cannot do without. Decomposing works from the plate alone; prompts only help it.
+_NEEDED_PROMPTS = {
+    "generate": ("foreground", "background"),
+    "background": ("background",),
+    "foreground": ("foreground",),
+}
+
+_CHOICES = {
+    "task": TASKS,
+    "sampler": ("sde", "ode"),
+    "alpha": ("straight", "premultiplied"),
+    "fit": ("pad", "crop"),
+    "memory": ("whole", "stream"),
+    "precision": ("auto", "float32", "bfloat16"),
+}
+
+_RANGES = {
+    "first_frame": (0, 9999999),
+    "last_frame": (0, 9999999),
+    "seed": (0, 2**63 - 1),
+    "steps": (1, 1000),
+    "guidance": (0.0, 100.0),
+    "fps": (0.01, 1000.0),
+    "width": (16, 16384),
+    "height": (16, 16384),
+    "num_frames": (1, 100000),
+}  # type: Dict[str, Any]
+
+_GENERATE_ONLY = ("width", "height", "num_frames")
+
+
+@dataclass(frozen=True)
+class Request:
+    """One shot to make. Checked when built: a `ValueError` says in one sentence what is wrong and what would work."""
+
+    task: str  # one of TASKS
+    plate: Optional[str] = None  # sequence pattern, folder, file or movie; None when generating
+    foreground: str = ""  # prompts
+    background: str = ""
+    blended: str = ""
+    model: str = "mini"  # a name or a folder
+    first_frame: Optional[int] = None  # inclusive, in the plate's own numbering; None: from its first
+    last_frame: Optional[int] = None  # inclusive; None: to its last
+    seed: int = 0
+    steps: Optional[int] = None  # None: the model's own number
+    guidance: Optional[float] = None  # None: the model's own schedule
+    sampler: Optional[str] = None  # "sde", "ode" or the model's own
+    colorspace: Optional[str] = None  # of the plate; None: what the file says
+    output_colorspace: str = "ACEScg"
+    alpha: str = "straight"  # or "premultiplied"
+    per_layer: bool = False  # one EXR sequence per layer as well
+    preview: bool = False  # a movie and a contact sheet as well
+    fit: str = "pad"  # or "crop": how a plate of another shape meets the model's
+    fps: Optional[float] = None  # None: the plate's, or the model's when generating
+    width: Optional[int] = None  # pixels, generating only; None: the model's own
+    height: Optional[int] = None
+    num_frames: Optional[int] = None  # generating only
+    output: str = ""  # one %04d or #### in the file name; empty: out/<task>.%04d.exr
+    memory: str = "whole"  # or "stream": how much of the clip the codec holds at once
+    device: str = "auto"
+    precision: str = "auto"  # or "float32", "bfloat16"
+    backend: str = "auto"
+
+    def __post_init__(self) -> None:
+        checks.check_types(self)
+        for name, choices in _CHOICES.items():
+            checks.check_choice(name, getattr(self, name), choices)
+        for name, (low, high) in _RANGES.items():
+            checks.check_range(name, getattr(self, name), low, high)
+        if not self.output:
+            object.__setattr__(self, "output", "out/{}.%04d.exr".format(self.task))
+        self._check_prompts()
+        self._check_plate()
+        self._check_frames()
+        checks.check_output_pattern(self.output)
+
+    def _check_prompts(self) -> None:
+        for name in ("foreground", "background", "blended"):
+            checks.check_prompt(name, getattr(self, name))
+        for name in _NEEDED_PROMPTS.get(self.task, ()):
+            if not getattr(self, name).strip():
+                raise ValueError("{0} needs a {1} prompt; describe the {1} in a few words".format(self.task, name))
+
+    def _check_plate(self) -> None:
+        for name in ("model", "output_colorspace", "device", "backend"):
+            checks.check_name(name, getattr(self, name))
+        if self.task == "generate":
+            if self.plate is not None:
+                raise ValueError("generate makes its own picture and takes no plate; leave it out, or decompose it")
+            return
+        if not self.plate:
+            raise ValueError("{} needs a plate; give a sequence, a folder or a movie".format(self.task))
+        checks.check_local_path("plate", self.plate)
+        for name in _GENERATE_ONLY:
+            if getattr(self, name) is not None:
+                raise ValueError("{} is for generate only; {} takes it from the plate".format(name, self.task))
+
+    def _check_frames(self) -> None:
+        if self.first_frame is None or self.last_frame is None:
+            return
+        checks.check_order(self.first_frame, self.last_frame)
+        count = self.last_frame - self.first_frame + 1
+        if self.num_frames not in (None, count):
+            raise ValueError(
+                "frames {}-{} are {} frames but num_frames is {}; give one of the two".format(
+                    self.first_frame, self.last_frame, count, self.num_frames
+                )
+            )
+
+    def to_dict(self) -> Dict[str, Any]:
+        """Every field by name, ready for JSON."""
+        return asdict(self)
+
+    def to_json(self) -> str:
+        """The request as one line of JSON with sorted keys, so that equal requests give equal text."""
+        return json.dumps(self.to_dict(), sort_keys=True, ensure_ascii=False, allow_nan=False)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Request":
+        """The request that `to_dict` described; fields left out keep their defaults."""
+        known = [field.name for field in fields(cls)]
+        for name in values:
+            if name not in known:
+                near = difflib.get_close_matches(str(name), known, n=1)
+                hint = "did you mean {!r}?".format(near[0]) if near else "known are {}".format(", ".join(known))
+                raise ValueError("a request has no field {!r}; {}".format(name, hint))
+        if "task" not in values:
+            raise ValueError("a request needs a task; give one of {}".format(", ".join(TASKS)))
+        return cls(**values)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Request":
+        """The request that `to_json` wrote."""
+        try:
+            values = json.loads(text)
+        except ValueError as error:
+            raise ValueError("the request is not JSON ({})".format(error)) from error
+        if not isinstance(values, dict):
+            raise ValueError("a request is a JSON object, got {}".format(type(values).__name__))
+        return cls.from_dict(values)

@@ -1,0 +1,212 @@
+"""The wire: what a request accepts, what it refuses and in which words, and that the oldest host can load it."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import layerflow.wire
+from layerflow.wire import Event, Request, parse_frames
+from layerflow.wire.request import TASKS
+
+WIRE = Path(layerflow.wire.__file__).parent
+PLATE = "plates/dog.####.exr"
+
+
+def decompose(**values):
+    return Request("decompose", **{"plate": PLATE, **values})
+
+
+@pytest.mark.parametrize("source", sorted(WIRE.glob("*.py")), ids=lambda path: path.name)
+def test_source_is_python_3_7(source):
+    ast.parse(source.read_text(encoding="utf-8"), feature_version=(3, 7))
+
+
+def test_import_takes_the_standard_library_only():
+    code = "import layerflow.wire, sys; print(*{name.partition('.')[0] for name in sys.modules})"
+    loaded = subprocess.run([sys.executable, "-S", "-c", code], cwd=WIRE.parents[1], check=True, capture_output=True)
+    foreign = set(loaded.stdout.decode().split()) - set(sys.stdlib_module_names) - {"__main__", "layerflow"}
+    assert not foreign
+
+
+def test_defaults():
+    request = decompose()
+    assert request.output == "out/decompose.%04d.exr"
+    assert (request.model, request.seed, request.alpha, request.output_colorspace) == ("mini", 0, "straight", "ACEScg")
+    assert request.steps is None and request.guidance is None  # the model's own
+
+
+requests = st.builds(
+    decompose,
+    foreground=st.text(st.characters(exclude_categories=["Cc", "Cs"])),
+    seed=st.integers(0, 2**63 - 1),
+    steps=st.none() | st.integers(1, 1000),
+    guidance=st.none() | st.floats(0.0, 100.0),
+    alpha=st.sampled_from(["straight", "premultiplied"]),
+    preview=st.booleans(),
+)
+
+
+@given(requests)
+def test_json_round_trip(request_):
+    text = request_.to_json()
+    assert Request.from_json(text) == request_
+    assert "\n" not in text and text == Request.from_json(text).to_json()
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(sorted(decompose().to_dict())), st.none() | st.integers() | st.text() | st.booleans()
+    )
+)
+def test_any_values_make_a_request_or_a_value_error(values):
+    try:
+        request_ = Request.from_dict(values)
+    except ValueError as error:
+        assert "\n" not in str(error)
+    else:
+        assert request_.task in TASKS
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"seed": -1}, "seed must be from 0"),
+        ({"seed": 2**64}, "seed must be from 0"),
+        ({"seed": 2**63}, "seed must be from 0"),
+        ({"seed": 1.5}, "seed must be a whole number"),
+        ({"seed": True}, "seed must be a whole number"),
+        ({"seed": "7"}, "seed must be a whole number, got '7'"),
+        ({"steps": 0}, "steps must be from 1 to 1000, got 0"),
+        ({"guidance": float("nan")}, "guidance must be from 0.0 to 100.0, got nan"),
+        ({"guidance": float("inf")}, "guidance must be"),
+        ({"guidance": -0.5}, "guidance must be"),
+        ({"fps": 0.0}, "fps must be"),
+        ({"first_frame": 1016, "last_frame": 1001}, "write 1001-1016"),
+        ({"first_frame": -1}, "first_frame must be from 0"),
+        ({"foreground": "a\0dog"}, "the foreground prompt holds the control character U+0000 at position 2"),
+        ({"background": "a\x1bgarden"}, "U+001B"),
+        ({"blended": "half a \ud83d"}, "U+D83D"),
+        ({"plate": "dog\n.exr"}, "the plate path holds"),
+        ({"plate": "https://example.org/dog.mov"}, "must be a local file"),
+        ({"plate": None}, "decompose needs a plate"),
+        ({"plate": ""}, "decompose needs a plate"),
+        ({"model": " "}, "model is empty"),
+        ({"sampler": "euler"}, "sampler must be one of sde, ode, got 'euler'"),
+        ({"alpha": "matted"}, "alpha must be one of straight, premultiplied"),
+        ({"width": 640}, "width is for generate only"),
+        ({"output": "out/dog.exr"}, "exactly one %04d or ####"),
+        ({"output": "out/%04d.%04d.exr"}, "exactly one %04d or ####"),
+        ({"output": "out/%04d.####.exr"}, "exactly one %04d or ####"),
+        ({"output": "out.%04d/dog.exr"}, "exactly one %04d or ####"),
+        ({"output": "out.%04d/dog.%04d.exr"}, "exactly one %04d or ####"),
+        ({"output": "out/dog2####.exr"}, "put a dot between them"),
+        ({"output": "out/dog.####2.exr"}, "put a dot between them"),
+        ({"output": "out/dog.%04d.mov"}, "must end in .exr"),
+        ({"output": "s3://bucket/dog.%04d.exr"}, "must be a local file"),
+    ],
+)
+def test_refusals(values, sentence):
+    with pytest.raises(ValueError) as refusal:
+        decompose(**values)
+    assert sentence in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("task", "given_prompts", "missing"),
+    [
+        ("generate", {"background": "a garden"}, "foreground"),
+        ("generate", {"foreground": "a dog"}, "background"),
+        ("generate", {"foreground": "a dog", "background": "  "}, "background"),
+        ("background", {}, "background"),
+        ("foreground", {}, "foreground"),
+    ],
+)
+def test_a_needed_prompt(task, given_prompts, missing):
+    plate = None if task == "generate" else PLATE
+    with pytest.raises(ValueError, match=f"{task} needs a {missing} prompt"):
+        Request(task, plate=plate, **given_prompts)
+
+
+@pytest.mark.parametrize(
+    "prompt", ["", "x" * 10_000, "كلب في الحديقة", "a dog\nin the rain", "$(rm -rf ~); `id`", "🐕"]
+)
+def test_prompts_that_are_fine(prompt):
+    assert decompose(foreground=prompt).foreground == prompt
+
+
+@pytest.mark.parametrize(
+    "output", ["a b/é 'x' 🐕.####.exr", r"C:\shots\dog.%04d.exr", "100%.%04d.EXR", "%d.exr", "v2/dog_v2.##.exr"]
+)
+def test_outputs_that_are_fine(output):
+    assert decompose(output=output).output == output
+
+
+def test_a_plate_on_a_windows_drive_is_local():
+    assert decompose(plate="C:/shots/dog.####.exr").plate == "C:/shots/dog.####.exr"
+
+
+def test_generate_takes_no_plate():
+    with pytest.raises(ValueError, match="takes no plate"):
+        Request("generate", plate=PLATE, foreground="a dog", background="a garden")
+
+
+def test_generated_frames_and_their_number_agree():
+    prompts = {"foreground": "a dog", "background": "a garden"}
+    assert Request("generate", first_frame=1001, last_frame=1016, num_frames=16, **prompts).num_frames == 16
+    with pytest.raises(ValueError, match="are 16 frames but num_frames is 8"):
+        Request("generate", first_frame=1001, last_frame=1016, num_frames=8, **prompts)
+
+
+def test_unknown_task():
+    with pytest.raises(
+        ValueError, match="task must be one of generate, decompose, background, foreground, got 'matte'"
+    ):
+        Request("matte", plate=PLATE)
+
+
+def test_unknown_field_names_the_nearest():
+    with pytest.raises(ValueError, match="no field 'foregroud'; did you mean 'foreground'"):
+        Request.from_dict({"task": "decompose", "plate": PLATE, "foregroud": "a dog"})
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "null", json.dumps({"plate": PLATE}), '{"task":"decompose","plate":"a","guidance":NaN}']
+)
+def test_json_that_is_no_request(text):
+    with pytest.raises(ValueError):
+        Request.from_json(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "frames"), [("1001-1016", (1001, 1016)), ("1001", (1001, 1001)), (" 0-0 ", (0, 0)), ("0008-0010", (8, 10))]
+)
+def test_parse_frames(text, frames):
+    assert parse_frames(text) == frames
+
+
+@pytest.mark.parametrize("text", ["", "a-b", "1-2-3", "-5", "1001..1016", "1e3", "١-٢", "9" * 30])
+def test_frames_that_are_not_frames(text):
+    with pytest.raises(ValueError, match="frames are written like 1001-1016 or 1001"):
+        parse_frames(text)
+
+
+def test_frames_the_wrong_way_round():
+    with pytest.raises(ValueError, match="write 1001-1016"):
+        parse_frames("1016-1001")
+
+
+def test_events():
+    assert Event("step", done=3, total=25) == Event(kind="step", message="", done=3, total=25)
+    with pytest.raises(ValueError, match="kind must be one of"):
+        Event("progress")
+    with pytest.raises(ValueError, match="got 4 of 3"):
+        Event("frame", done=4, total=3)
