@@ -5,7 +5,8 @@ LayerFlowError
 ├── PlateError     a plate that is missing, damaged or unusable
 ├── ColorError     an unknown colour space or OCIO config
 ├── ModelError     a model folder that is missing, damaged or of the wrong kind
-└── OutputError    an output that cannot be written, or is already there
+├── OutputError    an output that cannot be written, or is already there
+└── Interrupted    someone asked to stop; what was done is kept, and --resume goes on from there
 
 Every message is one sentence for an artist: what is wrong, then the next step. `ValueError` stays for a wrong argument
 in our own calls.
@@ -50,3 +51,9 @@ class OutputError(LayerFlowError):
     """The output cannot be written, or is already there."""
 
     exit_code = 6
+
+
+class Interrupted(LayerFlowError):
+    """The work was stopped on request, between two steps. Its state is kept."""
+
+    exit_code = 130
