@@ -53,7 +53,7 @@ class OutputError(LayerFlowError):
     exit_code = 6
 
 
-class Interrupted(LayerFlowError):
+class Interrupted(LayerFlowError):  # noqa: N818 - a wish, not a failure
     """The work was stopped on request, between two steps. Its state is kept."""
 
     exit_code = 130
