@@ -189,7 +189,7 @@ class Sampler:
 def guided(denoise: Denoiser, text: Tensor, guidance: Guidance) -> GuidedV:
     """v after classifier-free guidance: u + w (c - u), both halves in one batch, text zeros as the unconditional one.
 
-    `text` is `[1, prompts, tokens, width]`. A weight within `guidance.skip_within` of 1 runs the conditional half alone.
+    `text` is `[1, prompts, tokens, width]`. A weight within `guidance.skip_within` of 1 runs the conditional half only.
     """
     both = torch.cat([torch.zeros_like(text), text])
 

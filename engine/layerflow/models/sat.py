@@ -119,3 +119,19 @@ def _lora(own: Mapping[str, Tensor], module: str, row: int, motion_scale: float)
         down, up = own[f"{module}matrix_A.{row}"].float(), own[f"{module}matrix_B.{row}"].float()
         delta = delta + motion_scale * (up @ down) / len(down)
     return delta
+
+
+def vae_state(sat: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """diffusers' AutoencoderKLCogVideoX state dict from a released 3D VAE's, keys without any prefix."""
+    num_up = 1 + max(int(match[1]) for key in sat if (match := re.match(r"decoder\.up\.(\d+)\.", key)))
+    return {_vae_key(key, num_up): value for key, value in sat.items() if key.startswith(("encoder.", "decoder."))}
+
+
+def _vae_key(key: str, num_up: int) -> str:
+    """Levels are counted from the picture in both halves there, from the input of each half in diffusers."""
+    key = re.sub(r"\.mid\.block_(\d)\.", lambda m: f".mid_block.resnets.{int(m[1]) - 1}.", key)
+    key = re.sub(r"\.down\.(\d+)\.", r".down_blocks.\1.", key)
+    key = re.sub(r"\.up\.(\d+)\.", lambda m: f".up_blocks.{num_up - 1 - int(m[1])}.", key)
+    key = re.sub(r"\.block\.(\d+)\.", r".resnets.\1.", key)
+    key = re.sub(r"\.(down|up)sample\.", r".\1samplers.0.", key)
+    return key.replace(".nin_shortcut.", ".conv_shortcut.")

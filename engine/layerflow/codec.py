@@ -1,0 +1,203 @@
+"""Between pixels and latents, for the clips of all layers laid one after another.
+
+Shapes: F frame, f latent frame, C latent channel, H W pixel rows and columns, h w latent ones. Pixels are RGB in [-1, 1],
+display-referred; latents leave `encode` scaled to about unit variance, and `decode` takes them so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import torch
+from diffusers import AutoencoderKLCogVideoX
+from einops import rearrange
+from torch import Tensor, nn
+
+from layerflow.layout import Layout
+
+WHOLE_CLIP = 1 << 30  # frames per batch; more than any clip has
+
+
+class Codec(Protocol):
+    """Pixels to latents and back."""
+
+    latent_channels: int
+    spatial: int  # pixels per latent column and row
+    temporal: int  # frames per latent frame
+
+    def encode(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
+        """Latents `[f, C, h, w]` of pixels `[F, 3, H, W]`; a codec that samples draws from `generator` (CPU)."""
+        ...
+
+    def stream(self, latents: Tensor) -> Iterator[Tensor]:
+        """Pixels `[n, 3, H, W]` of latents `[f, C, h, w]`, in order, a few frames at a time where memory is small."""
+        ...
+
+
+class VideoVAE:
+    """CogVideoX's causal video VAE. One pass over the whole clip as released, or streamed in little memory.
+
+    The causal convolutions and the group norms of a whole-clip pass run across layer borders. Streaming keeps the
+    convolutions' memory from batch to batch, but its norms see one batch (and one tile) only, so its pixels differ.
+    """
+
+    temporal = 4
+
+    def __init__(self, vae: AutoencoderKLCogVideoX, *, streaming: bool = False, tile: int | None = None) -> None:
+        """`tile` is the side of a tile in pixels (streaming only); None decodes full pictures."""
+        self.vae = vae.eval()
+        self.streaming = streaming
+        self.tile = tile if streaming else None
+        self.latent_channels: int = vae.config.latent_channels
+        self.scale: float = vae.config.scaling_factor
+        self.spatial = 2 ** (len(vae.config.block_out_channels) - 1)
+        vae.num_sample_frames_batch_size = 8 if streaming else WHOLE_CLIP
+        vae.disable_tiling()
+        if self.tile:
+            vae.enable_tiling(self.tile, self.tile)
+
+    @torch.inference_mode()
+    def posterior(self, pixels: Tensor) -> tuple[Tensor, Tensor]:  # [F, 3, H, W] -> [1, C, f, h, w] twice
+        """Mean and standard deviation of the latents, unscaled, in the VAE's own axis order."""
+        clip = rearrange(pixels, "f c h w -> 1 c f h w").to(self.vae.device, self.vae.dtype)
+        posterior = self.vae.encode(clip).latent_dist
+        return posterior.mean.float(), posterior.std.float()
+
+    def encode(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
+        """A draw from the posterior, as released (not its mean), times the scaling factor."""
+        mean, std = self.posterior(pixels)
+        noise = torch.randn(mean.shape, generator=generator).to(mean)
+        return self.scaled(mean + std * noise)
+
+    def scaled(self, sample: Tensor) -> Tensor:  # [1, C, f, h, w] -> [f, C, h, w]
+        """Latents for the transformer from a posterior sample."""
+        return rearrange(sample * self.scale, "1 c f h w -> f c h w")
+
+    @torch.inference_mode()
+    def stream(self, latents: Tensor) -> Iterator[Tensor]:
+        clip = rearrange(latents / self.scale, "f c h w -> 1 c f h w").to(self.vae.device, self.vae.dtype)
+        tiles = list(self._tiles(clip.shape[-2:]))
+        memory: list[Any] = [None] * len(tiles)  # each tile's convolutions remember the frames before
+        for start, stop in self._batches(clip.shape[2]):
+            decoded = []
+            for index, (rows, columns) in enumerate(tiles):
+                part = clip[:, :, start:stop, rows, columns]
+                pixels, memory[index] = self.vae.decoder(part, conv_cache=memory[index])
+                decoded.append(pixels)
+            picture = _joined(decoded, tiles, clip.shape[-2:], self.spatial)
+            yield rearrange(picture, "1 c f h w -> f c h w").float()
+
+    def _batches(self, num_latents: int) -> Iterator[tuple[int, int]]:
+        """Two latent frames at a time when streaming; an odd count puts its extra frame into the first batch."""
+        size = 2 if self.streaming else num_latents
+        stop = size + num_latents % size if num_latents > size else num_latents
+        yield 0, stop
+        while stop < num_latents:
+            yield stop, stop + size
+            stop += size
+
+    def _tiles(self, shape: tuple[int, int]) -> Iterator[tuple[slice, slice]]:
+        side = self.tile // self.spatial if self.tile else max(shape)
+        overlap = max(1, side // 4)
+        for rows in _spans(shape[0], side, overlap):
+            for columns in _spans(shape[1], side, overlap):
+                yield rows, columns
+
+
+class LinearCodec(nn.Module):
+    """An orthonormal basis for blocks of 4 frames by 8 by 8 pixels, fitted by principal components.
+
+    A stand-in for a VAE that a small CPU can afford: it has no memory across layers or blocks, draws nothing, and is
+    exact within its subspace. Channels are scaled towards unit variance.
+    """
+
+    temporal = 4
+    spatial = 8
+
+    def __init__(self, latent_channels: int = 96) -> None:
+        super().__init__()
+        self.latent_channels = latent_channels
+        block = self.temporal * self.spatial**2 * 3
+        self.register_buffer("basis", torch.zeros(latent_channels, block))  # rows: components; columns: (t, h, w, rgb)
+        self.register_buffer("mean", torch.zeros(block))
+        self.register_buffer("scale", torch.ones(latent_channels))
+        self.basis: Tensor
+        self.mean: Tensor
+        self.scale: Tensor
+
+    @torch.inference_mode()
+    def encode(self, pixels: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        return self.to_latents(pixels.to(self.mean))
+
+    def to_latents(self, pixels: Tensor) -> Tensor:  # [..., F, 3, H, W] -> [..., f, C, h, w]
+        """Latents of pixels, for batches of any shape."""
+        blocks = rearrange(
+            pixels,
+            "... (f t) c (h p) (w q) -> ... f h w (t p q c)",
+            t=self.temporal,
+            p=self.spatial,
+            q=self.spatial,
+        )
+        return rearrange(((blocks - self.mean) @ self.basis.T) * self.scale, "... f h w c -> ... f c h w")
+
+    def to_pixels(self, latents: Tensor) -> Tensor:  # [..., f, C, h, w] -> [..., F, 3, H, W]
+        """Pixels of latents, for batches of any shape."""
+        blocks = (rearrange(latents, "... f c h w -> ... f h w c") / self.scale) @ self.basis + self.mean
+        return rearrange(
+            blocks,
+            "... f h w (t p q c) -> ... (f t) c (h p) (w q)",
+            t=self.temporal,
+            p=self.spatial,
+            q=self.spatial,
+        )
+
+    @torch.inference_mode()
+    def stream(self, latents: Tensor) -> Iterator[Tensor]:
+        yield self.to_pixels(latents.to(self.mean))
+
+
+def decode_layers(codec: Codec, latents: Tensor, layout: Layout) -> Iterator[tuple[str, Tensor]]:
+    """Each layer's name and pixels `[F, 3, H, W]` in [-1, 1], as soon as its last frame is decoded.
+
+    Lead frames are dropped. Raises ValueError when the codec gives fewer frames than the layout has.
+    """
+    waiting = torch.empty(0)
+    to_drop = layout.lead_frames
+    remaining = list(layout.layers)
+    for pixels in codec.stream(latents):
+        waiting = torch.cat([waiting, pixels.cpu()]) if waiting.numel() else pixels.cpu()
+        if to_drop and len(waiting) > to_drop:
+            waiting, to_drop = waiting[to_drop:], 0
+        while remaining and len(waiting) >= layout.num_frames:
+            yield remaining.pop(0), waiting[: layout.num_frames].clamp(-1.0, 1.0)
+            waiting = waiting[layout.num_frames :]
+    if remaining:
+        raise ValueError(f"the codec gave too few frames: {remaining} are missing for {layout}")
+
+
+def _spans(length: int, side: int, overlap: int) -> list[slice]:
+    """Windows of `side` that cover `length`, neighbours sharing at least `overlap`, the last one flush with the end."""
+    starts = list(range(0, max(length - overlap, 1), side - overlap)) if side < length else [0]
+    return [slice(max(0, min(start, length - side)), min(length, max(start, 0) + side)) for start in starts]
+
+
+def _joined(
+    parts: list[Tensor], tiles: list[tuple[slice, slice]], shape: tuple[int, int], spatial: int
+) -> Tensor:  # each [1, 3, F, H, W]
+    """The picture that overlapping tiles make, weighted by distance from each tile's edge."""
+    if len(parts) == 1:
+        return parts[0]
+    picture = parts[0].new_zeros(*parts[0].shape[:3], shape[0] * spatial, shape[1] * spatial)
+    weights = picture.new_zeros(picture.shape[-2:])
+    for part, spans in zip(parts, tiles, strict=True):
+        rows, columns = (slice(span.start * spatial, span.stop * spatial) for span in spans)
+        weight = _ramp(part.shape[-2]).to(part)[:, None] * _ramp(part.shape[-1]).to(part)
+        picture[..., rows, columns] += part * weight
+        weights[rows, columns] += weight
+    return picture / weights
+
+
+def _ramp(length: int) -> Tensor:
+    position = torch.arange(length) + 0.5
+    return torch.minimum(position, length - position)
