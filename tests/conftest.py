@@ -1,0 +1,63 @@
+"""What every test may lean on: seeded noise, and a switch that turns a silent skip into a failure."""
+
+from __future__ import annotations
+
+import functools
+import os
+
+import hypothesis
+import numpy as np
+import pytest
+
+REQUIRE_ALL = bool(os.environ.get("LAYERFLOW_REQUIRE_ALL"))
+
+# Machines differ in speed, so no example has a deadline. Where nothing may be skipped, nothing is left to chance.
+hypothesis.settings.register_profile("layerflow", deadline=None, derandomize=REQUIRE_ALL)
+hypothesis.settings.load_profile("layerflow")
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """The same random numbers in every run."""
+    return np.random.default_rng(7)
+
+
+@functools.cache
+def has_gpu() -> bool:
+    """Whether an NVIDIA GPU is there, or LAYERFLOW_REQUIRE_GPU says that it had better be."""
+    import torch
+
+    return bool(os.environ.get("LAYERFLOW_REQUIRE_GPU")) or torch.cuda.is_available()
+
+
+def is_out_of_reach(item: pytest.Item) -> bool:
+    """Whether a test needs hardware or released weights that this machine truly does not have."""
+    no_gpu = item.get_closest_marker("gpu") is not None and not has_gpu()
+    return no_gpu or (item.get_closest_marker("weights") is not None and "LAYERFLOW_WEIGHTS" not in os.environ)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if is_out_of_reach(item):
+        pytest.skip("needs an NVIDIA GPU, or released weights in LAYERFLOW_WEIGHTS")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item):
+    report = yield
+    if REQUIRE_ALL and report.skipped and not hasattr(report, "wasxfail") and not is_out_of_reach(item):
+        refuse_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector):
+    report = yield
+    if REQUIRE_ALL and report.skipped:
+        refuse_skip(report)
+    return report
+
+
+def refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """Turn a skip into a failure that still says why the test wanted to be skipped."""
+    report.outcome = "failed"
+    report.longrepr = f"skipped, which LAYERFLOW_REQUIRE_ALL does not allow: {report.longrepr[2]}"
