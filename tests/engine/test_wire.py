@@ -161,7 +161,8 @@ def test_generate_takes_no_plate():
 
 def test_generated_frames_and_their_number_agree():
     prompts = {"foreground": "a dog", "background": "a garden"}
-    assert Request("generate", first_frame=1001, last_frame=1016, num_frames=16, **prompts).num_frames == 16
+    assert Request("generate", first_frame=1001, last_frame=1016, **prompts).num_frames == 16
+    assert Request("generate", first_frame=1001, **prompts).num_frames is None
     with pytest.raises(ValueError, match="are 16 frames but num_frames is 8"):
         Request("generate", first_frame=1001, last_frame=1016, num_frames=8, **prompts)
 

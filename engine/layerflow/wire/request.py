@@ -70,7 +70,7 @@ class Request:
     fps: Optional[float] = None  # None: the plate's, or the model's when generating
     width: Optional[int] = None  # pixels, generating only; None: the model's own
     height: Optional[int] = None
-    num_frames: Optional[int] = None  # generating only
+    num_frames: Optional[int] = None  # generating only; first_frame and last_frame together set it
     output: str = ""  # one %04d or #### in the file name; empty: out/<task>.%04d.exr
     memory: str = "whole"  # or "stream": how much of the clip the codec holds at once
     device: str = "auto"
@@ -116,6 +116,8 @@ class Request:
             return
         checks.check_order(self.first_frame, self.last_frame)
         count = self.last_frame - self.first_frame + 1
+        if self.task == "generate" and self.num_frames is None:
+            object.__setattr__(self, "num_frames", count)
         if self.num_frames not in (None, count):
             raise ValueError(
                 "frames {}-{} are {} frames but num_frames is {}; give one of the two".format(
