@@ -1,0 +1,230 @@
+"""Names of frames on disk, and writing them so that nothing half-written ever carries a final name."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from layerflow.errors import LayerFlowError, OutputError
+
+_FRAME_FIELD = re.compile(r"#+|%(?:0(\d+))?d")
+_PRINTF_FIELD = re.compile(r"%0?\d*d")
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def check_path_text(text: str, error: type[LayerFlowError]) -> str:
+    """`text` when it can be the path of a local file; raises `error` otherwise."""
+    if not text.strip():
+        raise error("the path is empty; give a file, a folder or a pattern like name.%04d.exr")
+    if _CONTROL.search(text):
+        raise error(f"the path {text!r} holds a newline, NUL or other control character; rename the file or folder")
+    if _URL.match(text):
+        raise error(f"{text} is an address, not a local path; copy the file to this machine and give its path")
+    return text
+
+
+def has_frame_field(name: str) -> bool:
+    """Whether a file name holds `####` or `%04d`."""
+    return _FRAME_FIELD.search(name) is not None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FramePattern:
+    """One file per frame: `folder / (prefix + zero-padded number + suffix)`."""
+
+    folder: Path
+    prefix: str
+    padding: int
+    suffix: str
+
+    @classmethod
+    def parse(cls, text: str, *, error: type[LayerFlowError] = OutputError) -> FramePattern:
+        """The pattern in `text`, e.g. `dog.%04d.exr` or `dog.####.exr`; raises `error` unless there is one field."""
+        path = Path(check_path_text(text, error))
+        fields = list(_FRAME_FIELD.finditer(path.name))
+        if _PRINTF_FIELD.search(str(path.parent)):
+            raise error(f"the folder of {text} holds a frame field; put the one frame field into the file name")
+        if not fields:
+            raise error(f"{text} has no frame field; write it like {path.stem}.%04d{path.suffix or '.exr'}")
+        if len(fields) > 1:
+            raise error(f"{text} has {len(fields)} frame fields; keep one, e.g. name.%04d.exr")
+        found = fields[0]
+        padding = len(found.group()) if found.group().startswith("#") else int(found.group(1) or 1)
+        if padding > 12:
+            raise error(f"{text} asks for frame numbers of {padding} digits; use %04d")
+        return cls(
+            folder=path.parent, prefix=path.name[: found.start()], padding=padding, suffix=path.name[found.end() :]
+        )
+
+    def __str__(self) -> str:
+        return str(self.folder / f"{self.prefix}%0{self.padding}d{self.suffix}")
+
+    @property
+    def touches_digits(self) -> bool:
+        """Whether a digit stands right beside the frame field, so that the number's ends cannot be seen."""
+        return self.prefix[-1:].isdigit() or self.suffix[:1].isdigit()
+
+    def path(self, frame: int) -> Path:
+        """The file of one frame."""
+        return self.folder / f"{self.prefix}{frame:0{self.padding}d}{self.suffix}"
+
+    def frame_of(self, name: str) -> int | None:
+        """The frame number in a file name, or None when the name is not of this pattern.
+
+        Any zero-padding counts, as artists expect, unless digits touch the field: then only the exact width does.
+        """
+        if not (name.startswith(self.prefix) and name.endswith(self.suffix)):
+            return None
+        digits = name[len(self.prefix) : len(name) - len(self.suffix)]
+        if not (digits.isascii() and digits.isdigit()) or len(digits) > 12:
+            return None
+        if self.touches_digits and len(digits) != self.padding:
+            return None
+        return int(digits)
+
+    def for_layer(self, layer: str) -> FramePattern:
+        """The pattern of one layer's own sequence: `dog.%04d.exr` gives `dog.foreground.%04d.exr`."""
+        separator = self.prefix[-1:] if self.prefix[-1:] in ("_", "-", " ") else "."
+        return replace(self, prefix=f"{self.prefix}{layer}{separator}")
+
+
+def output_pattern(text: str) -> FramePattern:
+    """The pattern EXR frames are written to; raises OutputError when it would not be found again as a sequence."""
+    pattern = FramePattern.parse(text, error=OutputError)
+    if pattern.suffix.lower() != ".exr":
+        raise OutputError(f"frames are written as EXR, so {text} must end in the frame field and .exr: name.%04d.exr")
+    if pattern.touches_digits:
+        raise OutputError(f"digits touch the frame field of {text}; put a dot between, e.g. {pattern.prefix}.%04d.exr")
+    return pattern
+
+
+def prepare_output(paths: Iterable[Path], *, num_bytes: int, may_exist: bool = False) -> None:
+    """Makes the folders of `paths` and proves that about `num_bytes` can be written there; raises OutputError.
+
+    A file that is already there is refused unless `may_exist`.
+    """
+    targets = list(paths)
+    if not may_exist:
+        _refuse_existing(targets)
+    for folder in dict.fromkeys(path.parent for path in targets):
+        _make_folder(folder)
+        free = shutil.disk_usage(folder).free
+        if free < num_bytes:
+            raise OutputError(
+                f"{folder} has {free / 1e9:.1f} GB free and this needs about {num_bytes / 1e9:.1f} GB; "
+                "free some space or choose another output folder"
+            )
+        longest = max((path for path in targets if path.parent == folder), key=lambda path: len(path.name))
+        with _output_errors(longest):
+            _create(_part_of(longest))
+            _part_of(longest).unlink()
+
+
+def _refuse_existing(targets: list[Path]) -> None:
+    there = [path for path in targets if path.exists()]
+    if there:
+        more = f" and {len(there) - 1} more are" if len(there) > 1 else " is"
+        raise OutputError(f"{there[0]}{more} already there; pass --overwrite, --resume or another output")
+
+
+def _make_folder(folder: Path) -> None:
+    for place in (folder, *folder.parents):
+        if place.is_symlink() and not place.exists():
+            raise OutputError(f"{place} is a link to a place that is not there; repair it or choose another folder")
+    with _output_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_path(final: Path) -> Iterator[Path]:
+    """A file aside in the same folder to write to; becomes `final` when the block ends well, and is gone otherwise.
+
+    The data is on disk before the name is (fsync of file, rename, fsync of folder). Raises OutputError.
+    """
+    part = _part_of(final)
+    created = False
+    try:
+        with _output_errors(final):
+            if final.is_symlink() and not final.exists():
+                raise OutputError(f"{final} is a link to a file that is not there; remove it or choose another output")
+            if final.is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(final))
+            identity = _create(part)
+            created = True
+            yield part
+            if part.stat().st_ino != identity:
+                raise OutputError(f"something else is writing {final} at the same time; choose another output")
+            _sync(part)
+            part.replace(final)
+            if os.name == "posix":
+                _sync(final.parent)
+    finally:
+        if created:
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
+
+
+def as_os_error(error: Exception) -> OSError | None:
+    """The OSError behind an imaging library's exception, told by the system's own words in its text, or None."""
+    for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS, errno.ENOENT, errno.EIO):
+        if os.strerror(code) in str(error):
+            return OSError(code, os.strerror(code))
+    return None
+
+
+def _part_of(final: Path) -> Path:
+    return final.with_name(f".{final.name}.part")
+
+
+def _create(part: Path) -> int:
+    """Makes `part` anew (a leftover of a killed job is dropped, a planted link never followed); returns its inode."""
+    part.unlink(missing_ok=True)
+    handle = os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+    try:
+        return os.fstat(handle).st_ino
+    finally:
+        os.close(handle)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDWR if path.is_file() else os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def _output_errors(final: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(_sentence(final, error)) from error
+
+
+def _sentence(final: Path, error: OSError) -> str:
+    folder = final.parent
+    sentences = {
+        errno.ENOSPC: f"the disk is full, {final} was not written; free some space in {folder} and run again",
+        errno.EDQUOT: f"your disk quota is used up, {final} was not written; free some space and run again",
+        errno.EFBIG: f"{final} is larger than this system lets a file grow; choose another output folder",
+        errno.EACCES: f"there is no permission to write {final}; choose another output folder",
+        errno.EPERM: f"there is no permission to write {final}; choose another output folder",
+        errno.EROFS: f"{folder} is read-only; choose another output folder",
+        errno.ENAMETOOLONG: f"the name {final.name[:40]}… is too long for this disk; choose a shorter output name",
+        errno.ENOENT: f"the folder {folder} is not there; make it or choose another output folder",
+        errno.ENOTDIR: f"part of {folder} is a file, not a folder; choose another output folder",
+        errno.EEXIST: f"{final} is a file, not a folder; choose another output folder",
+        errno.EISDIR: f"{final} is a folder; remove it or choose another output name",
+        errno.ELOOP: f"the links in {folder} lead in a circle; choose another output folder",
+    }
+    return sentences.get(
+        error.errno or 0, f"{final} could not be written ({error.strerror or error}); try another folder"
+    )
