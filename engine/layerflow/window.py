@@ -1,0 +1,31 @@
+"""Pixels between data window and display window. A window is (x, y, width, height) in pixels."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Window = tuple[int, int, int, int]
+
+
+def intersect(a: Window, b: Window) -> Window | None:
+    """What two windows share, or None."""
+    left, top = max(a[0], b[0]), max(a[1], b[1])
+    right, bottom = min(a[0] + a[2], b[0] + b[2]), min(a[1] + a[3], b[1] + b[3])
+    return (left, top, right - left, bottom - top) if right > left and bottom > top else None
+
+
+def reframe(pixels: NDArray[np.float32], source: Window, target: Window) -> NDArray[np.float32]:
+    """`pixels` [H, W, C] that fill `source`, seen through `target`: cropped where larger, zero elsewhere."""
+    if source == target:
+        return pixels
+    out = np.zeros((target[3], target[2], pixels.shape[-1]), pixels.dtype)
+    shared = intersect(source, target)
+    if shared is not None:
+        out[_slices(shared, target)] = pixels[_slices(shared, source)]
+    return out
+
+
+def _slices(part: Window, whole: Window) -> tuple[slice, slice]:
+    top, left = part[1] - whole[1], part[0] - whole[0]
+    return slice(top, top + part[3]), slice(left, left + part[2])
