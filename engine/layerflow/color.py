@@ -1,0 +1,129 @@
+"""Colour spaces, through the OCIO config that OpenImageIO finds: `$OCIO`, or its built-in ACES config.
+
+The model works in display-referred sRGB [0, 1]; layers travel scene-linear, by default ACEScg.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import OpenImageIO as oiio
+from numpy.typing import NDArray
+
+from layerflow.errors import ColorError
+
+DEFAULT_LINEAR = "ACEScg"
+_DISPLAY_NAMES = ("sRGB - Texture", "srgb_tx", "Utility - sRGB - Texture", "sRGB", "sRGB - Display", "Output - sRGB")
+_LINEAR_NAMES = ("lin_rec709", "ACEScg", "ACES2065-1", "lin_p3d65", "lin_rec2020")
+
+
+def convert(pixels: NDArray[np.float32], source: str, target: str) -> NDArray[np.float32]:
+    """`pixels` [..., 3 | 4] taken from colour space `source` to `target`; alpha untouched, never multiplied in.
+
+    Raises ColorError for an unknown name.
+    """
+    source, target = check_name(source), check_name(target)
+    if source == target or pixels.size == 0:
+        return pixels.copy()
+    rows = np.ascontiguousarray(pixels[..., :3], np.float32).reshape(-1, pixels.shape[-2], 3)
+    result = oiio.ImageBufAlgo.colorconvert(oiio.ImageBuf(rows), source, target, unpremult=False)
+    if result.has_error:
+        raise ColorError(f"{source} cannot be turned into {target} ({result.geterror()}); choose another colour space")
+    out = pixels.astype(np.float32)
+    out[..., :3] = np.asarray(result.get_pixels(oiio.FLOAT)).reshape(*pixels.shape[:-1], 3)
+    return out
+
+
+def to_display(pixels: NDArray[np.float32], source: str) -> NDArray[np.float32]:
+    """Display-referred sRGB of `pixels` [..., 3 | 4], not clamped."""
+    return convert(pixels, source, display_space())
+
+
+def from_display(pixels: NDArray[np.float32], target: str) -> NDArray[np.float32]:
+    """`pixels` [..., 3 | 4], display-referred sRGB, in colour space `target`."""
+    return convert(pixels, display_space(), target)
+
+
+def check_name(name: str) -> str:
+    """The config's own name for a colour space, alias or role; raises ColorError listing the nearest names."""
+    found = _known(name)
+    if found is not None:
+        return found
+    near = difflib.get_close_matches(name.lower(), _all_names(), n=4, cutoff=0.4) or ["ACEScg", "sRGB - Texture"]
+    names = ", ".join(dict.fromkeys(_all_names().get(key, key) for key in near))
+    raise ColorError(f"there is no colour space {name!r} in the OCIO config {_config().configname()}; near it: {names}")
+
+
+def display_space() -> str:
+    """The config's name for display-referred (encoded) sRGB."""
+    for name in _DISPLAY_NAMES:
+        found = _known(name)
+        if found is not None:
+            return found
+    raise ColorError(
+        f"the OCIO config {_config().configname()} has no sRGB texture space; unset OCIO to use the built-in"
+    )
+
+
+def scene_linear() -> str:
+    """The config's scene-linear working space (its role `scene_linear`, else ACEScg)."""
+    return check_name("scene_linear" if _known("scene_linear") else DEFAULT_LINEAR)
+
+
+def interop_id(name: str) -> str | None:
+    """The `colorInteropID` that EXR headers carry for a colour space, e.g. `lin_ap1_scene`, or None."""
+    return str(_config().get_color_interop_id(check_name(name))) or None
+
+
+def chromaticities(name: str) -> tuple[float, ...] | None:
+    """Red, green, blue and white x, y (8 numbers) of a scene-linear space, or None."""
+    space = check_name(name)
+    values = _config().get_chromaticities(space) if is_linear(space) else None
+    return tuple(float(value) for value in values) if values else None
+
+
+def is_linear(name: str) -> bool:
+    """Whether a colour space is linear."""
+    return bool(_config().isColorSpaceLinear(check_name(name)))
+
+
+def linear_space_of(values: Sequence[float]) -> str | None:
+    """The known linear space with these eight chromaticities (within 1e-3), or None."""
+    for name in filter(_known, _LINEAR_NAMES):
+        known = chromaticities(name)
+        if known is not None and np.allclose(known, values, atol=1e-3):
+            return check_name(name)
+    return None
+
+
+def known(name: str) -> bool:
+    """Whether the config has a colour space, alias or role of this name."""
+    return _known(name) is not None
+
+
+def _known(name: str) -> str | None:
+    if not name:
+        return None
+    found = str(_config().resolve(name))
+    return found if _config().getColorSpaceIndex(found) >= 0 else None
+
+
+@functools.cache
+def _config() -> Any:
+    config = oiio.ColorConfig()
+    if error := config.geterror():
+        raise ColorError(f"the OCIO config in $OCIO cannot be read ({error}); correct the path or unset OCIO")
+    return config
+
+
+@functools.cache
+def _all_names() -> dict[str, str]:
+    """Lower-case name, alias or role -> as the config writes it."""
+    config = _config()
+    names = [*config.getColorSpaceNames(), *config.getRoles()]
+    aliases = [alias for name in config.getColorSpaceNames() for alias in config.getAliases(name)]
+    return {name.lower(): name for name in [*aliases, *names]}
