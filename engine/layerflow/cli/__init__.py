@@ -1,0 +1,13 @@
+"""The command `layerflow`. Verbs import what they need when they run, so `--help` answers at once."""
+
+from __future__ import annotations
+
+import sys
+from typing import NoReturn
+
+
+def main() -> NoReturn:
+    """Run the command line of this process and leave with its exit code (docs/cli.md lists them)."""
+    from layerflow.cli.app import run
+
+    sys.exit(run(sys.argv[1:]))

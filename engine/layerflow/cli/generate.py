@@ -1,0 +1,18 @@
+"""`layerflow generate`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from layerflow.cli.options import shot_options, size_options
+from layerflow.cli.shot import render_shot
+
+
+@click.command()
+@shot_options
+@size_options
+def generate(**options: Any) -> None:
+    """Make a layered shot from prompts alone: foreground with alpha, background, and both blended."""
+    render_shot("generate", **options)

@@ -1,0 +1,77 @@
+"""The options the verbs share. Each option's name is the Request field it sets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import reduce
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object as the last line.")
+overwrite_option = click.option("--overwrite", is_flag=True, help="Replace frames that are already there.")
+output_option = click.option(
+    "-o", "--output", default="", metavar="PATTERN", help="Where frames go, with one %04d or ####.  [out/VERB.%04d.exr]"
+)
+model_option = click.option("--model", default="mini", show_default=True, help="A model's name or folder.")
+
+_PROMPTS = (
+    click.option("--foreground", default="", metavar="PROMPT", help="What the foreground shows."),
+    click.option("--background", default="", metavar="PROMPT", help="What the background shows."),
+    click.option("--blended", default="", metavar="PROMPT", help="What the whole picture shows."),
+)
+_SHOT = (
+    model_option,
+    click.option("--frames", metavar="FIRST-LAST", help="Frames to make, both ends included, like 1001-1016."),
+    click.option("--seed", type=int, default=0, show_default=True, help="Another seed gives another result."),
+    click.option("--steps", type=int, help="Sampling steps.  [the model's own]"),
+    click.option("--guidance", type=float, help="How closely to follow the prompts.  [the model's own schedule]"),
+    click.option("--sampler", type=click.Choice(["sde", "ode"]), help="Sampling method.  [the model's own]"),
+    click.option("--colorspace", help="Colour space of the plate.  [as its files say]"),
+    click.option("--output-colorspace", default="ACEScg", show_default=True, help="Scene-linear space of the EXR."),
+    click.option("--alpha", type=click.Choice(["straight", "premultiplied"]), default="straight", show_default=True),
+    click.option("--per-layer", is_flag=True, help="Also write one EXR sequence per layer."),
+    click.option("--preview", is_flag=True, help="Also write a movie and a contact sheet."),
+    click.option(
+        "--fit",
+        type=click.Choice(["pad", "crop"]),
+        default="pad",
+        show_default=True,
+        help="How a plate of another shape meets the model's.",
+    ),
+    click.option("--fps", type=float, help="Frames per second.  [the plate's]"),
+    click.option(
+        "--memory",
+        type=click.Choice(["whole", "stream"]),
+        default="whole",
+        show_default=True,
+        help="Decode the whole clip, or piece by piece in less memory.",
+    ),
+    click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
+    click.option("--precision", type=click.Choice(["auto", "float32", "bfloat16"]), default="auto", show_default=True),
+    click.option("--backend", default="auto", show_default=True, help="What runs the network; doctor lists them."),
+    output_option,
+    overwrite_option,
+    click.option("--resume", is_flag=True, help="Go on where a stopped run left off."),
+    json_option,
+)
+_SIZE = (
+    click.option("--width", type=int, help="Pixels.  [the model's own]"),
+    click.option("--height", type=int, help="Pixels.  [the model's own]"),
+)
+
+
+def shot_options(command: Command) -> Command:
+    """`command` with every option of a verb that renders a shot."""
+    return _with(command, (*_PROMPTS, *_SHOT))
+
+
+def size_options(command: Command) -> Command:
+    """`command` with the picture size, for the verb that has no plate to take it from."""
+    return _with(command, _SIZE)
+
+
+def _with(command: Command, options: tuple[Callable[[Command], Command], ...]) -> Command:
+    return reduce(lambda decorated, option: option(decorated), reversed(options), command)

@@ -1,0 +1,127 @@
+"""`layerflow recompose`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from layerflow.cli.options import json_option, output_option, overwrite_option
+from layerflow.cli.progress import progress
+from layerflow.cli.report import print_json, span
+from layerflow.errors import OutputError, PlateError
+from layerflow.wire import Event
+
+if TYPE_CHECKING:
+    from layerflow.layers import Pixels
+
+
+@dataclass(kw_only=True)
+class Difference:
+    """How far pictures lie apart, gathered frame by frame, in linear light."""
+
+    max: float = 0.0
+    total: float = 0.0
+    total_squared: float = 0.0
+    count: int = 0
+
+    def add(self, picture: Pixels, stored: Pixels) -> None:
+        """Take one pair of pictures of equal shape in."""
+        import numpy as np
+
+        error = np.abs(picture.astype(np.float64) - stored)
+        self.max = max(self.max, float(error.max()))
+        self.total += float(error.sum())
+        self.total_squared += float((error**2).sum())
+        self.count += error.size
+
+    def values(self) -> dict[str, float | None]:
+        """Largest and mean error, and PSNR in dB against white at 1; PSNR is None where nothing differs."""
+        if not self.count:
+            return {"max_error": None, "mean_error": None, "psnr_db": None}
+        psnr = -10.0 * math.log10(self.total_squared / self.count) if self.total_squared else None
+        return {"max_error": self.max, "mean_error": self.total / self.count, "psnr_db": psnr}
+
+
+@click.command()
+@click.argument("layers", metavar="LAYERS")
+@output_option
+@overwrite_option
+@json_option
+def recompose(layers: str, output: str, overwrite: bool, as_json: bool) -> None:
+    """Lay the layers of written frames over each other again, and say how far that is from the blended picture.
+
+    LAYERS is the sequence that LayerFlow wrote, like out/dog.####.exr, or one frame of it.
+    """
+    from layerflow.files import output_pattern, prepare_output
+
+    sources = find_frames(layers)
+    pattern = output_pattern(output or "out/recompose.%04d.exr")
+    targets = {frame: pattern.path(frame) for frame in sources}
+    if any(target.exists() and target.samefile(sources[frame]) for frame, target in targets.items()):
+        raise OutputError(f"{pattern} holds the layers that are read; choose another output")
+    num_bytes = sum(path.stat().st_size for path in sources.values())
+    prepare_output(targets.values(), num_bytes=num_bytes, may_exist=overwrite)
+    difference = write_frames(sources, targets)
+    frames = list(targets.values())
+    if as_json:
+        print_json({"frames": frames, **difference.values()})
+    else:
+        click.echo(f"recomposed: {span(frames)}\n{_sentence(difference)}")
+
+
+def find_frames(text: str) -> dict[int, Path]:
+    """The EXR frames a pattern or a single file names, by frame number. Raises `PlateError` when there are none."""
+    from layerflow.files import FramePattern, has_frame_field
+
+    if not has_frame_field(Path(text).name):
+        return {_number_of(Path(text)): Path(text)}
+    pattern = FramePattern.parse(text, error=PlateError)
+    names = sorted(path.name for path in pattern.folder.iterdir()) if pattern.folder.is_dir() else []
+    found = {number: pattern.folder / name for name in names if (number := pattern.frame_of(name)) is not None}
+    if not found:
+        raise PlateError(f"no frames match {text}; give the pattern that was written, like out/dog.####.exr")
+    return dict(sorted(found.items()))
+
+
+def _number_of(path: Path) -> int:
+    from layerflow.exr import read_stack
+
+    return read_stack([path]).frames[0]
+
+
+def write_frames(sources: dict[int, Path], targets: dict[int, Path]) -> Difference:
+    """Write every recomposed frame; returns how far they are from the blended pictures that were stored."""
+    from layerflow import exr, layers
+
+    difference = Difference()
+    with progress() as show:
+        for done, (frame, source) in enumerate(sources.items(), start=1):
+            stack = exr.read_stack([source])
+            if not stack.foregrounds:
+                raise PlateError(f"{source} has no foreground layer; give frames that LayerFlow wrote")
+            picture = layers.recompose(stack)
+            if "blended" in stack.layers:
+                difference.add(picture, layers.opaque(stack.layers["blended"]))
+            result = replace(stack, layers={"blended": picture})
+            notes = exr.write_frame(targets[frame], result, 0, header={"layerflow:recomposedFrom": source.name})
+            _report(show, notes, done, len(sources))
+    return difference
+
+
+def _report(show: Callable[[Event], None], notes: Iterable[str], done: int, total: int) -> None:
+    for note in notes:
+        show(Event("warning", note))
+    show(Event("frame", done=done, total=total))
+
+
+def _sentence(difference: Difference) -> str:
+    values = difference.values()
+    if not difference.count:
+        return "no blended picture is stored to compare with"
+    psnr = "identical" if values["psnr_db"] is None else f"{values['psnr_db']:.2f} dB"
+    return f"against the stored blended picture: max {values['max_error']:.6f}, mean {values['mean_error']:.6f}, {psnr}"

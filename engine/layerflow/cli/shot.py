@@ -1,0 +1,31 @@
+"""The way of every verb that renders: options become a Request, the Request becomes frames, the frames are reported."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from layerflow.cli.progress import progress
+from layerflow.cli.report import report_shot
+from layerflow.cli.stop import stop_on_signal
+from layerflow.errors import RequestError
+from layerflow.wire import Request, parse_frames
+
+
+def render_shot(task: str, *, overwrite: bool, resume: bool, as_json: bool, **options: Any) -> None:
+    """Make one shot and say where it is. `options` are Request fields, and `frames` as text."""
+    request = build_request(task, **options)
+    from layerflow import shots
+
+    with stop_on_signal() as stopped, progress() as show:
+        result = shots.render(request, overwrite=overwrite, resume=resume, on_event=show, stopped=stopped)
+    report_shot(result, as_json)
+
+
+def build_request(task: str, *, frames: str | None = None, **fields: Any) -> Request:
+    """The request those options make. Raises `RequestError` with the sentence of the rule they break."""
+    try:
+        if frames is not None:
+            fields["first_frame"], fields["last_frame"] = parse_frames(frames)
+        return Request(task, **fields)
+    except ValueError as error:
+        raise RequestError(str(error)) from error

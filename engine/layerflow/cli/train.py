@@ -1,0 +1,56 @@
+"""`layerflow train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from layerflow.training.trainer import Progress
+
+_REPORT_STEPS = 100
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+_EXISTING = click.Path(exists=True, file_okay=False, path_type=Path)
+
+
+@click.group()
+def train() -> None:
+    """Make the bundled model: pack its data, then train it."""
+
+
+@train.command()
+@click.argument("archives", type=_EXISTING)
+@click.option("-o", "--output", type=_FOLDER, required=True, help="The dataset folder to write.")
+def pack(archives: Path, output: Path) -> None:
+    """Pack the training data from the downloaded archives in one folder."""
+    from layerflow.training import pack as packing
+
+    packing.pack(packing.Archives.in_folder(archives), output)
+    click.echo(f"dataset: {output}")
+
+
+@train.command()
+@click.argument("dataset", type=_EXISTING)
+@click.option("--init", type=_EXISTING, required=True, help="Folder of the fitted codec and the distilled text table.")
+@click.option("-o", "--output", type=_FOLDER, required=True, help="Folder for checkpoints and the finished model.")
+@click.option(
+    "--minutes", type=click.FloatRange(0, min_open=True), help="Time, all runs together.  [the recipe's]"
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--resume", is_flag=True, help="Go on from the last checkpoint in the output folder.")
+def mini(dataset: Path, init: Path, output: Path, minutes: float | None, seed: int, resume: bool) -> None:
+    """Train the bundled model on a packed dataset."""
+    from layerflow.training import mini as training
+    from layerflow.training.recipe import Recipe
+
+    recipe = Recipe() if minutes is None else Recipe(minutes=minutes)
+    model = training.train(dataset, init, output, recipe, seed=seed, resume=resume, report=_report)
+    click.echo(f"model: {model.path}")
+
+
+def _report(progress: Progress) -> None:
+    if progress.step % _REPORT_STEPS == 0:
+        loss = sum(progress.losses[-_REPORT_STEPS:]) / len(progress.losses[-_REPORT_STEPS:])
+        click.echo(f"step {progress.step}, {progress.seconds / 60:.1f} min, loss {loss:.4f}", err=True)

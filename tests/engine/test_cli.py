@@ -1,0 +1,336 @@
+"""The command line: options become a Request, results and errors are reported, Ctrl-C stops."""
+
+from __future__ import annotations
+
+import io
+import json
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from rich.console import Console
+
+from layerflow import errors
+from layerflow.cli.app import layerflow_command, run
+from layerflow.cli.progress import progress
+from layerflow.cli.stop import stop_on_signal
+from layerflow.wire import Event, Request
+
+VERBS = [
+    "generate",
+    "decompose",
+    "background",
+    "foreground",
+    "recompose",
+    "rerun",
+    "doctor",
+    "evaluate",
+    "models",
+    "train",
+]
+
+
+@dataclass
+class Result:
+    """Looks like shots.ShotResult."""
+
+    frames: tuple[Path, ...] = (Path("out/dog.1001.exr"), Path("out/dog.1002.exr"))
+    per_layer: dict = field(default_factory=lambda: {"foreground": (Path("out/dog.foreground.1001.exr"),)})
+    preview_movie: Path | None = Path("out/dog.mov")
+    contact_sheet: Path | None = Path("out/dog.png")
+    seconds: float = 12.34
+    warnings: tuple[str, ...] = ("frame 1001 was long",)
+    seed: int = 7
+    model: str = "mini"
+    backend: str = "torch"
+
+
+class FakeShots(ModuleType):
+    """Stands in for layerflow.shots: keeps what it was asked, then answers or raises."""
+
+    def __init__(self):
+        super().__init__("layerflow.shots")
+        self.calls = []
+        self.error = None
+
+    def render(self, request, **options):
+        self.calls.append((request, options))
+        options["on_event"](Event("stage", "Reading the plate"))
+        if self.error:
+            raise self.error
+        return Result()
+
+    def rerun(self, frame, **options):
+        self.calls.append((frame, options))
+        return Result()
+
+
+@pytest.fixture
+def shots(monkeypatch):
+    fake = FakeShots()
+    monkeypatch.setitem(sys.modules, "layerflow.shots", fake)
+    monkeypatch.setattr("layerflow.shots", fake, raising=False)
+    return fake
+
+
+def asked(shots) -> Request:
+    return shots.calls[-1][0]
+
+
+def last_json(capsys):
+    return json.loads(capsys.readouterr().out.splitlines()[-1])
+
+
+def test_every_verb_is_there():
+    assert sorted(layerflow_command.commands) == sorted(VERBS)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_explains_itself(verb, capsys):
+    assert run([verb, "--help"]) == 0
+    assert "Usage: layerflow " + verb in capsys.readouterr().out
+
+
+def test_help_is_light():
+    code = "import sys; from layerflow.cli.app import run; run(['decompose', '--help']); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
+    assert not {"torch", "numpy", "OpenImageIO", "transformers"} & set(loaded)
+
+
+def test_decompose_hands_every_option_on(shots, capsys):
+    command = """
+        decompose plates/dog.####.exr --foreground dog --background garden --blended both --model big
+        --frames 1001-1016 --seed 7
+        --steps 12 --guidance 5.5 --sampler ode --colorspace sRGB --output-colorspace ACES2065-1
+        --alpha premultiplied --per-layer --preview --fit crop --fps 23.976 --memory stream --device cpu
+        --precision float32 --backend torch -o out/dog.%04d.exr --overwrite --resume"""
+    assert run(command.split()) == 0
+    request, options = shots.calls[0]
+    assert request == Request(
+        "decompose",
+        plate="plates/dog.####.exr",
+        foreground="dog",
+        background="garden",
+        blended="both",
+        model="big",
+        first_frame=1001,
+        last_frame=1016,
+        seed=7,
+        steps=12,
+        guidance=5.5,
+        sampler="ode",
+        colorspace="sRGB",
+        output_colorspace="ACES2065-1",
+        alpha="premultiplied",
+        per_layer=True,
+        preview=True,
+        fit="crop",
+        fps=23.976,
+        memory="stream",
+        device="cpu",
+        precision="float32",
+        backend="torch",
+        output="out/dog.%04d.exr",
+    )
+    assert options["overwrite"] is True and options["resume"] is True and options["stopped"]() is False
+
+
+@pytest.mark.parametrize(
+    ("arguments", "request_"),
+    [
+        (["decompose", "dog.mov"], Request("decompose", plate="dog.mov")),
+        (["background", "fg.mov", "--background", "sea"], Request("background", plate="fg.mov", background="sea")),
+        (["foreground", "bg.mov", "--foreground", "a cat"], Request("foreground", plate="bg.mov", foreground="a cat")),
+        (
+            ["generate", "--foreground", "a cat", "--background", "sea", "--frames", "5-8", "--width", "96"],
+            Request("generate", foreground="a cat", background="sea", first_frame=5, last_frame=8, width=96),
+        ),
+    ],
+)
+def test_options_left_out_are_the_request_s_defaults(shots, arguments, request_):
+    assert run(arguments) == 0
+    assert asked(shots) == request_
+    assert shots.calls[0][1]["overwrite"] is False and shots.calls[0][1]["resume"] is False
+
+
+def test_rerun(shots, capsys):
+    assert run(["rerun", "out/dog.1001.exr", "-o", "again/dog.%04d.exr", "--overwrite", "--json"]) == 0
+    frame, options = shots.calls[0]
+    assert (frame, options["output"], options["overwrite"]) == ("out/dog.1001.exr", "again/dog.%04d.exr", True)
+    assert last_json(capsys)["seed"] == 7
+
+
+def test_result_for_people(shots, capsys):
+    run(["decompose", "dog.mov"])
+    out, err = capsys.readouterr()
+    assert out.splitlines() == [
+        "layers: out/dog.1001.exr to dog.1002.exr (2 frames)",
+        "foreground: out/dog.foreground.1001.exr",
+        "preview: out/dog.mov",
+        "contact sheet: out/dog.png",
+        "12.3 s with model mini on torch, seed 7",
+    ]
+    assert err == "Reading the plate\n"
+
+
+def test_result_for_programs(shots, capsys):
+    assert run(["decompose", "dog.mov", "--json"]) == 0
+    assert last_json(capsys) == {
+        "frames": ["out/dog.1001.exr", "out/dog.1002.exr"],
+        "per_layer": {"foreground": ["out/dog.foreground.1001.exr"]},
+        "preview_movie": "out/dog.mov",
+        "contact_sheet": "out/dog.png",
+        "seconds": 12.34,
+        "warnings": ["frame 1001 was long"],
+        "seed": 7,
+        "model": "mini",
+        "backend": "torch",
+    }
+
+
+@pytest.mark.parametrize(
+    ("error", "exit_code"),
+    [
+        (errors.RequestError("too short"), 2),
+        (errors.PlateError("no plate"), 3),
+        (errors.ColorError("no such space"), 4),
+        (errors.ModelError("no such model"), 5),
+        (errors.OutputError("already there"), 6),
+        (errors.LayerFlowError("something else"), 1),
+    ],
+)
+def test_errors_are_a_sentence_and_a_code(shots, capsys, error, exit_code):
+    shots.error = error
+    assert run(["decompose", "dog.mov", "--json"]) == exit_code
+    out, err = capsys.readouterr()
+    assert err.splitlines()[-1] == f"layerflow: {error}"
+    assert json.loads(out.splitlines()[-1]) == {"error": str(error), "exit_code": exit_code}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["decompose"], "Missing argument 'PLATE'; layerflow decompose --help"),
+        (["decompose", "dog.mov", "--sed", "7"], "No such option"),
+        (["decompose", "dog.mov", "--steps", "many"], "'many' is not a valid integer"),
+        (["decompose", "dog.mov", "--steps", "0"], "steps must be from 1"),
+        (["decompose", "dog.mov", "--seed", "-1"], "seed must be from 0"),
+        (["decompose", "dog.mov", "--guidance", "nan"], "guidance must be from"),
+        (["decompose", "dog.mov", "--frames", "16-1"], "write 1-16"),
+        (["decompose", "dog.mov", "--frames", "all"], "frames are written like"),
+        (["decompose", "dog.mov", "-o", "dog.exr"], "exactly one %04d"),
+        (["decompose", "http://example.org/dog.mov"], "local file"),
+        (["generate", "--background", "sea"], "needs a foreground prompt"),
+        (["generate", "dog.mov", "--foreground", "a", "--background", "b"], "unexpected extra argument"),
+        (["matte", "dog.mov"], "No such command 'matte'"),
+    ],
+)
+def test_a_wrong_command_line_is_one_sentence(shots, capsys, arguments, sentence):
+    assert run([*arguments, "--json"]) == 2
+    out, err = capsys.readouterr()
+    assert sentence in err and err.count("\n") == 1
+    assert json.loads(out)["exit_code"] == 2
+    assert not shots.calls
+
+
+def test_no_verb_shows_help(capsys):
+    assert run([]) == 2
+    assert "Usage: layerflow" in capsys.readouterr().err
+
+
+def test_shell_characters_in_a_prompt_are_text(shots):
+    prompt = "$(touch /tmp/owned); `id` && echo \"'"
+    assert run(["decompose", "dog.mov", "--foreground", prompt]) == 0
+    assert asked(shots).foreground == prompt
+
+
+def test_an_interruption_says_how_to_go_on(shots, capsys):
+    shots.error = errors.Interrupted("stopped after step 12 of 25")
+    assert run(["decompose", "dog.mov"]) == 130
+    assert "stopped after step 12 of 25; the same command with --resume goes on" in capsys.readouterr().err
+
+
+def test_first_ctrl_c_asks_and_second_is_the_system_s(capfd):
+    before = signal.getsignal(signal.SIGINT)
+    with stop_on_signal() as stopped:
+        assert not stopped()
+        signal.raise_signal(signal.SIGINT)
+        assert stopped()
+        assert signal.getsignal(signal.SIGINT) == signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    assert signal.getsignal(signal.SIGINT) is before
+    assert "Ctrl-C again leaves at once" in capfd.readouterr().err
+
+
+SLOW_SHOTS = """
+import sys, time, types
+from layerflow.errors import Interrupted
+from layerflow.wire import Event
+shots = types.ModuleType("layerflow.shots")
+def render(request, *, overwrite, resume, on_event, stopped):
+    on_event(Event("stage", "ready"))
+    for step in range(6000):
+        if stopped() and {heeds}:
+            raise Interrupted(f"stopped after step {{step}}")
+        time.sleep(0.01)
+shots.render = render
+sys.modules["layerflow.shots"] = sys.modules["layerflow"].shots = shots
+from layerflow.cli import main
+main()
+"""
+
+
+def start_slow_shot(*, heeds: bool) -> subprocess.Popen:
+    code = SLOW_SHOTS.format(heeds=heeds)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "decompose", "dog.mov", "--json"], stdout=-1, stderr=-1, text=True
+    )
+    assert process.stderr.readline() == "ready\n"
+    return process
+
+
+@pytest.mark.parametrize("wish", [signal.SIGINT, signal.SIGTERM])
+def test_one_signal_ends_the_process_with_130(wish):
+    process = start_slow_shot(heeds=True)
+    process.send_signal(wish)
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert err.splitlines()[-1].startswith("layerflow: stopped after step ")
+    assert json.loads(out)["exit_code"] == 130
+
+
+def test_a_second_signal_ends_a_process_that_does_not_listen():
+    process = start_slow_shot(heeds=False)
+    process.send_signal(signal.SIGINT)
+    for line in process.stderr:
+        if "again" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=20) == -signal.SIGINT
+    process.communicate()
+
+
+def test_progress_in_a_log_is_one_line_per_stage():
+    log = Console(file=io.StringIO(), width=20)
+    with progress(log) as show:
+        show(Event("stage", "Reading [the] plate of a long name"))
+        show(Event("step", done=1, total=2))
+        show(Event("frame", done=1, total=2))
+        show(Event("warning", "frame 3 is odd"))
+    assert log.file.getvalue() == "Reading [the] plate of a long name\nwarning: frame 3 is odd\n"
+
+
+def test_progress_in_a_terminal_counts_steps_and_frames():
+    terminal = Console(file=io.StringIO(), force_terminal=True, width=100)
+    with progress(terminal) as show:
+        show(Event("stage", "Reading [the] plate"))
+        for done in range(1, 4):
+            show(Event("step", done=done, total=3))
+        show(Event("frame", done=2, total=16))
+        show(Event("warning", "frame 3 is [odd]"))
+    shown = terminal.file.getvalue()
+    for words in ("Reading [the] plate", "Sampling", "3/3", "Writing frames", "2/16", "warning: frame 3 is [odd]"):
+        assert words in shown
