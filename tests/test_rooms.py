@@ -1,0 +1,99 @@
+"""The house rules: who may import whom, what importing costs, and that the set-up script stays small and plain."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+RUN = ROOT / "run.py"
+
+
+def imported_names(source: Path) -> set[str]:
+    """Top-level names of every import in a file, those inside functions too."""
+    names = set()
+    for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module.partition(".")[0])
+    return names
+
+
+def names_of(requirements: list[str]) -> set[str]:
+    """Names of the packages those requirements ask for, as package indexes compare them."""
+    return {canonicalize_name(Requirement(text).name) for text in requirements}
+
+
+def declared(*extras: str) -> set[str]:
+    """Packages that pyproject.toml asks for."""
+    return names_of(sum((PROJECT["optional-dependencies"][extra] for extra in extras), PROJECT["dependencies"]))
+
+
+def test_floors_and_rooms():
+    check = subprocess.run(["lint-imports"], cwd=ROOT, env=venv_path(), capture_output=True, text=True)
+    assert check.returncode == 0, check.stdout
+
+
+def venv_path() -> dict[str, str]:
+    """An environment in which the tools beside this Python are found."""
+
+    return {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+
+
+@pytest.mark.parametrize("module", ["layerflow", "layerflow.wire", "layerflow.errors", "layerflow.cli"])
+def test_importing_is_light(module):
+    code = f"import {module}, sys; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
+    assert not {"torch", "numpy", "diffusers", "transformers", "OpenImageIO", "av", "click"} & set(loaded)
+
+
+@pytest.mark.parametrize(
+    "room", ["nuke_plugin/layerflow_nuke", "blender_addon/layerflow_blender", "desktop/layerflow_desktop"]
+)
+def test_hosts_see_the_wire_only(room):
+    sources = list((ROOT / room).rglob("*.py"))
+    assert sources
+    for source in sources:
+        seen = re.findall(r"^\s*(?:from|import) +(layerflow\b[\w.]*)", source.read_text(encoding="utf-8"), re.MULTILINE)
+        assert all(name.startswith("layerflow.wire") for name in seen), source
+
+
+def test_every_import_is_declared():
+    owners = packages_distributions()
+    undeclared = {
+        f"{source.relative_to(ROOT)}: {name}"
+        for source in (ROOT / "engine").rglob("*.py")
+        for name in imported_names(source) - set(sys.stdlib_module_names) - {"layerflow"}
+        if not names_of(owners.get(name, [name])) & declared("train")
+    }
+    assert not undeclared
+
+
+def test_everything_declared_is_pinned_exactly():
+    pins = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()[1:]
+    assert all(re.fullmatch(r"[\w.-]+==[\w.]+", pin) for pin in pins)
+    assert "torch==2.13.0" in pins
+    assert declared("train", "dev") <= names_of(pins)
+
+
+def test_run_is_short_and_plain():
+    assert len(RUN.read_text(encoding="utf-8").splitlines()) < 100
+    assert imported_names(RUN) <= set(sys.stdlib_module_names)
+    ast.parse(RUN.read_text(encoding="utf-8"), feature_version=(3, 7))  # so that an old Python can say that it is old
+
+
+def test_run_without_a_command_says_what_there_is():
+    answer = subprocess.run([sys.executable, RUN], capture_output=True, text=True)
+    assert answer.returncode == 2 and "run.py demo" in answer.stdout and "run.py test" in answer.stdout
