@@ -1,7 +1,7 @@
 """Between pixels and latents, for the clips of all layers laid one after another.
 
-Shapes: F frame, f latent frame, C latent channel, H W pixel rows and columns, h w latent ones. Pixels are RGB in [-1, 1],
-display-referred; latents leave `encode` scaled to about unit variance, and `decode` takes them so.
+Shapes: F frame, f latent frame, C latent channel, H W pixel rows and columns, h w latent ones. Pixels are RGB in
+[-1, 1], display-referred; latents leave `encode` scaled to about unit variance, and `stream` takes them so.
 """
 
 from __future__ import annotations

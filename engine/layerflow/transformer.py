@@ -153,7 +153,7 @@ class LayerFlowTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: 
         return self._to_latents(hidden, latents)
 
     def _embed(self, latents: Tensor, text: Tensor, layer_index: Tensor, given: Tensor | None) -> Tensor:
-        batch, prompts, prompt_tokens, _ = text.shape
+        prompts, prompt_tokens = text.shape[1:3]
         frames, rows, columns = latents.shape[1], *(side // self.config.patch_size for side in latents.shape[-2:])
         tokens = self.patch_embed(rearrange(text, "b g n d -> b (g n) d"), latents)
         text_table, video_table = self.positions(prompts * prompt_tokens, frames, rows, columns)

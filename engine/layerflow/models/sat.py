@@ -1,6 +1,7 @@
 """State dicts of the released checkpoints (SwissArmyTransformer keys) as state dicts of our classes.
 
-Both LoRA pairs are folded into the weights they belong to: y = W x + motion_scale * (B A x) / r_motion + (D C x) / r_content,
+Both LoRA pairs are folded into the weights they belong to,
+    y = W x + motion_scale * (B A x) / r_motion + (D C x) / r_content,
 the scaling being 1/rank. The content pair (C, D) is always on; the motion pair (A, B) is off at inference.
 """
 
