@@ -1,0 +1,76 @@
+"""Trains the bundled model and writes it as a model folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+
+from layerflow.models.folder import Manifest, ModelFolder, write_manifest
+from layerflow.sampler import Guidance, Sampler
+from layerflow.training.clips import training_clips
+from layerflow.training.recipe import Model, Recipe, fresh_model
+from layerflow.training.trainer import Progress, Trainer
+
+LICENCE = "Apache-2.0; trained on MIT and public-domain pictures, see NOTICE"
+DESCRIPTION = "A small model of animated cut-outs over landscapes, 8 frames of 96x64: a demonstration of the whole way."
+
+
+def train(
+    pack: Path,
+    init: Path,
+    folder: Path,
+    recipe: Recipe,
+    *,
+    seed: int = 0,
+    resume: bool = False,
+    num_clips: int = 5120,
+    report: Callable[[Progress], None] = lambda progress: None,
+) -> ModelFolder:
+    """The model folder `folder/model`, after training on the packed data in `pack` from the start in `init`."""
+    data = training_clips(pack, np.random.default_rng(seed), num_clips=num_clips)
+    trainer = Trainer(
+        model=fresh_model(recipe, init, seed=seed), recipe=recipe, data=data, folder=folder, seed=seed, report=report
+    )
+    if resume:
+        trainer.resume()
+    return write_model(trainer.run(), recipe, folder / "model", init)
+
+
+def write_model(model: Model, recipe: Recipe, path: Path, init: Path) -> ModelFolder:
+    """Writes `model` as the model folder `path`, weights in half precision; replaces what is there."""
+    part = path.with_name(path.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    model.transformer.to(torch.float16).save_pretrained(part / "transformer")
+    model.text.encoder.to(torch.float16).save_pretrained(part / "text_encoder")
+    model.text.tokenizer.save_pretrained(part / "tokenizer")
+    (part / "codec").mkdir()
+    save_file({k: v.contiguous().cpu() for k, v in model.codec.state_dict().items()}, part / "codec/codec.safetensors")
+    for notice in sorted(init.glob("*/NOTICE")):
+        shutil.copy(notice, part / notice.parent.name / "NOTICE")
+    write_manifest(part, manifest(model, recipe))
+    shutil.rmtree(path, ignore_errors=True)
+    os.replace(part, path)
+    return write_manifest(path, manifest(model, recipe))
+
+
+def manifest(model: Model, recipe: Recipe) -> Manifest:
+    """What `layerflow.json` says of a model of this recipe."""
+    return Manifest(
+        name="mini",
+        description=DESCRIPTION,
+        licence=LICENCE,
+        layouts=recipe.layouts(),
+        sampler=Sampler(num_steps=4, guidance=Guidance(scale=1.0, power=None)),
+        height=recipe.height,
+        width=recipe.width,
+        fps=8.0,
+        codec="linear",
+        prompt_tokens=model.text.num_tokens,
+    )

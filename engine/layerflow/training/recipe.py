@@ -1,0 +1,112 @@
+"""The recipe of the bundled model: its size, its layouts, and how a fresh one is put together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import nn
+from transformers import AutoTokenizer, T5EncoderModel
+
+from layerflow.codec import LinearCodec
+from layerflow.layout import LAYERS, Layout, Task, task_layouts
+from layerflow.text import T5Text
+from layerflow.transformer import LayerFlowTransformer, sincos_positions
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Size of the model and length of its training."""
+
+    num_blocks: int = 6
+    num_heads: int = 4
+    head_width: int = 64
+    time_width: int = 128
+    height: int = 64
+    width: int = 96
+    num_frames: int = 8
+    batch: int = 16
+    minutes: float = 80.0
+    adam_lr: float = 1e-3
+    muon_lr: float = 0.02
+    warmup_steps: int = 100
+    ema_decay: float = 0.999
+    text_dropout: float = 0.1
+    pure_noise: float = 0.12  # share of samples at the last timestep, where sampling starts
+    task_shares: tuple[float, ...] = (0.2, 0.5, 0.15, 0.15)  # in the order of layout.TASKS
+
+    def layouts(self) -> dict[Task, Layout]:
+        """The four tasks at this recipe's length."""
+        return task_layouts(self.num_frames, self.num_frames // LinearCodec.temporal)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """The three networks that are trained or fitted together."""
+
+    transformer: LayerFlowTransformer
+    codec: LinearCodec
+    text: T5Text
+
+    def trained(self) -> nn.ModuleDict:
+        """The networks whose weights the optimiser moves."""
+        return nn.ModuleDict({"transformer": self.transformer, "text_encoder": self.text.encoder})
+
+
+def fresh_model(recipe: Recipe, init: Path, *, seed: int = 0) -> Model:
+    """An untrained model around the fitted codec and the distilled text table in `init`."""
+    torch.manual_seed(seed)
+    codec = load_codec(init / "codec" / "codec.safetensors")
+    encoder = T5EncoderModel.from_pretrained(init / "text_encoder")
+    tokenizer = AutoTokenizer.from_pretrained(init / "tokenizer")
+    text = T5Text(encoder=encoder, tokenizer=tokenizer, num_tokens=tokenizer.model_max_length)
+    transformer = LayerFlowTransformer(**transformer_config(recipe, codec, text))
+    initialise_positions(transformer, recipe)
+    return Model(transformer=transformer, codec=codec, text=text)
+
+
+def load_codec(path: Path) -> LinearCodec:
+    """The linear codec stored in a safetensors file."""
+    tensors = load_file(path)
+    codec = LinearCodec(len(tensors["basis"]))
+    codec.load_state_dict({name: value.float() for name, value in tensors.items()})
+    return codec
+
+
+def transformer_config(recipe: Recipe, codec: LinearCodec, text: T5Text) -> dict[str, Any]:
+    """Arguments of the transformer for this recipe."""
+    patch = 2
+    return {
+        "num_attention_heads": recipe.num_heads,
+        "attention_head_dim": recipe.head_width,
+        "num_blocks": recipe.num_blocks,
+        "latent_channels": codec.latent_channels,
+        "patch_size": patch,
+        "text_width": text.encoder.config.d_model,
+        "time_width": recipe.time_width,
+        "text_tokens": 3 * text.num_tokens,
+        "position_frames": recipe.layouts()["generate"].num_latents,
+        "position_rows": recipe.height // codec.spatial // patch,
+        "position_columns": recipe.width // codec.spatial // patch,
+        "position_scale": 1.0,
+        "has_layer_embedding": True,
+        "trained_positions": True,
+        "has_given_embedding": True,
+        "copy_gate_layers": len(LAYERS),
+    }
+
+
+def initialise_positions(transformer: LayerFlowTransformer, recipe: Recipe) -> None:
+    """Gives every layer the same positions in time and space, plus a vector of its own.
+
+    The release counts time on through all layers; here the same place in two layers starts out near, because the two
+    mostly show the same thing. The table is trained, so this is a start and not a rule.
+    """
+    frames, rows, columns, width = transformer.video_positions.shape
+    shared = sincos_positions(width, frames // len(LAYERS), rows, columns, scale=1.0)
+    own = 0.3 * torch.randn(len(LAYERS), 1, 1, 1, width)
+    with torch.no_grad():
+        transformer.video_positions.copy_((shared + own).flatten(0, 1))

@@ -1,0 +1,181 @@
+"""The training loop: time-boxed, resumable, one task a batch.
+
+Shapes: B batch, G layer, F frame, H W pixel rows and columns, f latent frame, C latent channel.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from layerflow.layout import TASKS, Layout
+from layerflow.sampler import NoiseSchedule
+from layerflow.text import layer_prompts
+from layerflow.training.objective import v_loss
+from layerflow.training.recipe import Model, Recipe
+
+Prompts = tuple[str, str, str]  # foreground, background, blended
+
+
+class LayeredData(Protocol):
+    """Where layered clips come from."""
+
+    def batch(self, rng: np.random.Generator, size: int) -> tuple[np.ndarray, list[Prompts]]:
+        """Clips `[B, G, F, H, W, 3]` in [-1, 1], layers in the order of `layout.LAYERS`, and their captions."""
+        ...
+
+
+@dataclass(kw_only=True)
+class Progress:
+    """What the loop reports and what a resumed one starts from."""
+
+    step: int = 0
+    seconds: float = 0.0
+    losses: list[float] = field(default_factory=list)
+
+
+@dataclass(kw_only=True)
+class Trainer:
+    """Trains `model` by `recipe` on `data`, keeping `folder/last.pt` so that it can be stopped at any time."""
+
+    model: Model
+    recipe: Recipe
+    data: LayeredData
+    folder: Path
+    device: torch.device = torch.device("cpu")
+    seed: int = 0
+    save_seconds: float = 120.0
+    report: Callable[[Progress], None] = lambda progress: None
+
+    def __post_init__(self) -> None:
+        self.trained = self.model.trained().to(self.device)
+        self.model.codec.to(self.device)
+        average = get_ema_multi_avg_fn(self.recipe.ema_decay)
+        self.average = AveragedModel(self.trained, multi_avg_fn=average)
+        self.optimizers = _optimizers(self.trained, self.recipe)
+        self.schedule = NoiseSchedule()
+        self.layouts = self.recipe.layouts()
+        self.progress = Progress()
+        self.rng = np.random.default_rng(self.seed)
+        self.noise = torch.Generator().manual_seed(self.seed)
+
+    def run(self) -> Model:
+        """The model with averaged weights, after `recipe.minutes` of training counted over all resumed runs."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        saved = started = time.monotonic() - self.progress.seconds
+        while self.progress.seconds < self.recipe.minutes * 60:
+            self.progress.losses.append(self._step())
+            self.progress.step += 1
+            self.progress.seconds = time.monotonic() - started
+            self.report(self.progress)
+            if time.monotonic() - saved > self.save_seconds:
+                self.save()
+                saved = time.monotonic()
+        self.save()
+        self.trained.load_state_dict(self.average.module.state_dict())
+        return self.model
+
+    def _step(self) -> float:
+        task = TASKS[self.rng.choice(len(TASKS), p=self.recipe.task_shares)]
+        layout = self.layouts[task]
+        clips, captions = self.data.batch(self.rng, self.recipe.batch)
+        with torch.autocast(self.device.type, torch.bfloat16):
+            loss = self._loss(clips, captions, layout)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.trained.parameters(), 1.0)
+        for optimizer, peak in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = peak * self._lr_scale()
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        self.average.update_parameters(self.trained)
+        return float(loss.detach())
+
+    def _loss(self, clips: np.ndarray, captions: list[Prompts], layout: Layout) -> Tensor:
+        with torch.autocast(self.device.type, enabled=False), torch.no_grad():
+            pixels = torch.from_numpy(clips).to(self.device)
+            clean = self.model.codec.to_latents(rearrange(pixels, "b g f h w c -> b (g f) c h w"))
+        batch = len(clean)
+        noise = torch.randn(batch, layout.num_predicted, *clean.shape[2:], generator=self.noise)
+        timestep = torch.randint(0, len(self.schedule.training_signal), (batch,), generator=self.noise)
+        last = torch.rand(batch, generator=self.noise) < self.recipe.pure_noise
+        timestep = torch.where(last, len(self.schedule.training_signal) - 1, timestep)
+        text = self._text(captions, layout)
+        return v_loss(
+            self.model.transformer, clean, noise.to(clean), text, timestep.to(self.device), layout, self.schedule
+        )
+
+    def _text(self, captions: list[Prompts], layout: Layout) -> Tensor:  # -> [B, prompts, tokens, width]
+        """Embeddings with gradients, each prompt dropped to zeros on its own."""
+        names = ("foreground", "background", "blended")
+        rows = [layer_prompts(layout, dict(zip(names, caption, strict=True))) for caption in captions]
+        text = self.model.text
+        tokens = text.tokenizer(
+            [prompt for row in rows for prompt in row],
+            padding="max_length",
+            truncation=True,
+            max_length=text.num_tokens,
+            return_tensors="pt",
+        ).input_ids.to(self.device)
+        hidden = text.encoder(tokens, attention_mask=torch.ones_like(tokens)).last_hidden_state
+        kept = torch.rand(len(tokens), generator=self.noise) >= self.recipe.text_dropout
+        hidden = hidden * kept.to(hidden)[:, None, None]
+        return rearrange(hidden, "(b g) n d -> b g n d", b=len(captions))
+
+    def _lr_scale(self) -> float:
+        """Linear warm-up by steps, then a cosine over the time box."""
+        done = min(1.0, self.progress.seconds / (self.recipe.minutes * 60))
+        warm = min(1.0, (self.progress.step + 1) / self.recipe.warmup_steps)
+        return warm * (0.02 + 0.98 * 0.5 * (1.0 + math.cos(math.pi * done)))
+
+    def save(self) -> None:
+        """Writes the checkpoint aside and renames it, and the progress as JSON beside it."""
+        state = {
+            "trained": self.trained.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer, _ in self.optimizers],
+            "noise": self.noise.get_state(),
+        }
+        part = self.folder / "last.pt.part"
+        torch.save(state, part)
+        os.replace(part, self.folder / "last.pt")
+        record = asdict(self.progress) | {"rng": self.rng.bit_generator.state}
+        (self.folder / "progress.json").write_text(json.dumps(record))
+
+    def resume(self) -> None:
+        """Takes up from the checkpoint in `folder`. Raises FileNotFoundError when there is none."""
+        state: dict[str, Any] = torch.load(self.folder / "last.pt", weights_only=True, map_location=self.device)
+        self.trained.load_state_dict(state["trained"])
+        self.average.load_state_dict(state["average"])
+        for (optimizer, _), saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+        self.noise.set_state(state["noise"].cpu())
+        record = json.loads((self.folder / "progress.json").read_text())
+        self.rng.bit_generator.state = record.pop("rng")
+        self.progress = Progress(**record)
+
+
+def _optimizers(trained: nn.Module, recipe: Recipe) -> list[tuple[torch.optim.Optimizer, float]]:
+    """Muon for the blocks' matrices, AdamW for everything else, each with its peak learning rate."""
+    matrices = [p for name, p in trained.named_parameters() if _is_block_matrix(name, p)]
+    others = [p for name, p in trained.named_parameters() if p.requires_grad and not _is_block_matrix(name, p)]
+    muon = torch.optim.Muon(matrices, lr=recipe.muon_lr, weight_decay=0.0)
+    adam = torch.optim.AdamW(others, lr=recipe.adam_lr, betas=(0.9, 0.98), weight_decay=0.0)
+    return [(muon, recipe.muon_lr), (adam, recipe.adam_lr)]
+
+
+def _is_block_matrix(name: str, parameter: nn.Parameter) -> bool:
+    in_block = "transformer_blocks" in name and "norm" not in name
+    return in_block and parameter.ndim == 2 and parameter.requires_grad
