@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from layerflow.training.captions import background_caption, blended_caption, foreground_caption
 from layerflow.training.render import (
@@ -31,11 +32,17 @@ Captions = tuple[str, str, str]  # foreground, background, blended
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """One sprite or photo to draw clips of. A sprite's `pixels` are one loop [F, h, w, 4]; a photo's are [h, w, 3]."""
+    """One sprite or photo to draw clips of. A sprite's `pixels` are frames [F, h, w, 4]; a photo's are [h, w, 3]."""
 
     label: str
     pixels: Pixels
     tags: tuple[str, ...] = ()
+    loops: bool = True  # a clip may start at any frame
+
+    def frames(self, num_frames: int, rng: np.random.Generator) -> Pixels:
+        """`num_frames` consecutive frames of a sprite, from a random one when it loops."""
+        start = rng.integers(len(self.pixels)) if self.loops else 0
+        return self.pixels[(start + np.arange(num_frames)) % len(self.pixels)]
 
     @property
     def moves(self) -> bool:
@@ -70,6 +77,16 @@ class ClipBatch:
         layers[:, 3] += shift
         return layers
 
+    def first(self, num_clips: int) -> ClipBatch:
+        """The first `num_clips` of these clips."""
+        return ClipBatch(
+            foreground=self.foreground[:num_clips],
+            alpha=self.alpha[:num_clips],
+            background=self.background[:num_clips],
+            blended=self.blended[:num_clips],
+            captions=self.captions[:num_clips],
+        )
+
 
 class LayeredClips:
     """An endless supply of layered clips, from caches of rendered foregrounds and backgrounds."""
@@ -94,7 +111,13 @@ class LayeredClips:
         """Paired clips as pictures; see `batch`."""
         front = rng.choice(self._rows[sprites], size)
         behind = rng.integers(len(self.backgrounds), size=size)
-        num_frames = self.foregrounds.shape[1]
+        return self.paired(front, behind, rng, frozen=frozen)
+
+    def paired(
+        self, front: NDArray[np.int64], behind: NDArray[np.int64], rng: np.random.Generator, *, frozen: float
+    ) -> ClipBatch:
+        """Clips of the cached foregrounds `front` over the cached backgrounds `behind`, row by row."""
+        size, num_frames = len(front), self.foregrounds.shape[1]
         times = np.broadcast_to(np.arange(num_frames), (size, num_frames)).copy()
         still = rng.random(size) < frozen
         times[still] = rng.integers(num_frames, size=(size, 1))[still]
@@ -136,8 +159,7 @@ def draw_clips(
     front, labels = [sprites[i % len(sprites)] for i in range(num_clips)], []
     with one_thread():
         for i, sprite in enumerate(front):
-            times = (rng.integers(len(sprite.pixels)) + np.arange(config.num_frames)) % len(sprite.pixels)
-            foregrounds[i] = render_foreground(sprite.pixels[times], rng, config)
+            foregrounds[i] = render_foreground(sprite.frames(config.num_frames, rng), rng, config)
             photo = photos[i % len(photos)]
             if rng.random() < procedural:
                 photo = Source(label="gradient", pixels=procedural_photo(rng))

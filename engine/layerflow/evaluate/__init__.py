@@ -1,0 +1,1 @@
+"""Scores of a model on clips whose layers are known."""
