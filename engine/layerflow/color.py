@@ -100,6 +100,13 @@ def linear_space_of(values: Sequence[float]) -> str | None:
     return None
 
 
+def space_of_header(interop: str, values: Sequence[float] | None) -> str | None:
+    """The colour space an EXR header names: by its `colorInteropID`, else by its chromaticities, else None."""
+    if _known(interop):
+        return check_name(interop)
+    return linear_space_of(values) if values is not None and len(values) == 8 else None
+
+
 def known(name: str) -> bool:
     """Whether the config has a colour space, alias or role of this name."""
     return _known(name) is not None

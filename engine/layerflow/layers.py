@@ -111,9 +111,14 @@ class Repairs:
         )
 
 
+def is_layer_name(name: str) -> bool:
+    """Whether Nuke, Blender and EXR all keep `name` as a layer's name."""
+    return _LAYER_NAME.fullmatch(name) is not None and name.lower() not in _HOST_WORDS
+
+
 def check_layer_name(name: str) -> str:
-    """`name` when Nuke, Blender and EXR all keep it as a layer's name; raises ValueError otherwise."""
-    if not _LAYER_NAME.fullmatch(name) or name.lower() in _HOST_WORDS:
+    """`name` when it can be a layer's name; raises ValueError otherwise."""
+    if not is_layer_name(name):
         raise ValueError(f"a layer's name is letters, digits and _, and no host's word; got {name!r}")
     return name
 

@@ -5,7 +5,21 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from layerflow.errors import PlateError
+
+MAX_SIDE = 16384
+MAX_PIXELS = 1 << 27  # 134 million, a little more than 16K by 8K
+
 Window = tuple[int, int, int, int]
+
+
+def check_area(width: int, height: int, name: str) -> None:
+    """Raises PlateError when a picture of this size must not be allocated. A header may say anything."""
+    if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE and width * height <= MAX_PIXELS):
+        raise PlateError(
+            f"{name} says it is {width}x{height} pixels; at most {MAX_SIDE} a side and "
+            f"{MAX_PIXELS // 1_000_000} million in all are read, scale it down"
+        )
 
 
 def intersect(a: Window, b: Window) -> Window | None:
