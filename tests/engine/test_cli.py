@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 
+import click
 import pytest
 from rich.console import Console
 
@@ -235,6 +237,22 @@ def test_a_wrong_command_line_is_one_sentence(shots, capsys, arguments, sentence
     assert sentence in err and err.count("\n") == 1
     assert json.loads(out)["exit_code"] == 2
     assert not shots.calls
+
+
+def commands(group=layerflow_command):
+    """Every command that does something, those of the groups too."""
+    for command in group.commands.values():
+        yield from commands(command) if isinstance(command, click.Group) else [command]
+
+
+def test_the_documentation_names_every_verb_option_and_exit_code():
+    text = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
+    options = {name for command in commands() for parameter in command.params for name in parameter.opts}
+    documented = set(re.findall(r"(?<!\S)`?\(?(-{1,2}[a-z][a-z-]*)", text.replace("`", " ")))
+    assert documented - {"--help"} == {name for name in options if name.startswith("-")}
+    assert {command.name for command in commands()} | set(VERBS) <= set(re.findall(r"[a-z]+", text))
+    codes = {error.exit_code for error in vars(errors).values() if isinstance(error, type)}
+    assert {int(code) for code in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)} == codes | {0}
 
 
 def test_no_verb_shows_help(capsys):
