@@ -1,0 +1,175 @@
+"""Plates in: image sequences, stills and movies, checked whole before any work starts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+from layerflow import color
+from layerflow.errors import PlateError
+from layerflow.layers import PictureFormat, Pixels
+from layerflow.plate import image, movie
+from layerflow.plate.find import Found, choose, find
+from layerflow.plate.image import Image, as_fps
+
+__all__ = ["Plate", "open_plate"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plate:
+    """A checked plate. Frames are read when asked for, in the plate's own colour space."""
+
+    name: str
+    frames: tuple[int, ...]  # consecutive
+    format: PictureFormat
+    colorspace: str
+    has_alpha: bool
+    _read: Callable[[int], tuple[Pixels, tuple[str, ...]]] = field(repr=False)
+    _header: Callable[[int], dict[str, str]] = field(repr=False)
+    _notes: dict[str, None] = field(repr=False)
+
+    @property
+    def num_channels(self) -> int:
+        """3, or 4 with alpha."""
+        return 4 if self.has_alpha else 3
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences on what was assumed or repaired; grows as frames are read."""
+        return tuple(self._notes)
+
+    def read(self, frame: int) -> Pixels:
+        """Frame `frame`, [H, W, 3 | 4] float32, display window, straight alpha in [0, 1], finite. Raises PlateError."""
+        pixels, notes = self._read(self._checked(frame))
+        self._notes.update(dict.fromkeys(notes))
+        return pixels
+
+    def header(self, frame: int) -> dict[str, str]:
+        """The metadata of frame `frame` as text."""
+        return self._header(self._checked(frame))
+
+    def _checked(self, frame: int) -> int:
+        if not self.frames[0] <= frame <= self.frames[-1]:
+            raise PlateError(
+                f"frame {frame} is outside the plate, {self.frames[0]}-{self.frames[-1]}; choose within that"
+            )
+        return frame
+
+
+def open_plate(
+    source: str,
+    *,
+    first_frame: int | None = None,
+    last_frame: int | None = None,
+    colorspace: str | None = None,
+    fps: float | None = None,
+    layer: str | None = None,
+) -> Plate:
+    """The plate at `source`, every header checked; raises PlateError, or ColorError for an unknown `colorspace`.
+
+    `source` is a pattern (`dog.####.exr`, `dog.%04d.exr`), a folder with one sequence, one image (a numbered one stands
+    for itself alone), or a movie, whose frames count from 1. Both ends of the range are included. `layer` picks a layer
+    of a layered EXR instead of its top-level colour.
+    """
+    rate = None if fps is None else _checked_fps(fps)
+    space = None if colorspace is None else color.check_name(colorspace)
+    found = find(source)
+    if found.movie is not None:
+        return _open_movie(found, first_frame, last_frame, space, rate)
+    return _open_images(found, choose(found.name, found.files, first_frame, last_frame), space, rate, layer)
+
+
+def _checked_fps(fps: float) -> Fraction:
+    if not (math.isfinite(fps) and 0.1 <= fps <= 1000):
+        raise PlateError(f"fps must be between 0.1 and 1000, got {fps}; give e.g. 24 or 23.976")
+    return as_fps(fps)
+
+
+def _open_images(
+    found: Found, frames: tuple[int, ...], space: str | None, rate: Fraction | None, layer: str | None
+) -> Plate:
+    images = {
+        frame: image.inspect(found.files[frame], f"frame {frame} ({found.files[frame].name})", layer)
+        for frame in frames
+    }
+    first = images[frames[0]]
+    _check_alike(list(images.values()))
+    notes = [*found.notes, *first.notes]
+    if space is None:
+        space, note = _assumed_space(first)
+        notes += note
+    if rate is None and first.fps is None:
+        notes.append(f"{found.name} does not say its frame rate; taken as 24 frames per second")
+
+    def read(frame: int) -> tuple[Pixels, tuple[str, ...]]:
+        pixels, repairs = image.read(images[frame])
+        return pixels, repairs.sentences(f"frame {frame}")
+
+    return Plate(
+        name=found.name,
+        frames=frames,
+        format=_format(first, rate),
+        colorspace=space,
+        has_alpha=first.has_alpha,
+        _read=read,
+        _header=lambda frame: image.header(images[frame]),
+        _notes=dict.fromkeys(notes),
+    )
+
+
+def _check_alike(images: list[Image]) -> None:
+    first = images[0]
+    for other in images[1:]:
+        if other.display != first.display:
+            size, expected = (f"{each.display[2]}x{each.display[3]}" for each in (other, first))
+            raise PlateError(f"{other.label} is {size} but {first.label} is {expected}; make all frames one size")
+        if (len(other.columns), other.has_alpha) != (len(first.columns), first.has_alpha):
+            raise PlateError(f"{other.label} has other channels than {first.label}; render all frames alike")
+        if other.sample != first.sample:
+            raise PlateError(
+                f"{other.label} is {other.sample} but {first.label} is {first.sample}; render all frames alike"
+            )
+
+
+def _format(first: Image, rate: Fraction | None) -> PictureFormat:
+    x, y, width, height = first.display
+    return PictureFormat(
+        x=x,
+        y=y,
+        width=width,
+        height=height,
+        data_window=None if first.data == first.display else first.data,
+        pixel_aspect=first.pixel_aspect,
+        fps=rate or first.fps or Fraction(24),
+        timecode=first.timecode,
+    )
+
+
+def _assumed_space(first: Image) -> tuple[str, list[str]]:
+    """The colour space of an image nobody named one for: its header's, else by the kind of its samples."""
+    if first.colorspace is not None:
+        return first.colorspace, []
+    if first.sample.startswith("uint"):
+        return color.display_space(), []
+    space = color.scene_linear()
+    return space, [f"{first.label} does not say its colour space; taken as {space}"]
+
+
+def _open_movie(
+    found: Found, first_frame: int | None, last_frame: int | None, space: str | None, rate: Fraction | None
+) -> Plate:
+    assert found.movie is not None
+    reader = movie.MovieReader(found.movie)
+    frames = choose(found.name, range(1, reader.num_frames + 1), first_frame, last_frame)
+    return Plate(
+        name=found.name,
+        frames=frames,
+        format=reader.format(frames[0], rate),
+        colorspace=space or color.display_space(),
+        has_alpha=reader.has_alpha,
+        _read=lambda frame: (reader.read(frame), ()),
+        _header=lambda _: reader.header(),
+        _notes=dict.fromkeys(reader.notes),
+    )

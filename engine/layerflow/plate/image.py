@@ -1,0 +1,252 @@
+"""One still image: its header, checked before any pixel is read, and its pixels in the display window."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import OpenImageIO as oiio
+
+from layerflow import color, layers, timecode, window
+from layerflow.errors import PlateError
+from layerflow.layers import Pixels
+from layerflow.window import Window
+
+_MAGIC = {
+    "openexr": (b"\x76\x2f\x31\x01",),
+    "dpx": (b"SDPX", b"XPDS"),
+    "tiff": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+    "png": (b"\x89PNG\r\n\x1a\n",),
+    "jpeg": (b"\xff\xd8\xff",),
+}
+_KINDS = {
+    ".exr": "openexr",
+    ".dpx": "dpx",
+    ".tif": "tiff",
+    ".tiff": "tiff",
+    ".png": "png",
+    ".jpg": "jpeg",
+    ".jpeg": "jpeg",
+}
+_MAX_PARTS = 64
+_MAX_CHANNELS = 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class Image:
+    """What an image's header says."""
+
+    path: Path
+    label: str  # `frame 1004 (dog.1004.exr)`, for sentences
+    part: int
+    columns: tuple[int, ...]  # channel numbers of R, G, B, or of grey, then of A if there is one
+    has_alpha: bool
+    straight: bool
+    sample: str  # `half`, `uint8`, ...
+    display: Window
+    data: Window
+    pixel_aspect: float
+    fps: Fraction | None
+    timecode: str | None
+    colorspace: str | None  # as the header names it
+    notes: tuple[str, ...]
+
+
+def inspect(path: Path, label: str, layer: str | None = None) -> Image:
+    """The header of an image, by its R, G, B(, A) or those of `layer`; raises PlateError when it cannot be a plate."""
+    _check_content(path, label)
+    source = _open(path, label)
+    spec, part, columns, notes = _find_colour(_specs(source, label), label, layer)
+    _check_colour(spec, label)
+    data, display = (spec.x, spec.y, spec.width, spec.height), _display(spec)
+    for area in (data, display):
+        window.check_area(area[2], area[3], label)
+    if window.intersect(data, display) is None:
+        raise PlateError(f"the data window of {label} lies outside its display window; render it again")
+    return Image(
+        path=path,
+        label=label,
+        part=part,
+        columns=columns,
+        has_alpha=len(columns) in (2, 4),
+        straight=_is_straight(spec),
+        sample=str(spec.format),
+        display=display,
+        data=data,
+        pixel_aspect=_pixel_aspect(spec),
+        fps=_fps(spec),
+        timecode=_timecode(spec),
+        colorspace=_colorspace(spec, source.format_name()),
+        notes=notes,
+    )
+
+
+def read(image: Image) -> tuple[Pixels, layers.Repairs]:
+    """Pixels [H, W, 3 | 4] of the display window, straight alpha in [0, 1], and what had to be repaired."""
+    source = _open(image.path, image.label)
+    if not source.seek_subimage(image.part, 0):
+        raise PlateError(f"{image.label} changed while it was read; start again")
+    first, last = min(image.columns), max(image.columns) + 1
+    pixels = source.read_image(image.part, 0, first, last, oiio.FLOAT)
+    if pixels is None or pixels.shape[:2] != (image.data[3], image.data[2]):
+        raise PlateError(f"{image.label} is damaged or cut short ({_reason(source)}); render or copy it again")
+    chosen = pixels[..., [column - first for column in image.columns]]
+    grey = len(image.columns) < 3
+    chosen = chosen[..., [0, 0, 0, 1][: 4 if image.has_alpha else 3]] if grey else chosen
+    clean, repairs = layers.sanitise(window.reframe(chosen, image.data, image.display))
+    if image.has_alpha:
+        clean = np.concatenate([clean[..., :3], clean[..., 3:].clip(0.0, 1.0)], axis=-1)
+        clean = clean if image.straight else layers.unpremultiply(clean)
+    return np.ascontiguousarray(clean, np.float32), repairs
+
+
+def header(image: Image) -> dict[str, str]:
+    """Every attribute of the image's header that is text or reads as text."""
+    source = _open(image.path, image.label)
+    source.seek_subimage(image.part, 0)
+    spec = source.spec()
+    texts = {}
+    for attribute in spec.extra_attribs:
+        try:
+            texts[attribute.name] = spec.get_string_attribute(attribute.name)
+        except UnicodeDecodeError:  # old programs wrote Latin-1
+            continue
+    return texts
+
+
+def _check_content(path: Path, label: str) -> None:
+    """Raises PlateError unless the file can be read and starts like its name says."""
+    if not path.is_file():
+        what = "a folder" if path.is_dir() else "a broken link" if path.is_symlink() else "not a regular file"
+        raise PlateError(f"{label} is {what}; put the image file there")
+    kind = _KINDS[path.suffix.lower()]
+    try:
+        with path.open("rb") as file:
+            start = file.read(8)
+            rest = file.read() if kind == "jpeg" else b""
+    except OSError as error:
+        raise PlateError(f"{label} cannot be read ({error.strerror}); check its permissions") from error
+    if not start:
+        raise PlateError(f"{label} is empty (0 bytes); render or copy it again")
+    if not start.startswith(_MAGIC[kind]):
+        real = next((name for name, magic in _MAGIC.items() if start.startswith(magic)), None)
+        what = f"holds {real} data" if real else "is not an image"
+        raise PlateError(f"{label} {what} in spite of its name; rename or render it again")
+    if kind == "jpeg" and rest.rfind(b"\xff\xd9") <= rest.rfind(b"\xff\xda"):  # decoders fill the rest with grey
+        raise PlateError(f"{label} is cut short (no end of image); copy it again")
+
+
+def _open(path: Path, label: str) -> Any:
+    config = oiio.ImageSpec()
+    config.attribute("oiio:UnassociatedAlpha", 1)  # straight stays straight
+    source = oiio.ImageInput.open(str(path), config)
+    if source is None:
+        raise PlateError(f"{label} is damaged ({_first_line(oiio.geterror())}); render or copy it again")
+    return source
+
+
+def _reason(source: Any) -> str:
+    return _first_line(source.geterror())
+
+
+def _first_line(text: str) -> str:
+    return text.strip().splitlines()[0].strip() if text.strip() else "no reason given"
+
+
+def _specs(source: Any, label: str) -> list[Any]:
+    specs: list[Any] = []
+    while len(specs) < _MAX_PARTS and source.seek_subimage(len(specs), 0):
+        specs.append(source.spec())
+    if any(spec.nchannels > _MAX_CHANNELS for spec in specs):
+        raise PlateError(f"{label} has more than {_MAX_CHANNELS} channels; write it with the colour channels only")
+    return specs
+
+
+def _find_colour(specs: list[Any], label: str, layer: str | None) -> tuple[Any, int, tuple[int, ...], tuple[str, ...]]:
+    """The header, number and colour channels of the part to use, and notes on the choice."""
+    if any(spec.deep for spec in specs):
+        raise PlateError(f"{label} is a deep EXR; flatten it first")
+    for part, spec in enumerate(specs):
+        columns = _columns(spec, f"{layer}." if layer else "")
+        if columns:
+            name = spec.get_string_attribute("oiio:subimagename") or str(part)
+            several = spec.get_string_attribute("compression") and len(specs) > 1  # TIFF pages are not parts
+            return spec, part, columns, (f"of the {len(specs)} parts, part {name} is used",) if several else ()
+    found = [(part, name) for part, spec in enumerate(specs) for name in _layers(spec)]
+    if len(found) == 1 and layer is None:
+        part, name = found[0]
+        return specs[part], part, _columns(specs[part], f"{name}."), (f"its only colour layer, {name}, is used",)
+    if found:
+        names = ", ".join(name for _, name in found)
+        wanted = f"no layer {layer}" if layer else "no plain red, green and blue"
+        raise PlateError(f"{label} has {wanted} but the layers {names}; write the wanted one as R, G, B")
+    channels = ", ".join(name for spec in specs for name in spec.channelnames[:8])
+    raise PlateError(f"{label} has no colour, only {channels}; give a plate with red, green and blue")
+
+
+def _columns(spec: Any, prefix: str) -> tuple[int, ...]:
+    place = {name: column for column, name in enumerate(spec.channelnames)}
+    for letters in ("RGB", "Y"):
+        wanted = [f"{prefix}{letter}" for letter in letters]
+        if all(name in place for name in wanted) and f"{prefix}RY" not in place:
+            alpha = [place[f"{prefix}A"]] if f"{prefix}A" in place else []
+            return tuple([place[name] for name in wanted] + alpha)
+    return ()
+
+
+def _layers(spec: Any) -> list[str]:
+    return [name[:-2] for name in spec.channelnames if name.endswith(".R") and _columns(spec, name[:-1])]
+
+
+def _check_colour(spec: Any, label: str) -> None:
+    if "CMYK" in (spec.get_string_attribute("jpeg:ColorSpace"), spec.get_string_attribute("tiff:ColorSpace")):
+        raise PlateError(f"{label} is CMYK, made for print; save it as RGB")
+    turned = spec.get_int_attribute("Orientation", 1)
+    if turned not in (0, 1):
+        raise PlateError(f"{label} is stored turned or mirrored (orientation {turned}); save it upright")
+
+
+def _display(spec: Any) -> Window:
+    return spec.full_x, spec.full_y, spec.full_width, spec.full_height
+
+
+def _is_straight(spec: Any) -> bool:
+    written = spec.get_string_attribute("layerflow:alphaMode") == "straight"
+    return written or bool(spec.get_int_attribute("oiio:UnassociatedAlpha", 0))
+
+
+def _pixel_aspect(spec: Any) -> float:
+    aspect = float(spec.get_float_attribute("PixelAspectRatio", 1.0))
+    return aspect if np.isfinite(aspect) and 0.1 <= aspect <= 10 else 1.0
+
+
+def _fps(spec: Any) -> Fraction | None:
+    pair = spec.getattribute("framesPerSecond")
+    if isinstance(pair, tuple) and len(pair) == 2 and pair[0] > 0 and pair[1] > 0:
+        return Fraction(*pair)
+    rate = float(spec.get_float_attribute("dpx:FrameRate", 0.0))
+    return as_fps(rate) if np.isfinite(rate) and 1 <= rate <= 1000 else None
+
+
+def as_fps(rate: float) -> Fraction:
+    """Frames per second as the fraction it stands for: 23.976 is 24000/1001."""
+    whole = max(1, round(rate))
+    drop = Fraction(whole * 1000, 1001)
+    if abs(rate - whole) < 1e-3:
+        return Fraction(whole)
+    return drop if abs(rate - drop) < 5e-3 else Fraction(rate).limit_denominator(1001)
+
+
+def _timecode(spec: Any) -> str | None:
+    text = spec.get_string_attribute("smpte:TimeCode")
+    return text if timecode.is_timecode(text) else None
+
+
+def _colorspace(spec: Any, kind: str) -> str | None:
+    """The colour space the header itself names. DPX and JPEG readers name one whatever the file says."""
+    if kind not in ("openexr", "tiff", "png"):
+        return None
+    return color.space_of_header(spec.get_string_attribute("oiio:ColorSpace"), spec.getattribute("chromaticities"))

@@ -1,0 +1,178 @@
+"""Movies, decoded frame-accurately by presentation time. Frames count from 1."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Final
+
+import av
+import numpy as np
+from av.error import FFmpegError
+from av.video.frame import VideoFrame
+from av.video.reformatter import Colorspace
+
+from layerflow import timecode, window
+from layerflow.errors import PlateError
+from layerflow.layers import PictureFormat, Pixels
+
+_ISO_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
+_UNTAGGED: Final = 2
+_HDR = {16: "PQ", 18: "HLG"}
+
+
+class MovieReader:
+    """The frames of one movie file; raises PlateError on opening when they cannot all be had."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            self._container = av.open(
+                str(path.absolute()), format=_demuxer(path), options={"protocol_whitelist": "file"}
+            )
+            self._stream = self._video_stream()
+            self._times = self._index()
+            self._upcoming: Iterator[VideoFrame] = iter(())
+            self._next = -1
+            first = self._frame(0)
+        except FFmpegError as error:
+            raise PlateError(f"{path.name} is damaged or cut short ({error.strerror}); export it again") from error
+        self._turns = round(first.rotation / 90) % 4
+        self.has_alpha = any(component.is_alpha for component in first.format.components)
+        self.fps = self._even_rate()
+        self.notes = self._notes(first)
+
+    @property
+    def num_frames(self) -> int:
+        """How many frames the movie shows."""
+        return len(self._times)
+
+    def format(self, first_frame: int, rate: Fraction | None) -> PictureFormat:
+        """Geometry and timing of the movie from `first_frame` on; `rate` replaces its own frame rate."""
+        width, height = self._stream.width, self._stream.height
+        aspect = self._stream.sample_aspect_ratio
+        if self._turns % 2:
+            width, height, aspect = height, width, aspect and 1 / aspect
+        start = self.header().get("timecode", "")
+        code = timecode.advance(start, first_frame - 1, self.fps) if timecode.is_timecode(start) else None
+        return PictureFormat(
+            width=width, height=height, pixel_aspect=float(aspect or 1), fps=rate or self.fps, timecode=code
+        )
+
+    def header(self) -> dict[str, str]:
+        """The movie's and its streams' metadata."""
+        texts: dict[str, str] = {}
+        for tags in (*(stream.metadata for stream in self._container.streams), self._container.metadata):
+            texts.update(tags)
+        return texts
+
+    def read(self, frame: int) -> Pixels:
+        """Frame `frame` (from 1), [H, W, 3 | 4] float32 as encoded, [0, 1], straight alpha."""
+        try:
+            return np.rot90(_rgb(self._frame(frame - 1), self.has_alpha), self._turns).copy()
+        except FFmpegError as error:
+            raise PlateError(
+                f"frame {frame} of {self._path.name} is damaged ({error.strerror}); export it again"
+            ) from error
+
+    def _video_stream(self) -> av.VideoStream:
+        if not self._container.streams.video:
+            raise PlateError(f"{self._path.name} has no video track; export it again with picture")
+        stream = self._container.streams.video[0]
+        window.check_area(stream.width, stream.height, self._path.name)
+        stream.thread_type = "AUTO"
+        stream.codec_context.options = {"err_detect": "explode"}  # never conceal a damaged frame
+        return stream
+
+    def _index(self) -> list[int]:
+        packets = [packet for packet in self._container.demux(self._stream) if packet.size and not packet.is_discard]
+        times = sorted(packet.pts for packet in packets if packet.pts is not None)
+        if not times:
+            raise PlateError(f"{self._path.name} has no frames; export it again")
+        if len(packets) < self._stream.frames or len(times) != len(set(times)) or len(times) != len(packets):
+            promised = max(self._stream.frames, len(packets))
+            raise PlateError(
+                f"{self._path.name} is cut short: {len(set(times))} of {promised} frames are there; copy it again"
+            )
+        return times
+
+    def _even_rate(self) -> Fraction:
+        """Frames per second; raises PlateError when the frames are not evenly spaced in time."""
+        base = self._stream.time_base or Fraction(1, 1000)
+        stated = self._stream.average_rate or self._stream.guessed_rate
+        if len(self._times) == 1:
+            return Fraction(stated or 24)
+        mean = (self._times[-1] - self._times[0]) / (len(self._times) - 1)
+        steps = np.diff(np.array(self._times))
+        if np.abs(steps - mean).max() > max(1.0, 0.05 * mean):
+            raise PlateError(
+                f"{self._path.name} has a variable frame rate; export it with a constant one, or as an image sequence"
+            )
+        measured = 1 / (Fraction(mean).limit_denominator(1_000_000) * base)
+        close = stated is not None and abs(float(stated / measured) - 1) < 0.01
+        return Fraction(stated) if close and stated is not None else measured.limit_denominator(1001)
+
+    def _notes(self, first: VideoFrame) -> tuple[str, ...]:
+        notes = []
+        if first.interlaced_frame:
+            notes.append(f"{self._path.name} is interlaced; deinterlace it first for clean edges")
+        if curve := _HDR.get(int(self._stream.codec_context.color_trc)):
+            notes.append(
+                f"{self._path.name} is {curve}-encoded but read as sRGB; name its colour space with --colorspace"
+            )
+        return tuple(notes)
+
+    def _frame(self, index: int) -> VideoFrame:
+        """Frame `index` (from 0). Reading on is cheap; anything else seeks to the key frame before."""
+        if index != self._next:
+            self._seek(self._times[index])
+        frame = self._decode_until(self._times[index])
+        if frame is None:  # some files seek past the frame asked for
+            self._seek(self._times[0])
+            frame = self._decode_until(self._times[index])
+        if frame is None:
+            raise PlateError(f"frame {index + 1} of {self._path.name} cannot be decoded; export it again")
+        self._next = index + 1
+        return frame
+
+    def _seek(self, time: int) -> None:
+        self._next = -1
+        self._container.seek(time, stream=self._stream, backward=True)
+        self._upcoming = self._container.decode(self._stream)
+
+    def _decode_until(self, time: int) -> VideoFrame | None:
+        for frame in self._upcoming:
+            if frame.pts is not None and frame.pts >= time:
+                return frame if frame.pts == time else None
+        return None
+
+
+def _demuxer(path: Path) -> str:
+    """The one demuxer to use, by the file's first bytes; left to guess, FFmpeg would follow playlists."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(16)
+    except OSError as error:
+        raise PlateError(f"{path.name} cannot be read ({error.strerror}); check its permissions") from error
+    if not start:
+        raise PlateError(f"{path.name} is empty (0 bytes); export or copy it again")
+    if start[4:8] in _ISO_BOXES:
+        return "mov"
+    if start.startswith(b"\x1a\x45\xdf\xa3"):
+        return "matroska"
+    if start.startswith(b"\x06\x0e\x2b\x34"):
+        return "mxf"
+    raise PlateError(f"{path.name} is not a movie in spite of its name; export it again as MOV, MP4, MKV or MXF")
+
+
+def _rgb(frame: VideoFrame, has_alpha: bool) -> Pixels:
+    matrix = int(frame.colorspace)
+    if matrix == _UNTAGGED:
+        matrix = int(Colorspace.ITU709 if frame.height >= 720 or frame.width >= 1280 else Colorspace.ITU601)
+    planes = frame.reformat(format="gbrapf32le" if has_alpha else "gbrpf32le", src_colorspace=matrix)
+    pixels = np.asarray(planes.to_ndarray(), np.float32).clip(0.0, 1.0)
+    if has_alpha:
+        bits = max(component.bits for component in frame.format.components)
+        pixels[..., 3] = (pixels[..., 3] * (65535 / ((2**bits - 1) << (16 - bits)))).clip(0.0, 1.0)
+    return pixels
