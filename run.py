@@ -49,7 +49,7 @@ def install(extras=""):
 
 def demo(_arguments):
     """Take the example plate apart with the bundled model."""
-    prompts = ("--foreground", "FOREGROUND_PROMPT", "--background", "BACKGROUND_PROMPT")
+    prompts = ("--foreground", "a parrot", "--background", "a desert")
     files = ("--preview", "--overwrite", "-o", DEMO + "/demo.%04d.exr")
     decompose = (BIN / "layerflow", "decompose", "examples/plate/plate.####.png", *prompts, *files)
     failed = install() or call(*decompose)

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import os
+import sys
+from collections.abc import Callable
+from types import ModuleType
 
 import hypothesis
 import numpy as np
@@ -20,6 +24,19 @@ hypothesis.settings.load_profile("layerflow")
 def rng() -> np.random.Generator:
     """The same random numbers in every run."""
     return np.random.default_rng(7)
+
+
+@pytest.fixture
+def stand_in(monkeypatch: pytest.MonkeyPatch) -> Callable[[ModuleType], ModuleType]:
+    """A function that makes a module what an import of its name finds, until the test ends."""
+
+    def put(module: ModuleType) -> ModuleType:
+        package, _, leaf = module.__name__.rpartition(".")
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+        monkeypatch.setattr(importlib.import_module(package), leaf, module, raising=False)
+        return module
+
+    return put
 
 
 @functools.cache

@@ -64,9 +64,10 @@ def test_the_sentence_for_people(shot, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("layers", "output", "exit_code", "words"),
     [
-        ("cat.####.exr", "again.%04d.exr", 3, "no frames match"),
-        ("nowhere/dog.####.exr", "again.%04d.exr", 3, "no frames match"),
-        ("nowhere.exr", "again.%04d.exr", 3, "is not there"),
+        ("cat.####.exr", "again.%04d.exr", 3, "no file matches"),
+        ("nowhere/dog.####.exr", "again.%04d.exr", 3, "nowhere is not there"),
+        ("nowhere.exr", "again.%04d.exr", 3, "there is no file"),
+        ("movie.mov", "again.%04d.exr", 3, "is a movie"),
         ("dog.####.exr", "dog.%04d.exr", 6, "holds the layers that are read"),
         ("dog.####.exr", "again.exr", 6, "no frame field"),
         ("text.0001.exr", "again.%04d.exr", 3, "is not a readable EXR"),
@@ -74,6 +75,7 @@ def test_the_sentence_for_people(shot, tmp_path, capsys):
 )
 def test_refusals_leave_no_file(shot, tmp_path, capsys, layers, output, exit_code, words):
     (tmp_path / "text.0001.exr").write_text("not a picture")
+    (tmp_path / "movie.mov").touch()
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     code, report = recompose(capsys, tmp_path / layers, "-o", tmp_path / output, "--overwrite")
     assert code == exit_code and words in report["error"]

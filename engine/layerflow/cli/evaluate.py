@@ -17,7 +17,7 @@ from layerflow.cli.report import print_json
 @json_option
 def evaluate(model: str, clips: int, steps: int | None, seed: int, as_json: bool) -> None:
     """Score a model on held-out clips whose layers are known: matte IoU, background PSNR, recomposition PSNR."""
-    from layerflow.evaluate.heldout import evaluate_model
+    from layerflow.evaluate.score import evaluate_model
 
     with progress() as show:
         scores = evaluate_model(model, num_clips=clips, steps=steps, seed=seed, on_event=show)

@@ -55,7 +55,7 @@ class Difference:
 def recompose(layers: str, output: str, overwrite: bool, as_json: bool) -> None:
     """Lay the layers of written frames over each other again, and say how far that is from the blended picture.
 
-    LAYERS is the sequence that LayerFlow wrote, like out/dog.####.exr, or one frame of it.
+    LAYERS is what LayerFlow wrote: a sequence like out/dog.####.exr, its folder, or one frame.
     """
     from layerflow.files import output_pattern, prepare_output
 
@@ -75,23 +75,13 @@ def recompose(layers: str, output: str, overwrite: bool, as_json: bool) -> None:
 
 
 def find_frames(text: str) -> dict[int, Path]:
-    """The EXR frames a pattern or a single file names, by frame number. Raises `PlateError` when there are none."""
-    from layerflow.files import FramePattern, has_frame_field
+    """The EXR frames that a pattern, a folder or a single file names, by frame number. Raises `PlateError`."""
+    from layerflow.plate.find import find
 
-    if not has_frame_field(Path(text).name):
-        return {_number_of(Path(text)): Path(text)}
-    pattern = FramePattern.parse(text, error=PlateError)
-    names = sorted(path.name for path in pattern.folder.iterdir()) if pattern.folder.is_dir() else []
-    found = {number: pattern.folder / name for name in names if (number := pattern.frame_of(name)) is not None}
-    if not found:
-        raise PlateError(f"no frames match {text}; give the pattern that was written, like out/dog.####.exr")
-    return dict(sorted(found.items()))
-
-
-def _number_of(path: Path) -> int:
-    from layerflow.exr import read_stack
-
-    return read_stack([path]).frames[0]
+    found = find(text)
+    if found.movie is not None:
+        raise PlateError(f"{found.name} is a movie; give the EXR frames that LayerFlow wrote")
+    return dict(sorted(found.files.items()))
 
 
 def write_frames(sources: dict[int, Path], targets: dict[int, Path]) -> Difference:

@@ -1,0 +1,95 @@
+"""The verbs around models: evaluate, train, models."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import pytest
+
+from layerflow.cli.app import run
+
+
+def module(name, **contents):
+    """A module of that name that holds `contents`."""
+    made = ModuleType(name)
+    vars(made).update(contents)
+    return made
+
+
+def last_json(capsys):
+    return json.loads(capsys.readouterr().out.splitlines()[-1])
+
+
+def test_evaluate(stand_in, capsys):
+    def evaluate_model(model, **options):
+        assert (model, options["num_clips"], options["steps"], options["seed"]) == ("big", 8, None, 3)
+        return {"matte_iou": 0.5625, "background_psnr_db": 23.0}
+
+    stand_in(module("layerflow.evaluate.score", evaluate_model=evaluate_model))
+    assert run(["evaluate", "--model", "big", "--clips", "8", "--seed", "3"]) == 0
+    assert capsys.readouterr().out == "matte_iou: 0.562\nbackground_psnr_db: 23.000\n"
+    assert run(["evaluate", "--model", "big", "--clips", "8", "--seed", "3", "--json"]) == 0
+    assert last_json(capsys) == {"matte_iou": 0.5625, "background_psnr_db": 23.0}
+
+
+def test_train_mini(stand_in, tmp_path, capsys):
+    def train(dataset, init, folder, recipe, *, seed, resume, report):
+        assert (dataset, init, folder, recipe.minutes, seed, resume) == (tmp_path, tmp_path, Path("out"), 5.0, 2, True)
+        report(SimpleNamespace(step=99, seconds=60.0, losses=[9.0]))
+        report(SimpleNamespace(step=100, seconds=60.0, losses=[9.0, *[0.5] * 100]))
+        return SimpleNamespace(path=folder / "model")
+
+    stand_in(module("layerflow.training.mini", train=train))
+    stand_in(module("layerflow.training.recipe", Recipe=lambda minutes: SimpleNamespace(minutes=minutes)))
+    folder = str(tmp_path)
+    command = ["train", "mini", folder, "--init", folder, "-o", "out", "--minutes", "5", "--seed", "2", "--resume"]
+    assert run(command) == 0
+    out, err = capsys.readouterr()
+    assert out == f"model: {Path('out/model')}\n" and err == "step 100, 1.0 min, loss 0.5000\n"
+
+
+def test_train_pack(stand_in, tmp_path, capsys):
+    packed = []
+    archives = SimpleNamespace(in_folder=lambda folder: ("archives", folder))
+    stand_in(module("layerflow.training.pack", Archives=archives, pack=lambda *pair: packed.append(pair)))
+    assert run(["train", "pack", str(tmp_path), "-o", "data"]) == 0
+    assert packed == [(("archives", tmp_path), Path("data"))]
+
+
+@pytest.fixture
+def model(stand_in):
+    """A model in place of every other."""
+    sampler = SimpleNamespace(num_steps=4, kind="ode")
+    manifest = SimpleNamespace(
+        name="mini", description="small", layouts={"generate": 0, "decompose": 0}, width=96, height=64, fps=8.0
+    )
+    vars(manifest).update(licence="Apache-2.0", sampler=sampler, sha256={"a": "0", "b": "0"})
+    found = SimpleNamespace(path=Path("models/mini"), manifest=manifest, sha256="f00d", damaged=lambda: iter(()))
+    folder = {"find_model": lambda name: found, "list_models": lambda: [found]}
+    stand_in(module("layerflow.models.folder", **folder))
+    return found
+
+
+def test_models(model, capsys):
+    assert run(["models", "list"]) == run(["models", "info", "mini"]) == run(["models", "verify", "mini"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "mini: generate, decompose (models/mini)"
+    assert {"tasks: generate, decompose", "licence: Apache-2.0", "sha256: f00d"} <= set(lines)
+    assert lines[-1] == "mini: 2 files are as they should be"
+
+
+def test_models_as_json(model, capsys):
+    run(["models", "list", "--json"])
+    listed = last_json(capsys)["models"]
+    run(["models", "info", "--json"])
+    assert listed == [last_json(capsys)] and listed[0]["tasks"] == ["generate", "decompose"]
+    run(["models", "verify", "--json"])
+    assert last_json(capsys) == {"name": "mini", "files": 2, "sha256": "f00d"}
+
+
+def test_a_damaged_model_is_named(model, capsys):
+    model.damaged = lambda: iter(["b"])
+    assert run(["models", "verify"]) == 5
+    assert "models/mini is damaged: b; install the model again" in capsys.readouterr().err
