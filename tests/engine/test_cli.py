@@ -194,6 +194,7 @@ def test_result_for_programs(shots, capsys):
         (errors.ColorError("no such space"), 4),
         (errors.ModelError("no such model"), 5),
         (errors.OutputError("already there"), 6),
+        (errors.Interrupted("stopped; go on with --resume"), 130),
         (errors.LayerFlowError("something else"), 1),
     ],
 )
@@ -256,9 +257,3 @@ def test_shell_characters_in_a_prompt_are_text(shots):
     prompt = "$(touch /tmp/owned); `id` && echo \"'"
     assert run(["decompose", "dog.mov", "--foreground", prompt]) == 0
     assert asked(shots).foreground == prompt
-
-
-def test_an_interruption_says_how_to_go_on(shots, capsys):
-    shots.error = errors.Interrupted("stopped after step 12 of 25")
-    assert run(["decompose", "dog.mov"]) == 130
-    assert "stopped after step 12 of 25; the same command with --resume goes on" in capsys.readouterr().err

@@ -39,7 +39,7 @@ def test_a_healthy_machine(mini, monkeypatch, tmp_path, capsys):
     report = json.loads(capsys.readouterr().out)
     assert report["healthy"] is True
     names = {check["name"] for check in report["checks"]}
-    assert {"python", "torch", "device cpu", "backend torch", "OCIO", "movies", "bundled model", "disk here"} <= names
+    assert {"python", "torch", "device cpu", "backend eager", "OCIO", "movies", "bundled model", "disk here"} <= names
 
 
 def test_every_complaint_comes_with_advice(mini):
@@ -118,7 +118,7 @@ def test_a_model_folder_below_a_file(mini, monkeypatch, tmp_path):
 def test_backends_that_others_bring(mini, monkeypatch):
     group = "layerflow.denoisers"
     brought = [EntryPoint("good", "json:loads", group), EntryPoint("bad", "layerflow_no_such_module:make", group)]
-    monkeypatch.setattr(checkup, "entry_points", lambda group: brought)
+    monkeypatch.setattr("layerflow.models.load.entry_points", lambda group: brought)
     assert found("backend good").status == "ok"
     bad = found("backend bad")
     assert bad.status == "warn" and "layerflow_no_such_module" in bad.detail

@@ -36,8 +36,6 @@ def run(arguments: Sequence[str]) -> int:
     as_json = "--json" in arguments
     try:
         outcome = layerflow_command.main(list(arguments), prog_name="layerflow", standalone_mode=False)
-    except Interrupted as stop:
-        return _fail(f"{stop or 'stopped'}; the same command with --resume goes on from there", stop.exit_code, as_json)
     except LayerFlowError as error:
         return _fail(str(error), error.exit_code, as_json)
     except click.exceptions.NoArgsIsHelpError as error:

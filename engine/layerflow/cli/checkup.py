@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, entry_points, requires, version
+from importlib.metadata import EntryPoint, PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Literal
 
@@ -21,7 +21,6 @@ Status = Literal["ok", "warn", "fail"]
 _GIB = 1024**3
 _LOW_DISK_GIB, _NO_DISK_GIB = 5.0, 0.5
 _MOVIE_DECODERS = ("prores", "dnxhd", "h264", "hevc")
-_BACKENDS = "layerflow.denoisers"  # entry-point group
 _REINSTALL = "install LayerFlow again, as its README says"
 
 
@@ -92,15 +91,23 @@ def _devices() -> Iterator[Check]:
 
 
 def _backends() -> Iterator[Check]:
-    yield Check(name="backend torch", status="ok", detail="built in")
-    for entry_point in entry_points(group=_BACKENDS):
-        name, maker = f"backend {entry_point.name}", entry_point.dist.name if entry_point.dist else entry_point.module
-        try:
-            entry_point.load()
-        except (ImportError, OSError) as error:
-            yield Check(name=name, status="warn", detail=f"{maker}: {error}", advice=f"reinstall {maker}, or leave it")
+    from layerflow.models.load import backends
+
+    for name, backend in backends().items():
+        if isinstance(backend, EntryPoint):
+            yield _brought(name, backend)
         else:
-            yield Check(name=name, status="ok", detail=maker)
+            yield Check(name=f"backend {name}", status="ok", detail="built in")
+
+
+def _brought(name: str, entry_point: EntryPoint) -> Check:
+    maker = entry_point.dist.name if entry_point.dist else entry_point.module
+    try:
+        entry_point.load()
+    except (ImportError, OSError) as error:
+        detail, advice = f"{maker}: {error}", f"reinstall {maker}, or choose another backend"
+        return Check(name=f"backend {name}", status="warn", detail=detail, advice=advice)
+    return Check(name=f"backend {name}", status="ok", detail=maker)
 
 
 def _color() -> Iterator[Check]:
