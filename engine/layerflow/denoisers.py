@@ -5,12 +5,15 @@ Shapes: B batch, F latent frame of the whole sequence, P predicted latent frame,
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from layerflow.errors import Interrupted
 from layerflow.layout import Layout
 from layerflow.text import layer_index
 from layerflow.transformer import LayerFlowTransformer
@@ -53,7 +56,7 @@ class LayerDenoiser:
     network: Network
     layout: Layout
     given: Tensor  # [1, F - P, C, H, W]; no frames when nothing is given
-    device: torch.device = torch.device("cpu")
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     dtype: torch.dtype = torch.float32
 
     @torch.inference_mode()
@@ -75,3 +78,19 @@ def eager(transformer: LayerFlowTransformer) -> Network:
     """The transformer itself: what every other backend is held against."""
     network: Network = transformer.eval()
     return network
+
+
+@contextmanager
+def interruptible(transformer: LayerFlowTransformer, stopped: Callable[[], bool]) -> Iterator[None]:
+    """Within it, the transformer raises Interrupted between two of its blocks once `stopped` turns true."""
+
+    def check(*_: object) -> None:
+        if stopped():
+            raise Interrupted("stopped; the same command with --resume goes on from here")
+
+    hooks = [block.register_forward_pre_hook(check) for block in transformer.transformer_blocks]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()

@@ -109,8 +109,9 @@ class SamplerState:
     def tensors(self) -> dict[str, Tensor]:
         """The state as named tensors, for a safetensors file; `from_tensors` is the way back."""
         optional = {"previous": self.previous, "generator": self.generator}
-        named = {"step": torch.tensor(self.step), "latents": self.latents.contiguous()}
-        return named | {k: v.contiguous() for k, v in optional.items() if v is not None}
+        named = {"step": torch.tensor(self.step), "latents": self.latents}
+        named |= {name: value for name, value in optional.items() if value is not None}
+        return {name: value.clone() for name, value in named.items()}  # after the last step two of them are one
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor]) -> Self:

@@ -118,7 +118,7 @@ def bundled_path() -> Path:
 
 
 def find_model(name: str) -> ModelFolder:
-    """The model called `name`: a path, a bundled one or one in `models_path()`. Raises ModelError when there is none."""
+    """The model called `name`: a path, a bundled one, or one in `models_path()`. Raises ModelError."""
     for folder in (Path(name), bundled_path() / name, models_path() / name):
         if (folder / MANIFEST).is_file():
             return open_model(folder)

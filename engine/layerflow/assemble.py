@@ -1,0 +1,99 @@
+"""From a plate frame to the model's pictures, and from the model's pictures to the layers of that frame.
+
+Whatever the plate gave is passed through untouched: an artist's plate never comes back through the codec.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from layerflow import color, layers
+from layerflow.layers import Pixels
+from layerflow.layout import Layout
+from layerflow.preprocess import Fit, signed_foreground, to_pixels, to_signed, to_tensor
+
+SOLID = 0.2  # alpha from which the model's own foreground colour is trusted; below it is filled from solid pixels
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frame:
+    """One frame of a plate: straight pixels `[H, W, 3 | 4]` in the colour space `colorspace`."""
+
+    pixels: Pixels
+    colorspace: str
+
+    @property
+    def has_alpha(self) -> bool:
+        return self.pixels.shape[-1] == 4
+
+
+def given_layers(layout: Layout) -> frozenset[str]:
+    """The layers that the plate gives."""
+    return frozenset(name for name in layout.layers if layout.is_given(name))
+
+
+def model_pictures(frame: Frame, layout: Layout, fit: Fit) -> dict[str, Tensor]:
+    """The given layers of `frame` as the model sees them, `[3, h, w]` in about [-1, 1], display-referred."""
+    display = color.to_display(frame.pixels, frame.colorspace).clip(0.0, 1.0)
+    picture = to_tensor(layers.opaque(display)[None])
+    views = {"blended": to_signed(picture), "background": to_signed(picture)}
+    if frame.has_alpha:
+        rgba = to_tensor(display[None])
+        views["foreground"] = signed_foreground(rgba[:, :3], rgba[:, 3:])
+        views["alpha"] = to_signed(rgba[:, 3:]).expand(-1, 3, -1, -1)
+    return {name: fit.to_model(views[name])[0] for name in given_layers(layout)}
+
+
+def share_clipped(frame: Frame) -> float:
+    """Share of pixels outside what the model can see: display-referred [0, 1]."""
+    display = color.to_display(frame.pixels[..., :3], frame.colorspace)
+    outside = (display < -1e-3) | (display > 1.0 + 1e-3)
+    return float(outside.any(-1).mean())
+
+
+def assemble(
+    made: Mapping[str, Tensor], frame: Frame | None, layout: Layout, fit: Fit, target: str
+) -> dict[str, Pixels]:
+    """Layers of one frame by name, top first, at the plate's size: straight alpha, in the linear space `target`.
+
+    `made` are the model's layers `[3, h, w]` in [0, 1]; `frame` is the plate that gave the others.
+    """
+    given = given_layers(layout)
+    own = None if frame is None else color.convert(frame.pixels, frame.colorspace, target)
+    out = {}
+    for name in ("foreground", "background", "blended"):
+        if own is not None and name in given:
+            out[name] = own if name == "foreground" else layers.opaque(own)
+        elif name == "foreground":
+            out[name] = made_foreground(made, fit, target)
+        else:
+            out[name] = color.from_display(_enlarged(made[name], fit), target)
+    return out
+
+
+def made_foreground(made: Mapping[str, Tensor], fit: Fit, target: str) -> Pixels:
+    """The model's foreground as straight RGBA, its colour recovered from grey and spread under zero alpha.
+
+    A model without an alpha layer gives RGB over mid-grey, which is all it knows.
+    """
+    if "alpha" not in made:
+        return color.from_display(_enlarged(made["foreground"], fit), target)
+    alpha = made["alpha"].mean(dim=0, keepdim=True).clamp(0.0, 1.0)
+    grey, matte = to_pixels(made["foreground"][None])[0], alpha[0].numpy()
+    straight = layers.bleed(layers.straight_from_grey(grey, matte), matte, solid=SOLID)
+    pixels = _enlarged(to_tensor(straight[None])[0], fit)
+    return layers.with_alpha(color.from_display(pixels, target), _enlarged(alpha, fit)[..., 0])
+
+
+def _enlarged(picture: Tensor, fit: Fit) -> Pixels:  # [C, h, w] in [0, 1] -> [H, W, C] in [0, 1]
+    return np.ascontiguousarray(to_pixels(fit.to_plate(picture[None]).clamp(0.0, 1.0))[0])
+
+
+def stacked(pictures: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Clips `[F, 3, h, w]` by layer from the pictures of consecutive frames."""
+    return {name: torch.stack([picture[name] for picture in pictures]) for name in pictures[0]}

@@ -1,0 +1,104 @@
+"""The tour of the engine: prompts and given pictures in, the layers of one clip out.
+
+    given pictures -> codec -> given latents ┐
+    prompts -> text -> embeddings            ├-> sampler (denoiser) -> latents -> codec -> layers
+    seed -> noise ───────────────────────────┘
+
+A clip is as many frames as the model makes at once; `shots.py` makes shots of clips. Pixels here are torch tensors
+`[F, 3, H, W]` of the model's size, display-referred sRGB.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from layerflow.codec import decode_layers
+from layerflow.denoisers import LayerDenoiser, given_mask, splice
+from layerflow.layout import Layout
+from layerflow.models.load import Engine
+from layerflow.preprocess import to_unit
+from layerflow.sampler import Sampler, SamplerState, guided, with_constant_guidance
+from layerflow.text import layer_prompts
+
+# What the sequence holds where a layer is not known yet, best first. The codec mixes neighbouring layers a little, so
+# the released models were conditioned with the picture at hand in the empty slots rather than with grey.
+STAND_INS = ("blended", "background", "foreground")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clip:
+    """What one clip is made from."""
+
+    layout: Layout
+    prompts: Mapping[str, str]  # by layer
+    given: Mapping[str, Tensor]  # layer -> [F, 3, H, W] in [-1, 1]
+    seed: int
+    height: int
+    width: int
+
+
+def make_clip(
+    engine: Engine,
+    clip: Clip,
+    sampler: Sampler,
+    *,
+    state: SamplerState | None = None,
+    on_state: Callable[[SamplerState], None] = lambda state: None,
+) -> dict[str, Tensor]:
+    """The layers of a clip by name, `[F, 3, H, W]` in [0, 1] on the CPU.
+
+    `on_state` gets the sampler's state after every step; handing one back as `state` goes on from there, to the same
+    bits. Every random draw comes from one CPU generator: first the codec's, then the sampler's.
+    """
+    generator = torch.Generator().manual_seed(clip.seed)
+    given = given_latents(engine, clip, generator)
+    denoiser = LayerDenoiser(
+        network=engine.network, layout=clip.layout, given=given, device=engine.device, dtype=engine.dtype
+    )
+    guided_v = guided(denoiser, embed_prompts(engine, clip), sampler.guidance)
+    state = state or sampler.start((1, clip.layout.num_predicted, *given.shape[2:]), generator)
+    while state.step < sampler.num_steps:
+        state = sampler.step(state, guided_v)
+        on_state(state)
+    whole = splice(clip.layout, state.latents, given)[0]
+    return {name: to_unit(pixels) for name, pixels in decode_layers(engine.codec, whole, clip.layout)}
+
+
+def given_latents(engine: Engine, clip: Clip, generator: torch.Generator) -> Tensor:
+    """Clean latents of the condition, `[1, given frames, C, H, W]`, cut out of the sequence encoded in one pass."""
+    mask = given_mask(clip.layout)
+    if not clip.given:
+        side = engine.codec.spatial
+        return torch.zeros(1, 0, engine.codec.latent_channels, clip.height // side, clip.width // side)
+    encoded = engine.codec.encode(sequence_pixels(clip), generator)
+    return encoded.float().cpu()[mask][None]
+
+
+def sequence_pixels(clip: Clip) -> Tensor:  # [sequence frames, 3, H, W] in [-1, 1]
+    """All layers one after another along time, with stand-ins for the unknown ones and the lead frame in front."""
+    stand_in = clip.given[next(name for name in STAND_INS if name in clip.given)]
+    layers = [clip.given.get(name, stand_in) for name in clip.layout.layers]
+    lead = layers[0][: clip.layout.lead_frames]
+    return torch.cat([lead, *layers])
+
+
+def embed_prompts(engine: Engine, clip: Clip) -> Tensor:  # [1, prompts, tokens, width]
+    """Text embeddings of the layout's prompts, each encoded alone."""
+    return engine.text.encode(layer_prompts(clip.layout, dict(clip.prompts)))[None]
+
+
+def dropped_words(engine: Engine, clip: Clip) -> dict[str, str]:
+    """The end of each prompt that is too long for the text encoder, by layer."""
+    numbered = zip(clip.layout.prompts, layer_prompts(clip.layout, dict(clip.prompts)), strict=True)
+    return {name: tail for name, prompt in numbered if (tail := engine.text.dropped(prompt))}
+
+
+def pick_sampler(own: Sampler, *, steps: int | None, guidance: float | None, kind: str | None) -> Sampler:
+    """The model's own sampler with what the request changes. A guidance number means that weight in every step."""
+    changes = {"num_steps": steps, "kind": kind}
+    sampler = replace(own, **{name: value for name, value in changes.items() if value is not None})  # type: ignore[arg-type]
+    return sampler if guidance is None else with_constant_guidance(sampler, guidance)
