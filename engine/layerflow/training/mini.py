@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -56,7 +55,7 @@ def write_model(model: Model, recipe: Recipe, path: Path, init: Path) -> ModelFo
         shutil.copy(notice, part / notice.parent.name / "NOTICE")
     write_manifest(part, manifest(model, recipe))
     shutil.rmtree(path, ignore_errors=True)
-    os.replace(part, path)
+    part.replace(path)
     return write_manifest(path, manifest(model, recipe))
 
 

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import nn
-from transformers import AutoTokenizer, T5EncoderModel
 
 from layerflow.codec import LinearCodec
 from layerflow.layout import LAYERS, Layout, Task, task_layouts
+from layerflow.models.load import load_linear_codec, load_text
 from layerflow.text import T5Text
 from layerflow.transformer import LayerFlowTransformer, sincos_positions
 
@@ -28,6 +27,7 @@ class Recipe:
     height: int = 64
     width: int = 96
     num_frames: int = 8
+    prompt_tokens: int = 16
     batch: int = 16
     minutes: float = 80.0
     adam_lr: float = 1e-3
@@ -59,21 +59,12 @@ class Model:
 def fresh_model(recipe: Recipe, init: Path, *, seed: int = 0) -> Model:
     """An untrained model around the fitted codec and the distilled text table in `init`."""
     torch.manual_seed(seed)
-    codec = load_codec(init / "codec" / "codec.safetensors")
-    encoder = T5EncoderModel.from_pretrained(init / "text_encoder")
-    tokenizer = AutoTokenizer.from_pretrained(init / "tokenizer")
-    text = T5Text(encoder=encoder, tokenizer=tokenizer, num_tokens=tokenizer.model_max_length)
+    codec = load_linear_codec(init / "codec" / "codec.safetensors")
+    text = load_text(init, recipe.prompt_tokens)
+    text.encoder.train()
     transformer = LayerFlowTransformer(**transformer_config(recipe, codec, text))
     initialise_positions(transformer, recipe)
     return Model(transformer=transformer, codec=codec, text=text)
-
-
-def load_codec(path: Path) -> LinearCodec:
-    """The linear codec stored in a safetensors file."""
-    tensors = load_file(path)
-    codec = LinearCodec(len(tensors["basis"]))
-    codec.load_state_dict({name: value.float() for name, value in tensors.items()})
-    return codec
 
 
 def transformer_config(recipe: Recipe, codec: LinearCodec, text: T5Text) -> dict[str, Any]:

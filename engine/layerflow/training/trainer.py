@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -54,7 +53,7 @@ class Trainer:
     recipe: Recipe
     data: LayeredData
     folder: Path
-    device: torch.device = torch.device("cpu")
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     seed: int = 0
     save_seconds: float = 120.0
     report: Callable[[Progress], None] = lambda progress: None
@@ -150,7 +149,7 @@ class Trainer:
         }
         part = self.folder / "last.pt.part"
         torch.save(state, part)
-        os.replace(part, self.folder / "last.pt")
+        part.replace(self.folder / "last.pt")
         record = asdict(self.progress) | {"rng": self.rng.bit_generator.state}
         (self.folder / "progress.json").write_text(json.dumps(record))
 
