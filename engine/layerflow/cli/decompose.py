@@ -14,7 +14,7 @@ from layerflow.cli.shot import render_shot
 @click.argument("plate", metavar="PLATE")
 @shot_options
 def decompose(**options: Any) -> None:
-    """Take a plate apart into foreground with alpha and clean background.
+    """Take a plate apart into foreground and clean background.
 
     PLATE is a sequence (dog.####.exr, dog.%04d.exr), a folder, one file or a movie.
     """

@@ -16,7 +16,7 @@ _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 @json_option
 @click.pass_context
 def doctor(context: click.Context, as_json: bool) -> None:
-    """Say what is installed, what works, and what to do about what does not. Exits with 1 on a failure."""
+    """Say what works, and what to do about what does not. Exits with 1 on a failure."""
     from layerflow.cli.checkup import Check, examine
 
     checks: list[Check] = []

@@ -16,7 +16,7 @@ from layerflow.cli.report import print_json
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @json_option
 def evaluate(model: str, clips: int, steps: int | None, seed: int, as_json: bool) -> None:
-    """Score a model on held-out clips whose layers are known: matte IoU, background PSNR, recomposition PSNR."""
+    """Score a model on held-out clips whose layers are known."""
     from layerflow.evaluate.score import evaluate_model
 
     with progress() as show:

@@ -14,5 +14,5 @@ from layerflow.cli.shot import render_shot
 @shot_options
 @size_options
 def generate(**options: Any) -> None:
-    """Make a layered shot from prompts alone: foreground with alpha, background, and both blended."""
+    """Make a layered shot from prompts alone. It has foreground with alpha, background, and both blended."""
     render_shot("generate", **options)

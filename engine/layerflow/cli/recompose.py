@@ -53,7 +53,9 @@ class Difference:
 @overwrite_option
 @json_option
 def recompose(layers: str, output: str, overwrite: bool, as_json: bool) -> None:
-    """Lay the layers of written frames over each other again, and say how far that is from the blended picture.
+    """Lay written layers over each other again, and compare.
+
+    Says how far the result is from the blended picture that was stored, in linear light.
 
     LAYERS is what LayerFlow wrote: a sequence like out/dog.####.exr, its folder, or one frame.
     """

@@ -15,7 +15,7 @@ from layerflow.cli.report import report_shot
 @overwrite_option
 @json_option
 def rerun(frame: str, output: str | None, overwrite: bool, as_json: bool) -> None:
-    """Make a shot again from the header of one of its frames: on the same machine, the same bits."""
+    """Make a shot again from the header of one of its frames. On the same machine it has the same bits."""
     from layerflow import shots
 
     with progress() as show:
