@@ -95,7 +95,7 @@ def place(
 ) -> Floats:
     """Canvases [F, H, W, C]: `source` [F or 1, h, w, C] resized to `size` (antialiased), turned, and set at `centres`.
 
-    `centres` [F, 2] are x, y in pixels from the canvas centre. Around a sprite is 0; around a photo its border goes on.
+    `centres` [F, 2] are x, y in pixels from the canvas centre. Around the source is 0.
     """
     pictures = torch.from_numpy(source).permute(0, 3, 1, 2)
     pictures = functional.interpolate(pictures, size=size, mode="bilinear", antialias=True)
@@ -107,9 +107,8 @@ def place(
     theta[:, :, 2] = -centres @ into.T
     shape = [num_frames, pictures.shape[1], config.height, config.width]
     grid = functional.affine_grid(torch.from_numpy(theta), shape, align_corners=False)
-    border = "border" if source.shape[-1] == 3 else "zeros"
     pictures = pictures.expand(num_frames, -1, -1, -1)
-    placed = functional.grid_sample(pictures, grid, mode="bilinear", padding_mode=border, align_corners=False)
+    placed = functional.grid_sample(pictures, grid, mode="bilinear", align_corners=False)
     result: Floats = placed.permute(0, 2, 3, 1).numpy()
     return result
 

@@ -45,7 +45,7 @@ def make_text_folders(
 
 
 def choose_pieces(vocabulary: Sequence[str], words: Iterable[str], num_pieces: int) -> list[str]:
-    """`num_pieces` of `vocabulary` in its order: every ASCII character, the pieces of `words`, then the most frequent.
+    """`num_pieces` (more if `words` need them) of `vocabulary`, in its order: ASCII characters, `words`, the commonest.
 
     With every letter and digit there, alone and as a "##" continuation, no ASCII text needs the unknown piece.
     """
@@ -120,4 +120,4 @@ def _split(words: Iterable[str], known: set[str]) -> set[str]:
     model = WordPiece({piece: i for i, piece in enumerate(sorted(known))}, unk_token=UNKNOWN)
     before = pre_tokenizers.BertPreTokenizer()
     parts = {part for word in words for part, _ in before.pre_tokenize_str(word.lower())}
-    return {token.value for part in parts for token in model.tokenize(part)}
+    return {token.value for part in parts for token in model.tokenize(part)} - {UNKNOWN}
