@@ -103,6 +103,9 @@ def write_movie(
     rate: Fraction = RATE,
     matrix: str = "ITU709",
     tags: Mapping[str, str] | None = None,
+    noise: bool = False,
+    tagged: bool = True,
+    sound: bool = False,
 ) -> Path:
     """Writes a movie of `movie_frame`s; `times` (in frames) makes an uneven one."""
     alpha = pix_fmt.startswith("yuva")
@@ -111,14 +114,20 @@ def write_movie(
         container.metadata.update(tags or {})
         stream = container.add_stream(codec, rate=rate, options=dict(options or {}))
         stream.width, stream.height, stream.pix_fmt = *size, pix_fmt
+        silence = container.add_stream("pcm_s16le", rate=48000) if sound else None
         stream.codec_context.time_base = 1 / rate
-        if matrix == "ITU709":
+        if tagged and matrix == "ITU709":
             stream.codec_context.colorspace = 1
         for index in range(count):
             array = movie_frame(index, size[1], size[0], 4 if alpha else 3)
+            array = np.random.default_rng(index).integers(0, 255, array.shape, np.uint8) if noise else array
             frame = av.VideoFrame.from_ndarray(array, format="rgba" if alpha else "rgb24")
             frame = frame.reformat(format=pix_fmt, dst_colorspace=matrix)
             frame.pts, frame.time_base = (times[index] if times else index), 1 / rate
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
+        if silence is not None:
+            samples = av.AudioFrame.from_ndarray(np.zeros((1, 48000), np.int16), format="s16", layout="mono")
+            samples.sample_rate = 48000
+            container.mux([*silence.encode(samples), *silence.encode(None)])
     return path

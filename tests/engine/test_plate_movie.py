@@ -51,8 +51,12 @@ def test_colour_survives_the_matrix(tmp_path: Path, name: str) -> None:
     assert pixels[-2, -2] == pytest.approx(expected[-2, -2], abs=0.02)
 
 
-def test_an_untagged_small_movie_is_taken_as_rec_601(tmp_path: Path) -> None:
-    plate = open_plate(str(write_movie(tmp_path / "a.mp4", matrix="ITU601", pix_fmt="yuv444p")))
+@pytest.mark.parametrize(("size", "matrix"), [((64, 48), "ITU601"), ((1280, 720), "ITU709")])
+def test_an_untagged_movie_is_rec_601_when_small_and_rec_709_when_large(
+    tmp_path: Path, size: tuple[int, int], matrix: str
+) -> None:
+    path = write_movie(tmp_path / "a.mp4", matrix=matrix, tagged=False, pix_fmt="yuv444p", size=size, count=2)
+    plate = open_plate(str(path))
     assert plate.read(1)[2, 2] == pytest.approx(np.array([200, 40, 40]) / 255, abs=0.02)
 
 
@@ -87,6 +91,22 @@ def test_a_long_group_of_pictures_is_seeked_right(tmp_path: Path) -> None:
         str(write_movie(tmp_path / "a.mp4", count=25, options={"g": "250", "bf": "3"}, rate=Fraction(25)))
     )
     assert [which_frame(plate, frame) for frame in (25, 2, 24, 3)] == [25, 2, 24, 3]
+
+
+@pytest.mark.parametrize("suffix", ["mov", "mkv"])
+def test_sound_that_lasts_longer_does_not_make_the_picture_cut_short(tmp_path: Path, suffix: str) -> None:
+    assert len(open_plate(str(write_movie(tmp_path / f"a.{suffix}", sound=True))).frames) == 12
+
+
+def test_a_trimmed_track_counts_from_its_first_shown_frame(tmp_path: Path) -> None:
+    """An edit list hides the first three frames; nothing is cut short, and frame 1 is the first one shown."""
+    path = write_movie(tmp_path / "a.mp4", options={"g": "4", "bf": "0"})
+    data = bytearray(path.read_bytes())
+    struct.pack_into(">Ii", data, data.index(b"elst") + 12, 375, 3003)
+    path.write_bytes(data)
+    plate = open_plate(str(path))
+    assert plate.frames == tuple(range(1, 10))
+    assert [which_frame(plate, frame) for frame in (1, 9, 5, 2)] == [4, 12, 8, 5]
 
 
 def test_a_movie_from_a_turned_camera_stands_upright(tmp_path: Path) -> None:

@@ -76,6 +76,16 @@ def test_contact_sheet_shows_only_the_frames_asked_for(tmp_path: Path) -> None:
     assert preview.pick_frames((7,), 5) == (7,)
 
 
+def test_a_soft_edge_keeps_its_colour_when_scaled(tmp_path: Path) -> None:
+    """Half-transparent FOREGROUND over nothing, scaled down: still FOREGROUND over the checker, no darker."""
+    stack = make_stack(1001, 128, 192)
+    stack.layers["foreground"][..., 3] = 0.5
+    preview.write_contact_sheet(tmp_path / "a.png", [stack], column_width=96)
+    pixel = read_png(tmp_path / "a.png")[68 + 40, 50]
+    candidates = [FOREGROUND / 2 + grey / 2 for grey in (0.35, 0.55)]
+    assert min(np.abs(pixel - candidate).max() for candidate in candidates) < 0.01
+
+
 def test_movie_shows_four_pictures_at_the_shots_rate(tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
     preview.write_movie(path, stacks(5), Fraction(24000, 1001))

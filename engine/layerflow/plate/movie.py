@@ -41,6 +41,7 @@ class MovieReader:
         self._turns = round(first.rotation / 90) % 4
         self.has_alpha = any(component.is_alpha for component in first.format.components)
         self.fps = self._even_rate()
+        self._refuse_cut()
         self.notes = self._notes(first)
 
     @property
@@ -90,12 +91,20 @@ class MovieReader:
         times = sorted(packet.pts for packet in packets if packet.pts is not None)
         if not times:
             raise PlateError(f"{self._path.name} has no frames; export it again")
-        if len(packets) < self._stream.frames or len(times) != len(set(times)) or len(times) != len(packets):
-            promised = max(self._stream.frames, len(packets))
-            raise PlateError(
-                f"{self._path.name} is cut short: {len(set(times))} of {promised} frames are there; copy it again"
-            )
+        if len(set(times)) < len(packets):
+            raise PlateError(f"{self._path.name} has frames without a time of their own; export it again")
         return times
+
+    def _refuse_cut(self) -> None:
+        """Raises PlateError when the header promises more time than the frames fill."""
+        length = self._stream.duration and self._stream.duration * (self._stream.time_base or Fraction(1, 1000))
+        if len(self._container.streams) == 1 and self._container.duration:  # else another track may be the longer one
+            length = Fraction(self._container.duration, av.time_base)
+        promised = round((length or 0) * self.fps)
+        if self.num_frames < promised:
+            raise PlateError(
+                f"{self._path.name} is cut short: {self.num_frames} of {promised} frames are there; copy it again"
+            )
 
     def _even_rate(self) -> Fraction:
         """Frames per second; raises PlateError when the frames are not evenly spaced in time."""
@@ -133,6 +142,8 @@ class MovieReader:
             frame = self._decode_until(self._times[index])
         if frame is None:
             raise PlateError(f"frame {index + 1} of {self._path.name} cannot be decoded; export it again")
+        if frame.is_corrupt:  # the decoder has painted over the damage
+            raise PlateError(f"frame {index + 1} of {self._path.name} is damaged; export it again")
         self._next = index + 1
         return frame
 
