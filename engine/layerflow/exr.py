@@ -19,10 +19,11 @@ import numpy as np
 import OpenEXR
 import OpenImageIO as oiio
 
-from layerflow import color, layers, timecode, window
+from layerflow import color, layers, reading, timecode, window
 from layerflow.errors import OutputError, PlateError
 from layerflow.files import as_os_error, atomic_path
 from layerflow.layers import LayerStack, PictureFormat, Pixels
+from layerflow.reading import header_texts, legible, plain, reason, text
 
 AlphaMode = Literal["straight", "premultiplied"]
 Compression = Literal["none", "zips", "zip", "piz", "dwaa"]
@@ -184,8 +185,7 @@ def read_stack(paths: Iterable[Path]) -> LayerStack:
 
 def read_header(path: Path) -> dict[str, str]:
     """Every attribute of an EXR's header as text. Raises PlateError."""
-    spec = _open(path).spec()
-    return {attribute.name: spec.get_string_attribute(attribute.name) for attribute in spec.extra_attribs}
+    return header_texts(_open(path).spec())
 
 
 def verify_frame(path: Path) -> bool:
@@ -202,7 +202,7 @@ def _open(path: Path) -> Any:
         raise PlateError(f"{path} is not there; give the path of an EXR frame")
     source = oiio.ImageInput.open(str(path)) if OpenEXR.isOpenExrFile(str(path)) else None
     if source is None:
-        raise PlateError(f"{path} is not a readable EXR ({_first_line(oiio.geterror())}); render the frame again")
+        raise PlateError(f"{path} is not a readable EXR ({reason(oiio)}); render the frame again")
     return source
 
 
@@ -213,15 +213,16 @@ def _read_pixels(path: Path) -> tuple[Any, Pixels]:
     window.check_area(spec.full_width, spec.full_height, str(path))
     pixels = source.read_image(0, 0, 0, spec.nchannels, oiio.FLOAT)
     if pixels is None:
-        raise PlateError(f"{path} is damaged ({_first_line(source.geterror())}); render the frame again")
+        raise PlateError(f"{path} is damaged ({reason(source)}); render the frame again")
     return spec, pixels
 
 
-def _first_line(text: str) -> str:
-    return text.strip().splitlines()[0] if text.strip() else "wrong kind of file"
-
-
 def _read_frame(path: Path, index: int) -> _Frame:
+    with legible(str(path)):
+        return _interpret(path, index)
+
+
+def _interpret(path: Path, index: int) -> _Frame:
     spec, pixels = _read_pixels(path)
     form = _format(spec)
     framed = window.reframe(pixels, (spec.x, spec.y, spec.width, spec.height), form.display_window)
@@ -229,21 +230,21 @@ def _read_frame(path: Path, index: int) -> _Frame:
     found = {name: _layer(spec, clean[..., columns]) for name, columns in _columns(spec).items()}
     if not found:
         raise PlateError(f"{path} has no red, green and blue; give a layered colour EXR")
-    number = spec.get_string_attribute("layerflow:frame") or "".join(re.findall(r"(\d+)\.[^.]*$", path.name))
+    number = text(spec, "layerflow:frame") or "".join(re.findall(r"(\d+)\.[^.]*$", path.name))
     return _Frame(
         number=int(number) if number.isdigit() else index + 1, layers=found, format=form, colorspace=_colorspace(spec)
     )
 
 
 def _layer(spec: Any, pixels: Pixels) -> Pixels:
-    straight = spec.get_string_attribute("layerflow:alphaMode") == "straight" or pixels.shape[-1] == 3
+    straight = text(spec, "layerflow:alphaMode") == "straight" or pixels.shape[-1] == 3
     return pixels.copy() if straight else layers.unpremultiply(pixels)
 
 
 def _columns(spec: Any) -> dict[str, list[int]]:
     """Layer -> its channel numbers in R, G, B(, A) order, top layer first. The top level's alpha of 1 is dropped."""
-    place = {name: column for column, name in enumerate(spec.channelnames)}
-    written = [name for name in spec.get_string_attribute("layerflow:layers").split(",") if name]
+    place = {name: column for column, name in enumerate(map(plain, spec.channelnames))}
+    written = [name for name in text(spec, "layerflow:layers").split(",") if name]
     prefixes = {_TOP_LEVEL if len(written) != 1 else written[0]: ""}
     prefixes |= {name[:-2]: name[:-1] for name in place if name.endswith(".R") and layers.is_layer_name(name[:-2])}
     columns = {}
@@ -263,24 +264,19 @@ def _rank(layer: str) -> tuple[int, int, str]:
 
 
 def _format(spec: Any) -> PictureFormat:
-    display = (spec.full_x, spec.full_y, spec.full_width, spec.full_height)
-    data = (spec.x, spec.y, spec.width, spec.height)
-    fps, code = spec.getattribute("framesPerSecond"), spec.get_string_attribute("smpte:TimeCode")
+    data, display = reading.windows(spec)
     return PictureFormat(
         x=display[0],
         y=display[1],
         width=display[2],
         height=display[3],
         data_window=None if data == display else data,
-        pixel_aspect=spec.get_float_attribute("PixelAspectRatio", 1.0) or 1.0,
-        fps=Fraction(*fps) if fps and all(fps) else Fraction(24),
-        timecode=code if timecode.is_timecode(code) else None,
+        pixel_aspect=reading.pixel_aspect(spec),
+        fps=reading.fps(spec) or Fraction(24),
+        timecode=reading.timecode_of(spec),
     )
 
 
 def _colorspace(spec: Any) -> str:
-    written = spec.get_string_attribute("layerflow:colorspace")
-    if color.known(written):
-        return color.check_name(written)
-    named = color.space_of_header(spec.get_string_attribute("oiio:ColorSpace"), spec.getattribute("chromaticities"))
-    return named or color.scene_linear()
+    written = text(spec, "layerflow:colorspace")
+    return color.check_name(written) if color.known(written) else reading.colorspace(spec) or color.scene_linear()

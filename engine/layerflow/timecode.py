@@ -1,4 +1,4 @@
-"""SMPTE timecode as text: `HH:MM:SS:FF`, with `;` before the frames for drop-frame."""
+"""Frame rates, and SMPTE timecode as text: `HH:MM:SS:FF`, with `;` before the frames for drop-frame."""
 
 from __future__ import annotations
 
@@ -37,3 +37,12 @@ def advance(timecode: str, num_frames: int, fps: Fraction) -> str:
     rest += tens * 600 * rate
     whole, frame = divmod(rest, rate)
     return f"{whole // 3600:02}:{whole // 60 % 60:02}:{whole % 60:02}{';' if drop else ':'}{frame:02}"
+
+
+def as_fps(rate: float) -> Fraction:
+    """Frames per second as the fraction it stands for: 23.976 is 24000/1001."""
+    whole = max(1, round(rate))
+    drop = Fraction(whole * 1000, 1001)
+    if abs(rate - whole) < 1e-3:
+        return Fraction(whole)
+    return drop if abs(rate - drop) < 5e-3 else Fraction(rate).limit_denominator(1001)

@@ -12,7 +12,8 @@ from layerflow.errors import PlateError
 from layerflow.layers import PictureFormat, Pixels
 from layerflow.plate import image, movie
 from layerflow.plate.find import Found, choose, find
-from layerflow.plate.image import Image, as_fps
+from layerflow.plate.image import Image
+from layerflow.timecode import as_fps
 
 __all__ = ["Plate", "open_plate"]
 

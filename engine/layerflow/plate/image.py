@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import OpenImageIO as oiio
 
-from layerflow import color, layers, timecode, window
+from layerflow import layers, reading, window
 from layerflow.errors import PlateError
 from layerflow.layers import Pixels
+from layerflow.reading import header_texts, legible, plain, reason, text
 from layerflow.window import Window
 
 _MAGIC = {
@@ -58,10 +59,15 @@ class Image:
 def inspect(path: Path, label: str, layer: str | None = None) -> Image:
     """The header of an image, by its R, G, B(, A) or those of `layer`; raises PlateError when it cannot be a plate."""
     _check_content(path, label)
+    with legible(label):
+        return _inspect(path, label, layer)
+
+
+def _inspect(path: Path, label: str, layer: str | None) -> Image:
     source = _open(path, label)
     spec, part, columns, notes = _find_colour(_specs(source, label), label, layer)
     _check_colour(spec, label)
-    data, display = (spec.x, spec.y, spec.width, spec.height), _display(spec)
+    data, display = reading.windows(spec)
     for area in (data, display):
         window.check_area(area[2], area[3], label)
     if window.intersect(data, display) is None:
@@ -76,9 +82,9 @@ def inspect(path: Path, label: str, layer: str | None = None) -> Image:
         sample=str(spec.format),
         display=display,
         data=data,
-        pixel_aspect=_pixel_aspect(spec),
-        fps=_fps(spec),
-        timecode=_timecode(spec),
+        pixel_aspect=reading.pixel_aspect(spec),
+        fps=reading.fps(spec),
+        timecode=reading.timecode_of(spec),
         colorspace=_colorspace(spec, source.format_name()),
         notes=notes,
     )
@@ -92,7 +98,7 @@ def read(image: Image) -> tuple[Pixels, layers.Repairs]:
     first, last = min(image.columns), max(image.columns) + 1
     pixels = source.read_image(image.part, 0, first, last, oiio.FLOAT)
     if pixels is None or pixels.shape[:2] != (image.data[3], image.data[2]):
-        raise PlateError(f"{image.label} is damaged or cut short ({_reason(source)}); render or copy it again")
+        raise PlateError(f"{image.label} is damaged or cut short ({reason(source)}); render or copy it again")
     chosen = pixels[..., [column - first for column in image.columns]]
     grey = len(image.columns) < 3
     chosen = chosen[..., [0, 0, 0, 1][: 4 if image.has_alpha else 3]] if grey else chosen
@@ -107,14 +113,7 @@ def header(image: Image) -> dict[str, str]:
     """Every attribute of the image's header that is text or reads as text."""
     source = _open(image.path, image.label)
     source.seek_subimage(image.part, 0)
-    spec = source.spec()
-    texts = {}
-    for attribute in spec.extra_attribs:
-        try:
-            texts[attribute.name] = spec.get_string_attribute(attribute.name)
-        except UnicodeDecodeError:  # old programs wrote Latin-1
-            continue
-    return texts
+    return header_texts(source.spec())
 
 
 def _check_content(path: Path, label: str) -> None:
@@ -144,16 +143,8 @@ def _open(path: Path, label: str) -> Any:
     config.attribute("oiio:UnassociatedAlpha", 1)  # straight stays straight
     source = oiio.ImageInput.open(str(path), config)
     if source is None:
-        raise PlateError(f"{label} is damaged ({_first_line(oiio.geterror())}); render or copy it again")
+        raise PlateError(f"{label} is damaged ({reason(oiio)}); render or copy it again")
     return source
-
-
-def _reason(source: Any) -> str:
-    return _first_line(source.geterror())
-
-
-def _first_line(text: str) -> str:
-    return text.strip().splitlines()[0].strip() if text.strip() else "no reason given"
 
 
 def _specs(source: Any, label: str) -> list[Any]:
@@ -172,8 +163,8 @@ def _find_colour(specs: list[Any], label: str, layer: str | None) -> tuple[Any, 
     for part, spec in enumerate(specs):
         columns = _columns(spec, f"{layer}." if layer else "")
         if columns:
-            name = spec.get_string_attribute("oiio:subimagename") or str(part)
-            several = spec.get_string_attribute("compression") and len(specs) > 1  # TIFF pages are not parts
+            name = text(spec, "oiio:subimagename") or str(part)
+            several = text(spec, "compression") and len(specs) > 1  # TIFF pages are not parts
             return spec, part, columns, (f"of the {len(specs)} parts, part {name} is used",) if several else ()
     found = [(part, name) for part, spec in enumerate(specs) for name in _layers(spec)]
     if len(found) == 1 and layer is None:
@@ -183,12 +174,12 @@ def _find_colour(specs: list[Any], label: str, layer: str | None) -> tuple[Any, 
         names = ", ".join(name for _, name in found)
         wanted = f"no layer {layer}" if layer else "no plain red, green and blue"
         raise PlateError(f"{label} has {wanted} but the layers {names}; write the wanted one as R, G, B")
-    channels = ", ".join(name for spec in specs for name in spec.channelnames[:8])
+    channels = ", ".join(name for spec in specs for name in map(plain, spec.channelnames[:8]))
     raise PlateError(f"{label} has no colour, only {channels}; give a plate with red, green and blue")
 
 
 def _columns(spec: Any, prefix: str) -> tuple[int, ...]:
-    place = {name: column for column, name in enumerate(spec.channelnames)}
+    place = {name: column for column, name in enumerate(map(plain, spec.channelnames))}
     for letters in ("RGB", "Y"):
         wanted = [f"{prefix}{letter}" for letter in letters]
         if all(name in place for name in wanted) and f"{prefix}RY" not in place:
@@ -198,55 +189,24 @@ def _columns(spec: Any, prefix: str) -> tuple[int, ...]:
 
 
 def _layers(spec: Any) -> list[str]:
-    return [name[:-2] for name in spec.channelnames if name.endswith(".R") and _columns(spec, name[:-1])]
+    return [name[:-2] for name in map(plain, spec.channelnames) if name.endswith(".R") and _columns(spec, name[:-1])]
 
 
 def _check_colour(spec: Any, label: str) -> None:
-    if "CMYK" in (spec.get_string_attribute("jpeg:ColorSpace"), spec.get_string_attribute("tiff:ColorSpace")):
+    if "CMYK" in (text(spec, "jpeg:ColorSpace"), text(spec, "tiff:ColorSpace")):
         raise PlateError(f"{label} is CMYK, made for print; save it as RGB")
     turned = spec.get_int_attribute("Orientation", 1)
     if turned not in (0, 1):
         raise PlateError(f"{label} is stored turned or mirrored (orientation {turned}); save it upright")
 
 
-def _display(spec: Any) -> Window:
-    return spec.full_x, spec.full_y, spec.full_width, spec.full_height
-
-
 def _is_straight(spec: Any) -> bool:
-    written = spec.get_string_attribute("layerflow:alphaMode") == "straight"
+    written = text(spec, "layerflow:alphaMode") == "straight"
     return written or bool(spec.get_int_attribute("oiio:UnassociatedAlpha", 0))
-
-
-def _pixel_aspect(spec: Any) -> float:
-    aspect = float(spec.get_float_attribute("PixelAspectRatio", 1.0))
-    return aspect if np.isfinite(aspect) and 0.1 <= aspect <= 10 else 1.0
-
-
-def _fps(spec: Any) -> Fraction | None:
-    pair = spec.getattribute("framesPerSecond")
-    if isinstance(pair, tuple) and len(pair) == 2 and pair[0] > 0 and pair[1] > 0:
-        return Fraction(*pair)
-    rate = float(spec.get_float_attribute("dpx:FrameRate", 0.0))
-    return as_fps(rate) if np.isfinite(rate) and 1 <= rate <= 1000 else None
-
-
-def as_fps(rate: float) -> Fraction:
-    """Frames per second as the fraction it stands for: 23.976 is 24000/1001."""
-    whole = max(1, round(rate))
-    drop = Fraction(whole * 1000, 1001)
-    if abs(rate - whole) < 1e-3:
-        return Fraction(whole)
-    return drop if abs(rate - drop) < 5e-3 else Fraction(rate).limit_denominator(1001)
-
-
-def _timecode(spec: Any) -> str | None:
-    text = spec.get_string_attribute("smpte:TimeCode")
-    return text if timecode.is_timecode(text) else None
 
 
 def _colorspace(spec: Any, kind: str) -> str | None:
     """The colour space the header itself names. DPX and JPEG readers name one whatever the file says."""
     if kind not in ("openexr", "tiff", "png"):
         return None
-    return color.space_of_header(spec.get_string_attribute("oiio:ColorSpace"), spec.getattribute("chromaticities"))
+    return reading.colorspace(spec)

@@ -29,7 +29,10 @@ class MovieReader:
         self._path = path
         try:
             self._container = av.open(
-                str(path.absolute()), format=_demuxer(path), options={"protocol_whitelist": "file"}
+                str(path.absolute()),
+                format=_demuxer(path),
+                options={"protocol_whitelist": "file"},
+                metadata_errors="replace",
             )
             self._stream = self._video_stream()
             self._times = self._index()
@@ -81,6 +84,8 @@ class MovieReader:
         if not self._container.streams.video:
             raise PlateError(f"{self._path.name} has no video track; export it again with picture")
         stream = self._container.streams.video[0]
+        if stream.codec_context is None:
+            raise PlateError(f"{self._path.name} is of an unknown codec; export it as ProRes, DNxHR, H.264 or H.265")
         window.check_area(stream.width, stream.height, self._path.name)
         stream.thread_type = "AUTO"
         stream.codec_context.options = {"err_detect": "explode"}  # never conceal a damaged frame
