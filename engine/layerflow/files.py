@@ -67,6 +67,11 @@ class FramePattern:
         return str(self.folder / f"{self.prefix}%0{self.padding}d{self.suffix}")
 
     @property
+    def stem(self) -> str:
+        """The sequence's name without frame number and separator; for files that belong to all of it."""
+        return self.prefix.rstrip("._- ") or "shot"
+
+    @property
     def touches_digits(self) -> bool:
         """Whether a digit stands right beside the frame field, so that the number's ends cannot be seen."""
         return self.prefix[-1:].isdigit() or self.suffix[:1].isdigit()

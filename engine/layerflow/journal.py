@@ -30,8 +30,7 @@ class Journal:
     @classmethod
     def beside(cls, pattern: FramePattern, record: Mapping[str, str]) -> Journal:
         """The journal of the sequence `pattern`."""
-        stem = pattern.prefix.rstrip("._- ") or "shot"
-        return cls(folder=pattern.folder / f".{stem}.layerflow", record=record)
+        return cls(folder=pattern.folder / f".{pattern.stem}.layerflow", record=record)
 
     def open(self, *, resume: bool) -> None:
         """Starts anew, or takes up an unfinished shot. Raises OutputError when that one was another request."""

@@ -1,0 +1,90 @@
+"""Where a shot's frames go, and how they are written and looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from layerflow import exr, preview, timecode
+from layerflow.exr import AlphaMode
+from layerflow.files import FramePattern, prepare_output
+from layerflow.layers import LayerStack, PictureFormat, Pixels
+
+LAYERS = ("foreground", "background", "blended")
+BYTES_PER_CHANNEL = 2
+NUM_CHANNELS = 11  # of a layered frame: RGBA twice, RGB once
+NUM_LAYER_CHANNELS = 4 * len(LAYERS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delivery:
+    """The files of one shot."""
+
+    pattern: FramePattern
+    frames: tuple[int, ...]
+    format: PictureFormat  # of the first frame
+    colorspace: str  # scene-linear
+    alpha: AlphaMode
+    per_layer: bool  # one sequence a layer as well
+
+    @cached_property
+    def layer_patterns(self) -> dict[str, FramePattern]:
+        """Where each layer's own sequence goes; none unless asked for."""
+        return {name: self.pattern.for_layer(name) for name in LAYERS} if self.per_layer else {}
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The layered frames."""
+        return tuple(self.pattern.path(frame) for frame in self.frames)
+
+    @property
+    def layer_paths(self) -> dict[str, tuple[Path, ...]]:
+        """The frames of each layer's own sequence."""
+        return {
+            name: tuple(pattern.path(frame) for frame in self.frames) for name, pattern in self.layer_patterns.items()
+        }
+
+    def files_of(self, frame: int) -> list[Path]:
+        """Every file that frame `frame` becomes."""
+        return [pattern.path(frame) for pattern in (*self.layer_patterns.values(), self.pattern)]
+
+    def prepare(self, *, may_exist: bool) -> None:
+        """Makes the folder and proves that the frames can be written there. Raises OutputError."""
+        channels = NUM_CHANNELS + (NUM_LAYER_CHANNELS if self.per_layer else 0)
+        size = self.format.width * self.format.height * channels * BYTES_PER_CHANNEL * len(self.frames)
+        prepare_output(
+            [path for frame in self.frames for path in self.files_of(frame)], num_bytes=size, may_exist=may_exist
+        )
+
+    def write(self, frame: int, layers: Mapping[str, Pixels], header: Mapping[str, str]) -> tuple[str, ...]:
+        """Writes one frame of `layers` `[H, W, 3 | 4]`; a sentence for each repair its pixels needed. OutputError."""
+        stack = LayerStack(
+            layers={name: np.asarray(pixels[None], np.float32) for name, pixels in layers.items()},
+            frames=(frame,),
+            format=self._format_at(frame),
+            colorspace=self.colorspace,
+        )
+        for name, pattern in self.layer_patterns.items():
+            exr.write_layer_frame(pattern.path(frame), stack, 0, name, header=header, alpha=self.alpha)
+        return exr.write_frame(self.pattern.path(frame), stack, 0, header=header, alpha=self.alpha)
+
+    def write_preview(self) -> tuple[Path, Path]:
+        """A movie and a contact sheet of the frames on disk, read back one at a time."""
+        movie, sheet = (
+            self.pattern.folder / f"{self.pattern.stem}.{ending}" for ending in ("preview.mp4", "contact-sheet.png")
+        )
+        preview.write_movie(movie, self._stacks(self.frames), self.format.fps)
+        preview.write_contact_sheet(sheet, self._stacks(preview.pick_frames(self.frames)))
+        return movie, sheet
+
+    def _format_at(self, frame: int) -> PictureFormat:
+        start = self.format.timecode
+        ahead = frame - self.frames[0]
+        return replace(self.format, timecode=start and timecode.advance(start, ahead, self.format.fps))
+
+    def _stacks(self, frames: tuple[int, ...]) -> Iterator[LayerStack]:
+        return (exr.read_stack([self.pattern.path(frame)]) for frame in frames)

@@ -1,0 +1,63 @@
+"""What a frame's header says of how it was made, and the way back from a frame to its request."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+
+from layerflow import exr
+from layerflow.errors import PlateError
+from layerflow.models.folder import ModelFolder
+from layerflow.models.load import Engine
+from layerflow.wire import Request
+
+LIBRARIES = ("torch", "diffusers", "transformers", "numpy", "OpenImageIO", "OpenEXR")
+NOT_IN_HEADER = ("output", "preview", "per_layer")  # what a request says besides the pixels of a frame
+
+
+def record_of(request: Request, model: ModelFolder) -> dict[str, str]:
+    """What decides the pixels of every frame of a shot, as header strings."""
+    values = {name: value for name, value in request.to_dict().items() if name not in NOT_IN_HEADER}
+    return {
+        "layerflow:request": json.dumps(values, sort_keys=True, ensure_ascii=False),
+        "layerflow:seed": str(request.seed),
+        "layerflow:model": model.manifest.name,
+        "layerflow:modelSha256": model.sha256,
+    }
+
+
+def environment_of(engine: Engine) -> dict[str, str]:
+    """What made the pixels on this machine, as header strings."""
+    return {
+        "layerflow:version": version("layerflow"),
+        "layerflow:backend": engine.backend,
+        "layerflow:precision": str(engine.dtype).removeprefix("torch."),
+        "layerflow:device": str(engine.device),
+        "layerflow:libraries": ", ".join(f"{name} {version(name)}" for name in LIBRARIES),
+        "layerflow:python": platform.python_version(),
+    }
+
+
+def read_provenance(path: Path) -> tuple[Request, str, dict[str, str]]:
+    """The request of the frame at `path`, the hash of the model that made it, and its whole header.
+
+    Raises PlateError for a frame without our header.
+    """
+    header = exr.read_header(path)
+    if "layerflow:request" not in header:
+        raise PlateError(f"{path} was not written by LayerFlow: its header has no request; give a frame that was")
+    try:
+        request = Request.from_dict(json.loads(header["layerflow:request"]))
+    except ValueError as error:
+        raise PlateError(f"the request in {path} cannot be read ({error}); it is of another version") from error
+    return request, header.get("layerflow:modelSha256", ""), header
+
+
+def own_pattern(path: Path, header: Mapping[str, str]) -> str:
+    """The pattern of the sequence that the frame at `path` is one of."""
+    digits = f"{int(header['layerflow:frame']):0{len(path.stem) - len(path.stem.rstrip('0123456789'))}d}"
+    prefix = path.stem.removesuffix(digits)
+    return str(path.with_name(f"{prefix}%0{len(digits)}d{path.suffix}"))

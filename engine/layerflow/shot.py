@@ -1,0 +1,206 @@
+"""One request on its way: its plate is read, its windows are made, its frames are handed over for writing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from functools import cached_property
+from pathlib import Path
+from typing import cast
+
+from torch import Tensor
+
+from layerflow.assemble import Frame, assemble, given_layers, model_pictures, share_clipped, stacked
+from layerflow.delivery import Delivery
+from layerflow.errors import PlateError
+from layerflow.exr import AlphaMode
+from layerflow.files import output_pattern
+from layerflow.frame_windows import Window, windows
+from layerflow.journal import Journal
+from layerflow.layers import PictureFormat
+from layerflow.layout import Layout, Task
+from layerflow.models.folder import ModelFolder, find_model
+from layerflow.models.load import Engine
+from layerflow.pipeline import Clip, dropped_words, make_clip, pick_sampler
+from layerflow.plate import Plate, open_plate
+from layerflow.preprocess import Fit, FitKind
+from layerflow.provenance import environment_of, record_of
+from layerflow.sampler import Sampler, SamplerState
+from layerflow.wire import Event, Request
+
+OnEvent = Callable[[Event], None]
+
+
+@dataclass(kw_only=True)
+class Shot:
+    """One checked request, and what it said on its way."""
+
+    request: Request
+    folder: ModelFolder
+    layout: Layout
+    plate: Plate | None
+    delivery: Delivery
+    on_event: OnEvent
+    warnings: list[str] = field(default_factory=list)
+
+    @classmethod
+    def prepare(cls, request: Request, on_event: OnEvent) -> Shot:
+        """The checked shot: model, plate and output pattern are usable. Nothing is written."""
+        folder = find_model(request.model)
+        layout = folder.layout(cast(Task, request.task))  # refuses a task the model was not made for
+        pattern = output_pattern(request.output)
+        plate = None if request.task == "generate" else _open_plate(request, layout)
+        form, frames = _generated_format(request, folder) if plate is None else (plate.format, plate.frames)
+        if plate is not None:
+            there = str(Path(str(request.plate)).absolute())
+            request = replace(request, plate=there, first_frame=frames[0], last_frame=frames[-1])
+        delivery = Delivery(
+            pattern=pattern,
+            frames=frames,
+            format=form,
+            colorspace=request.output_colorspace,
+            alpha=cast(AlphaMode, request.alpha),
+            per_layer=request.per_layer,
+        )
+        return cls(request=request, folder=folder, layout=layout, plate=plate, delivery=delivery, on_event=on_event)
+
+    @property
+    def frames(self) -> tuple[int, ...]:
+        """The frames to make, in the plate's numbering."""
+        return self.delivery.frames
+
+    @cached_property
+    def windows(self) -> list[Window]:
+        """The frames in runs of the model's length."""
+        return windows(self.frames, self.layout.num_frames)
+
+    @cached_property
+    def fit(self) -> Fit:
+        """How the plate meets the model's picture."""
+        model, form = self.folder.manifest, self.delivery.format
+        return Fit(
+            width=form.width,
+            height=form.height,
+            columns=model.width,
+            rows=model.height,
+            kind=cast(FitKind, self.request.fit),
+            aspect=form.pixel_aspect,
+        )
+
+    @cached_property
+    def sampler(self) -> Sampler:
+        """The model's sampler with the request's changes."""
+        request, own = self.request, self.folder.manifest.sampler
+        return pick_sampler(own, steps=request.steps, guidance=request.guidance, kind=request.sampler)
+
+    @cached_property
+    def record(self) -> dict[str, str]:
+        """What decides the pixels of every frame, as header strings."""
+        return record_of(self.request, self.folder)
+
+    @cached_property
+    def journal(self) -> Journal:
+        """What is kept of the shot until it is done."""
+        return Journal.beside(self.delivery.pattern, self.record)
+
+    def say(self, event: Event) -> None:
+        """Passes an event on, and keeps its warning for the result; the same warning only once."""
+        if event.kind == "warning":
+            if event.message in self.warnings:
+                return
+            self.warnings.append(event.message)
+        self.on_event(event)
+
+    def warn(self, *sentences: str) -> None:
+        """Says what the artist should know."""
+        for sentence in sentences:
+            self.say(Event("warning", sentence))
+
+    def open_output(self, *, overwrite: bool, resume: bool) -> None:
+        """Proves that the frames can be written, and opens the journal."""
+        self.delivery.prepare(may_exist=overwrite or resume)
+        self.journal.open(resume=resume)
+
+    def make_window(self, engine: Engine, window: Window) -> None:
+        """Makes and writes the new frames of `window`, unless they are all there already."""
+        if not all(self._is_written(frame) for frame in window.new):
+            made = self._make(engine, window)
+            header = self.record | environment_of(engine)
+            for frame in window.new:
+                self._write(frame, {name: pixels[window.frames.index(frame)] for name, pixels in made.items()}, header)
+            self.journal.drop(window.index)
+        done = self.frames.index(window.new[-1]) + 1
+        path = self.delivery.pattern.path(window.new[-1])
+        self.say(Event("frame", str(path), done=done, total=len(self.frames)))
+
+    def _make(self, engine: Engine, window: Window) -> dict[str, Tensor]:
+        clip = self._clip(window)
+        for name, tail in dropped_words(engine, clip).items():
+            self.warn(f"the {name} prompt is too long; the model does not see: {tail}")
+        kept = self.journal.load(window.index)
+        return make_clip(engine, clip, self.sampler, state=kept, on_state=lambda state: self._keep(window, state))
+
+    def _clip(self, window: Window) -> Clip:
+        model, request = self.folder.manifest, self.request
+        given: dict[str, Tensor] = {}
+        if self.plate is not None:
+            plate = self.plate
+            given = stacked([model_pictures(self._read(plate, f), self.layout, self.fit) for f in window.frames])
+        prompts = {name: getattr(request, name) for name in ("foreground", "background", "blended")}
+        return Clip(
+            layout=self.layout,
+            prompts=prompts,
+            given=given,
+            seed=request.seed,
+            height=model.height,
+            width=model.width,
+        )
+
+    def _read(self, plate: Plate, number: int) -> Frame:
+        frame = Frame(pixels=plate.read(number), colorspace=plate.colorspace)
+        self.warn(*plate.notes)
+        if clipped := share_clipped(frame):
+            self.warn(f"{clipped:.1%} of frame {number} is beyond display white; the model sees it clipped")
+        return frame
+
+    def _keep(self, window: Window, state: SamplerState) -> None:
+        self.journal.save(window.index, state)
+        steps = self.sampler.num_steps
+        self.say(Event("step", done=window.index * steps + state.step, total=steps * len(self.windows)))
+
+    def _write(self, number: int, made: Mapping[str, Tensor], header: Mapping[str, str]) -> None:
+        frame = None if self.plate is None else self._read(self.plate, number)
+        layers = assemble(made, frame, self.layout, self.fit, self.request.output_colorspace)
+        self.warn(*self.delivery.write(number, layers, header))
+
+    def _is_written(self, frame: int) -> bool:
+        return all(self.journal.has_written(path) for path in self.delivery.files_of(frame))
+
+
+def _open_plate(request: Request, layout: Layout) -> Plate:
+    plate = open_plate(
+        str(request.plate),
+        first_frame=request.first_frame,
+        last_frame=request.last_frame,
+        colorspace=request.colorspace,
+        fps=request.fps,
+    )
+    if "alpha" in given_layers(layout) and not plate.has_alpha:
+        raise PlateError(
+            f"{request.task} needs a foreground with an alpha channel and {request.plate} has none; "
+            "give RGBA frames, or decompose the plate first"
+        )
+    return plate
+
+
+def _generated_format(request: Request, folder: ModelFolder) -> tuple[PictureFormat, tuple[int, ...]]:
+    model = folder.manifest
+    layout = folder.layout("generate")
+    form = PictureFormat(
+        width=request.width or model.width,
+        height=request.height or model.height,
+        fps=Fraction(request.fps or model.fps).limit_denominator(1001),
+    )
+    first = request.first_frame if request.first_frame is not None else 1
+    return form, tuple(range(first, first + (request.num_frames or layout.num_frames)))
