@@ -29,7 +29,7 @@ class Frame:
 
     @property
     def has_alpha(self) -> bool:
-        return self.pixels.shape[-1] == 4
+        return bool(self.pixels.shape[-1] == 4)
 
 
 def given_layers(layout: Layout) -> frozenset[str]:
@@ -65,7 +65,7 @@ def assemble(
     """
     given = given_layers(layout)
     own = None if frame is None else color.convert(frame.pixels, frame.colorspace, target)
-    out = {}
+    out: dict[str, Pixels] = {}
     for name in ("foreground", "background", "blended"):
         if own is not None and name in given:
             out[name] = own if name == "foreground" else layers.opaque(own)

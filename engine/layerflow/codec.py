@@ -6,7 +6,7 @@ Shapes: F frame, f latent frame, C latent channel, H W pixel rows and columns, h
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -97,7 +97,7 @@ class VideoVAE:
             yield stop, stop + size
             stop += size
 
-    def _tiles(self, shape: tuple[int, int]) -> Iterator[tuple[slice, slice]]:
+    def _tiles(self, shape: Sequence[int]) -> Iterator[tuple[slice, slice]]:
         side = self.tile // self.spatial if self.tile else max(shape)
         overlap = max(1, side // 4)
         for rows in _spans(shape[0], side, overlap):
@@ -183,7 +183,7 @@ def _spans(length: int, side: int, overlap: int) -> list[slice]:
 
 
 def _joined(
-    parts: list[Tensor], tiles: list[tuple[slice, slice]], shape: tuple[int, int], spatial: int
+    parts: list[Tensor], tiles: list[tuple[slice, slice]], shape: Sequence[int], spatial: int
 ) -> Tensor:  # each [1, 3, F, H, W]
     """The picture that overlapping tiles make, weighted by distance from each tile's edge."""
     if len(parts) == 1:

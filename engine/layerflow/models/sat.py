@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
+from einops import rearrange
 from torch import Tensor
 
 from layerflow.layout import Variant
@@ -50,7 +51,7 @@ def transformer_state(
     state = dict(_renamed(own))
     positions = own["mixins.pos_embed.pos_embedding"][0]
     state["text_positions"] = positions[:text_tokens].clone()
-    state["video_positions"] = positions[text_tokens:].unflatten(0, (-1, rows, columns)).clone()
+    state["video_positions"] = rearrange(positions[text_tokens:], "(f h w) d -> f h w d", h=rows, w=columns).clone()
     for index in range(num_blocks(own)):
         state |= {f"transformer_blocks.{index}.{k}": v for k, v in _block(own, index, motion_scale)}
     return state

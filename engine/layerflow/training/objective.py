@@ -35,4 +35,5 @@ def v_loss(
     noisy[:, ~given] = a * target + sigma * noise
     v = transformer(noisy, timestep.to(clean), text, layer_index(layout).to(clean), given if layout.given else None)
     error = v[:, ~given].float() - (a * noise - sigma * target)
-    return error.square().mean()
+    loss: Tensor = error.square().mean()
+    return loss

@@ -61,7 +61,7 @@ class Trainer:
     def __post_init__(self) -> None:
         self.trained = self.model.trained().to(self.device)
         self.model.codec.to(self.device)
-        average = get_ema_multi_avg_fn(self.recipe.ema_decay)
+        average = get_ema_multi_avg_fn(self.recipe.ema_decay)  # type: ignore[no-untyped-call]  # torch has no types here
         self.average = AveragedModel(self.trained, multi_avg_fn=average)
         self.optimizers = _optimizers(self.trained, self.recipe)
         self.schedule = NoiseSchedule()
@@ -92,7 +92,7 @@ class Trainer:
         clips, captions = self.data.batch(self.rng, self.recipe.batch)
         with torch.autocast(self.device.type, torch.bfloat16):
             loss = self._loss(clips, captions, layout)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch has no types here
         nn.utils.clip_grad_norm_(self.trained.parameters(), 1.0)
         for optimizer, peak in self.optimizers:
             for group in optimizer.param_groups:
@@ -131,7 +131,8 @@ class Trainer:
         hidden = text.encoder(tokens, attention_mask=torch.ones_like(tokens)).last_hidden_state
         kept = torch.rand(len(tokens), generator=self.noise) >= self.recipe.text_dropout
         hidden = hidden * kept.to(hidden)[:, None, None]
-        return rearrange(hidden, "(b g) n d -> b g n d", b=len(captions))
+        embeddings: Tensor = rearrange(hidden, "(b g) n d -> b g n d", b=len(captions))
+        return embeddings
 
     def _lr_scale(self) -> float:
         """Linear warm-up by steps, then a cosine over the time box."""
