@@ -22,7 +22,7 @@ NORM_OUT_EPS = 1e-6  # as in the release; diffusers builds this norm with 1e-5
 
 def sincos_positions(width: int, frames: int, rows: int, columns: int, *, scale: float) -> Tensor:  # [F, H, W, D]
     """3D sine-cosine positions as CogVideoX has them, rows and columns divided by `scale`, time unscaled."""
-    table = get_3d_sincos_pos_embed(width, (columns, rows), frames, scale, 1.0, output_type="pt")
+    table: Tensor = get_3d_sincos_pos_embed(width, (columns, rows), frames, scale, 1.0, output_type="pt")
     return rearrange(table, "f (h w) d -> f h w d", h=rows).float()
 
 
@@ -39,6 +39,24 @@ class LayerEmbedding(nn.Module):
         return embedding
 
 
+class LayerView(nn.Module):
+    """Shows every token what all layers hold at its place and time, as a sum of embeddings of their patches.
+
+    Not part of LayerFlow. Without it a layer learns what the others show through attention alone, which a small model
+    takes long to find. The whole is added to each layer's own tokens; which layer a token is, its position says.
+    """
+
+    def __init__(self, width: int, num_layers: int, channels: int, patch: int) -> None:
+        super().__init__()
+        self.num_layers = num_layers
+        self.proj = nn.Conv2d(num_layers * channels, width, patch, patch, bias=False)
+
+    def forward(self, latents_BFCHW: Tensor) -> Tensor:  # -> [B, T, D]
+        beside = rearrange(latents_BFCHW, "b (g f) c h w -> (b f) (g c) h w", g=self.num_layers)
+        seen: Tensor = rearrange(self.proj(beside), "(b f) d h w -> b f (h w) d", b=len(latents_BFCHW))
+        return seen.repeat(1, self.num_layers, 1, 1).flatten(1, 2)
+
+
 class CopyGate(nn.Module):
     """Adds to each layer a gated mix of the input latents that all layers have at the same place and time.
 
@@ -50,9 +68,8 @@ class CopyGate(nn.Module):
         super().__init__()
         self.num_layers, self.patch = num_layers, patch
         self.gates = nn.ModuleList(nn.Linear(width, num_layers * patch**2) for _ in range(num_layers))
-        for gate in self.gates:
-            nn.init.zeros_(gate.weight)
-            nn.init.zeros_(gate.bias)
+        for parameter in self.gates.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, hidden_BFHWD: Tensor, latents_BFCHW: Tensor) -> Tensor:  # -> [B, F, C, H, W]
         hidden = rearrange(hidden_BFHWD, "b (g f) h w d -> g b f h w d", g=self.num_layers)
@@ -65,6 +82,36 @@ class CopyGate(nn.Module):
         return rearrange(mixed, "b g f c h w -> b (g f) c h w")
 
 
+class Preconditioner(nn.Module):
+    """Scales what goes into the network and what comes out, per layer and channel (Karras et al. 2022, section 5).
+
+    With latents of unit variance v-prediction needs none of this. Where a channel's variance is s^2, the best linear
+    guess of v from x_t = a x_0 + sigma noise is a sigma (1 - s^2) / (a^2 s^2 + sigma^2) x_t; the network is left with
+    what that guess misses, at unit variance. Given latents count as noiseless.
+    """
+
+    def __init__(self, num_layers: int, channels: int) -> None:
+        super().__init__()
+        self.register_buffer("rms", torch.ones(num_layers, channels))  # s
+        self.register_buffer("signal", torch.ones(1000))  # a, by timestep
+        self.rms: Tensor
+        self.signal: Tensor
+
+    def forward(
+        self, latents_BFCHW: Tensor, timestep: Tensor, given: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:  # each [B, F, C, 1, 1]
+        """c_in, c_skip and c_out, so that v = c_skip x + c_out network(c_in x)."""
+        frames = latents_BFCHW.shape[1]
+        a = self.signal[timestep.long()][:, None].expand(-1, frames)
+        if given is not None:
+            a = torch.where(given, torch.ones_like(a), a)
+        a = a[..., None, None, None]
+        s = self.rms.repeat_interleave(frames // len(self.rms), dim=0)[None, :, :, None, None]
+        sigma_squared = 1.0 - a**2
+        variance = (a * s) ** 2 + sigma_squared
+        return variance.rsqrt(), a * sigma_squared.sqrt() * (1.0 - s**2) / variance, s * variance.rsqrt()
+
+
 class LayerFlowTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: ignore[misc]
     """v-prediction for the latents of all layers, given their prompts and one timestep.
 
@@ -74,7 +121,7 @@ class LayerFlowTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: 
 
     _supports_gradient_checkpointing = False
 
-    @register_to_config
+    @register_to_config  # type: ignore[untyped-decorator]  # diffusers has no types
     def __init__(
         self,
         *,
@@ -93,7 +140,7 @@ class LayerFlowTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: 
         has_layer_embedding: bool = False,
         trained_positions: bool = False,
         has_given_embedding: bool = False,
-        copy_gate_layers: int = 0,
+        mixed_layers: int = 0,  # layers that see and copy each other's input, preconditioned; 0: as released
     ) -> None:
         super().__init__()
         width = num_attention_heads * attention_head_dim
@@ -131,7 +178,9 @@ class LayerFlowTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: 
             chunk_dim=1,
         )
         self.proj_out = nn.Linear(width, patch_size**2 * latent_channels)
-        self.copy_gate = CopyGate(width, copy_gate_layers, patch_size) if copy_gate_layers else None
+        self.layer_view = LayerView(width, mixed_layers, latent_channels, patch_size) if mixed_layers else None
+        self.copy_gate = CopyGate(width, mixed_layers, patch_size) if mixed_layers else None
+        self.precondition = Preconditioner(mixed_layers, latent_channels) if mixed_layers else None
 
     def forward(
         self,
@@ -142,29 +191,40 @@ class LayerFlowTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: 
         given: Tensor | None = None,  # [F] bool, the latent frames that are the condition
     ) -> Tensor:
         """Predicted v for every latent frame, `[B, F, C, H, W]`; what it says of given frames has no meaning."""
-        num_text = text.shape[1] * text.shape[2]
-        tokens = self._embed(latents, text, layer_index, given)
-        temb = self.time_embedding(self.time_proj(timestep).to(tokens.dtype))
-        text_BND, video_BTD = tokens[:, :num_text], tokens[:, num_text:]
+        if self.precondition is None:
+            return self._network(latents, timestep, text, layer_index, given)
+        c_in, c_skip, c_out = self.precondition(latents, timestep, given)
+        v: Tensor = c_skip * latents + c_out * self._network(c_in * latents, timestep, text, layer_index, given)
+        return v
+
+    def _network(
+        self, latents: Tensor, timestep: Tensor, text: Tensor, layer_index: Tensor, given: Tensor | None
+    ) -> Tensor:
+        text_BND, video_BTD = self._embed(latents, text, layer_index, given)
+        temb = self.time_embedding(self.time_proj(timestep).to(video_BTD.dtype))
         for block in self.transformer_blocks:
             video_BTD, text_BND = block(video_BTD, text_BND, temb)
         # A LayerNorm works on each token alone, so leaving the text out here changes nothing.
         hidden = self.norm_out(self.norm_final(video_BTD), temb=temb)
         return self._to_latents(hidden, latents)
 
-    def _embed(self, latents: Tensor, text: Tensor, layer_index: Tensor, given: Tensor | None) -> Tensor:
+    def _embed(
+        self, latents: Tensor, text: Tensor, layer_index: Tensor, given: Tensor | None
+    ) -> tuple[Tensor, Tensor]:  # [B, N, D], [B, T, D]
         prompts, prompt_tokens = text.shape[1:3]
         frames, rows, columns = latents.shape[1], *(side // self.config.patch_size for side in latents.shape[-2:])
+        num_text = prompts * prompt_tokens
         tokens = self.patch_embed(rearrange(text, "b g n d -> b (g n) d"), latents)
-        text_table, video_table = self.positions(prompts * prompt_tokens, frames, rows, columns)
+        text_table, video_table = self.positions(num_text, frames, rows, columns)
         if self.layer_embedding is not None:
             per_prompt = self.layer_embedding(layer_index.to(tokens.dtype))
             text_table = text_table + per_prompt.repeat_interleave(prompt_tokens, dim=0)
         if self.given_embedding is not None and given is not None:
             video_table = video_table + given[:, None, None, None] * self.given_embedding
-        table = torch.cat([text_table, video_table.flatten(0, 2)])
-        summed: Tensor = tokens + table.to(tokens.dtype)
-        return summed
+        video_BTD = tokens[:, num_text:] + video_table.flatten(0, 2).to(tokens.dtype)
+        if self.layer_view is not None:
+            video_BTD = video_BTD + self.layer_view(latents)
+        return tokens[:, :num_text] + text_table.to(tokens.dtype), video_BTD
 
     def positions(self, num_text: int, frames: int, rows: int, columns: int) -> tuple[Tensor, Tensor]:
         """Positions of the text tokens `[N, D]` and of the video tokens `[F, H, W, D]`."""
@@ -181,8 +241,11 @@ class LayerFlowTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: 
         patch = self.config.patch_size
         rows, columns = (side // patch for side in latents_BFCHW.shape[-2:])
         grid = {"h": rows, "w": columns}
-        v = rearrange(self.proj_out(hidden_BTD), "b (f h w) (c p q) -> b f c (h p) (w q)", p=patch, q=patch, **grid)
+        v: Tensor = rearrange(
+            self.proj_out(hidden_BTD), "b (f h w) (c p q) -> b f c (h p) (w q)", p=patch, q=patch, **grid
+        )
         if self.copy_gate is None:
             return v
         hidden = rearrange(hidden_BTD, "b (f h w) d -> b f h w d", **grid)
-        return v + self.copy_gate(hidden, latents_BFCHW)
+        copied: Tensor = self.copy_gate(hidden, latents_BFCHW)
+        return v + copied

@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import save_file
 
 from layerflow.models.folder import Manifest, ModelFolder, write_manifest
-from layerflow.sampler import Guidance, Sampler
+from layerflow.sampler import Guidance, NoiseSchedule, Sampler
 from layerflow.training.clips import training_clips
-from layerflow.training.recipe import Model, Recipe, fresh_model
+from layerflow.training.recipe import Model, Recipe, fresh_model, measure_latents
 from layerflow.training.trainer import Progress, Trainer
 
 LICENCE = "Apache-2.0; trained on MIT and public-domain pictures, see NOTICE"
@@ -33,9 +33,10 @@ def train(
 ) -> ModelFolder:
     """The model folder `folder/model`, after training on the packed data in `pack` from the start in `init`."""
     data = training_clips(pack, np.random.default_rng(seed), num_clips=num_clips)
-    trainer = Trainer(
-        model=fresh_model(recipe, init, seed=seed), recipe=recipe, data=data, folder=folder, seed=seed, report=report
-    )
+    model = fresh_model(recipe, init, seed=seed)
+    clips, _ = data.batch(np.random.default_rng(seed), 128)
+    measure_latents(model, torch.from_numpy(clips).movedim(-1, -3), NoiseSchedule())
+    trainer = Trainer(model=model, recipe=recipe, data=data, folder=folder, seed=seed, report=report)
     if resume:
         trainer.resume()
     return write_model(trainer.run(), recipe, folder / "model", init)

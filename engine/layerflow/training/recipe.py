@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from layerflow.codec import LinearCodec
 from layerflow.layout import LAYERS, Layout, Task, task_layouts
 from layerflow.models.load import load_linear_codec, load_text
+from layerflow.sampler import NoiseSchedule
 from layerflow.text import T5Text
 from layerflow.transformer import LayerFlowTransformer, sincos_positions
 
@@ -33,7 +34,7 @@ class Recipe:
     adam_lr: float = 1e-3
     muon_lr: float = 0.02
     warmup_steps: int = 100
-    ema_decay: float = 0.999
+    ema_decay: float = 0.998
     text_dropout: float = 0.1
     pure_noise: float = 0.12  # share of samples at the last timestep, where sampling starts
     task_shares: tuple[float, ...] = (0.2, 0.5, 0.15, 0.15)  # in the order of layout.TASKS
@@ -64,6 +65,7 @@ def fresh_model(recipe: Recipe, init: Path, *, seed: int = 0) -> Model:
     text.encoder.train()
     transformer = LayerFlowTransformer(**transformer_config(recipe, codec, text))
     initialise_positions(transformer, recipe)
+    initialise_attention(transformer)
     return Model(transformer=transformer, codec=codec, text=text)
 
 
@@ -86,7 +88,7 @@ def transformer_config(recipe: Recipe, codec: LinearCodec, text: T5Text) -> dict
         "has_layer_embedding": True,
         "trained_positions": True,
         "has_given_embedding": True,
-        "copy_gate_layers": len(LAYERS),
+        "mixed_layers": len(LAYERS),
     }
 
 
@@ -101,3 +103,21 @@ def initialise_positions(transformer: LayerFlowTransformer, recipe: Recipe) -> N
     own = 0.3 * torch.randn(len(LAYERS), 1, 1, 1, width)
     with torch.no_grad():
         transformer.video_positions.copy_((shared + own).flatten(0, 1))
+
+
+def initialise_attention(transformer: LayerFlowTransformer) -> None:
+    """Lets attention start on tokens that are alike: keys begin as queries, so the same place in another layer wins."""
+    with torch.no_grad():
+        for block in transformer.transformer_blocks:
+            attention: Any = block.attn1
+            attention.to_k.load_state_dict(attention.to_q.state_dict())
+
+
+@torch.no_grad()
+def measure_latents(model: Model, clips: Tensor, schedule: NoiseSchedule) -> None:
+    """Tells the model how large its latents are, from clips `[B, G, F, 3, H, W]` in [-1, 1], and its noise levels."""
+    precondition = model.transformer.precondition
+    assert precondition is not None
+    latents_BGFCHW = model.codec.to_latents(clips)
+    precondition.rms.copy_(latents_BGFCHW.square().mean(dim=(0, 2, 4, 5)).sqrt())
+    precondition.signal.copy_(schedule.training_signal)
