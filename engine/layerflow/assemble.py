@@ -57,11 +57,18 @@ def share_clipped(frame: Frame) -> float:
 
 
 def assemble(
-    made: Mapping[str, Tensor], frame: Frame | None, layout: Layout, fit: Fit, target: str
+    made: Mapping[str, Tensor],
+    frame: Frame | None,
+    layout: Layout,
+    fit: Fit,
+    target: str,
+    *,
+    reveal: bool = True,
 ) -> dict[str, Pixels]:
     """Layers of one frame by name, top first, at the plate's size: straight alpha, in the linear space `target`.
 
-    `made` are the model's layers `[3, h, w]` in [0, 1]; `frame` is the plate that gave the others.
+    `made` are the model's layers `[3, h, w]` in [0, 1]; `frame` is the plate that gave the others. A plate that was
+    taken apart shows through as its own background outside the matte, unless `reveal` is off.
     """
     given = given_layers(layout)
     own = None if frame is None else color.convert(frame.pixels, frame.colorspace, target)
@@ -73,6 +80,9 @@ def assemble(
             out[name] = made_foreground(made, fit, target)
         else:
             out[name] = color.from_display(_enlarged(made[name], fit), target)
+    if reveal and "blended" in given and "alpha" in made:
+        alpha = out["foreground"][..., 3]
+        out["background"] = layers.reveal(out["background"], out["blended"], alpha)
     return out
 
 

@@ -191,6 +191,16 @@ def straight_from_grey(model_foreground: Pixels, alpha: Pixels) -> Pixels:
     return out.clip(0.0, 1.0)
 
 
+def reveal(background: Pixels, plate: Pixels, alpha: Pixels, *, solid: float = 0.1) -> Pixels:
+    """`background` [..., 3] with the `plate` [..., 3] itself where `alpha` [...] says that nothing is in front of it.
+
+    Where alpha is 0 the plate is the background, exactly; from alpha `solid` upward `background` stays, and between the
+    two one fades into the other.
+    """
+    weight: Pixels = np.clip(alpha / np.float32(solid), 0.0, 1.0)[..., None]
+    return np.where(weight == 1.0, background, plate + (background - plate) * weight)
+
+
 def bleed(color: Pixels, alpha: Pixels, *, solid: float = 1 / 128) -> Pixels:
     """`color` [..., H, W, 3] with the colour of solid pixels spread outward under (near-)zero `alpha` [..., H, W].
 

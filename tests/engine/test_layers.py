@@ -195,3 +195,16 @@ def test_layer_stack_is_checked() -> None:
         LayerStack(layers={"background": good}, frames=(2, 2), format=form)
     with pytest.raises(ValueError, match="at least one"):
         LayerStack(layers={}, frames=(1,), format=form)
+
+
+@given(rgba(), arrays(np.float32, (4, 3), elements=LIGHT))
+def test_reveal_is_the_plate_under_no_alpha_and_the_background_under_some(
+    front: layers.Pixels, plate: layers.Pixels
+) -> None:
+    background, alpha = front[..., :3], front[..., 3]
+    plate = np.broadcast_to(plate, background.shape).astype(np.float32)
+    shown = layers.reveal(background, plate, alpha, solid=0.25)
+    np.testing.assert_array_equal(shown[alpha == 0], plate[alpha == 0])
+    np.testing.assert_array_equal(shown[alpha >= 0.25], background[alpha >= 0.25])
+    between = (shown - np.minimum(background, plate) >= -1e-4) & (shown - np.maximum(background, plate) <= 1e-4)
+    assert between.all()

@@ -37,22 +37,26 @@ def evaluate_model(
 ) -> dict[str, float]:
     """Mean scores of decomposition on the held-out clips, and those of the trivial answers.
 
-    `matte_iou` and `alpha_mae` judge the matte at 0.5 and as it is; `background_psnr`, `foreground_psnr` (over mid-grey)
-    and `recomposition_psnr` are in dB; `plate_as_background_psnr` is what the plate itself scores as a background,
-    `whole_frame_iou` a matte that is white everywhere. Raises ModelError.
+    `model_background_psnr` is the background as the model made it, before the plate is shown outside the matte.
+    `matte_iou` and `alpha_mae` judge the matte at 0.5 and as it is; `background_psnr`, `recomposition_psnr` and
+    `foreground_psnr` (over mid-grey) are in dB; `plate_as_background_psnr` is what the plate itself scores as a
+    background, `whole_frame_iou` a matte that is white everywhere. Raises ModelError.
     """
     engine = load_engine(find_model(model))
     truth = heldout_clips(num_clips)
     scores = []
     for index in range(num_clips):
-        stack = decompose(engine, truth, index, steps=steps, seed=seed)
-        scores.append(score_clip(stack, truth, index))
+        made, bare = decompose(engine, truth, index, steps=steps, seed=seed)
+        score = score_clip(made, truth, index)
+        scores.append(score | {"model_background_psnr": score_clip(bare, truth, index)["background_psnr"]})
         on_event(Event("step", done=index + 1, total=num_clips))
     return {name: float(np.mean([score[name] for score in scores])) for name in scores[0]}
 
 
-def decompose(engine: Engine, truth: ClipBatch, index: int, *, steps: int | None, seed: int) -> LayerStack:
-    """The layers that the engine makes of clip `index`, with its captions as prompts."""
+def decompose(
+    engine: Engine, truth: ClipBatch, index: int, *, steps: int | None, seed: int
+) -> tuple[LayerStack, LayerStack]:
+    """The layers that the engine makes of clip `index`, with its captions as prompts; and those before `reveal`."""
     layout = engine.folder.layout("decompose")
     plates = [Frame(pixels=_float(picture), colorspace=color.display_space()) for picture in truth.blended[index]]
     height, width = plates[0].pixels.shape[:2]
@@ -69,16 +73,22 @@ def decompose(engine: Engine, truth: ClipBatch, index: int, *, steps: int | None
     )
     with torch.inference_mode():
         made = make_clip(engine, clip, pick_sampler(model.sampler, steps=steps, guidance=None, kind=None))
-    frames = [
-        assemble({name: pixels[number] for name, pixels in made.items()}, plate, layout, fit, LINEAR)
-        for number, plate in enumerate(plates)
-    ]
-    return LayerStack(
-        layers={name: np.stack([frame[name] for frame in frames]) for name in frames[0]},
-        frames=tuple(range(len(frames))),
-        format=PictureFormat(width=width, height=height),
-        colorspace=LINEAR,
-    )
+    frames = range(len(plates))
+    pictures = [{name: pixels[number] for name, pixels in made.items()} for number in frames]
+
+    def stack(reveal: bool) -> LayerStack:
+        assembled = [
+            assemble(picture, plate, layout, fit, LINEAR, reveal=reveal)
+            for picture, plate in zip(pictures, plates, strict=True)
+        ]
+        return LayerStack(
+            layers={name: np.stack([frame[name] for frame in assembled]) for name in assembled[0]},
+            frames=tuple(frames),
+            format=PictureFormat(width=width, height=height),
+            colorspace=LINEAR,
+        )
+
+    return stack(True), stack(False)
 
 
 def score_clip(stack: LayerStack, truth: ClipBatch, index: int) -> dict[str, float]:
