@@ -17,7 +17,7 @@ _EXISTING = click.Path(exists=True, file_okay=False, path_type=Path)
 
 @click.group()
 def train() -> None:
-    """Make the bundled model: pack its data, then train it."""
+    """Make the bundled model: pack its data, make its start, train it."""
 
 
 @train.command()
@@ -29,6 +29,18 @@ def pack(archives: Path, output: Path) -> None:
 
     packing.pack(packing.Archives.in_folder(archives), output)
     click.echo(f"dataset: {output}")
+
+
+@train.command()
+@click.argument("dataset", type=_EXISTING)
+@click.option("--minilm", type=_EXISTING, required=True, help="Folder of the MiniLM model to distil.")
+@click.option("-o", "--output", type=_FOLDER, required=True, help="The folder to write.")
+def init(dataset: Path, minilm: Path, output: Path) -> None:
+    """Make what a fresh model starts from: the fitted codec and the distilled text encoder."""
+    from layerflow.training.init import make_init
+
+    make_init(dataset, minilm, output)
+    click.echo(f"start: {output}")
 
 
 @train.command()
