@@ -72,7 +72,6 @@ class Trainer:
 
     def run(self) -> Model:
         """The model with averaged weights, after `recipe.minutes` of training counted over all resumed runs."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         saved = started = time.monotonic() - self.progress.seconds
         while self.progress.seconds < self.recipe.minutes * 60:
             self.progress.losses.append(self._step())
@@ -148,6 +147,7 @@ class Trainer:
             "optimizers": [optimizer.state_dict() for optimizer, _ in self.optimizers],
             "noise": self.noise.get_state(),
         }
+        self.folder.mkdir(parents=True, exist_ok=True)
         part = self.folder / "last.pt.part"
         torch.save(state, part)
         part.replace(self.folder / "last.pt")

@@ -1,0 +1,136 @@
+"""The training loop on a model of one small block and clips of two colours."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny import random_linear_codec, save_linear_codec, write_text
+
+from layerflow.models.folder import open_model
+from layerflow.models.load import load_engine
+from layerflow.sampler import NoiseSchedule
+from layerflow.training.mini import write_model
+from layerflow.training.recipe import Model, Recipe, fresh_model, measure_latents
+from layerflow.training.trainer import Trainer
+
+RECIPE = Recipe(
+    num_blocks=1,
+    num_heads=2,
+    head_width=16,
+    time_width=16,
+    height=32,
+    width=48,
+    prompt_tokens=8,
+    batch=2,
+    minutes=60.0,
+    warmup_steps=1,
+)
+
+
+class TwoColours:
+    """A red square before a blue wall, always the same."""
+
+    def batch(self, rng: np.random.Generator, size: int) -> tuple[np.ndarray, list[tuple[str, str, str]]]:
+        clips = np.zeros((size, 4, 8, 32, 48, 3), np.float32)
+        clips[:, 1] = -1.0
+        clips[:, 2:] = [-1.0, -1.0, 1.0]
+        clips[:, 0, :, 8:24, 8:24] = clips[:, 3, :, 8:24, 8:24] = [1.0, -1.0, -1.0]
+        clips[:, 1, :, 8:24, 8:24] = 1.0
+        return clips + rng.normal(0.0, 0.01, clips.shape).astype(np.float32), [
+            ("a red dog", "a garden", "night")
+        ] * size
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Path:
+    folder = tmp_path / "init"
+    torch.manual_seed(0)
+    save_linear_codec(random_linear_codec(8), folder / "codec")
+    write_text(folder)
+    return folder
+
+
+def measured(start: Path) -> Model:
+    model = fresh_model(RECIPE, start)
+    clips = TwoColours().batch(np.random.default_rng(0), 2)[0]
+    measure_latents(model, torch.from_numpy(clips).movedim(-1, -3), NoiseSchedule())
+    return model
+
+
+def trainer(start: Path, folder: Path, **changes: object) -> Trainer:
+    return Trainer(
+        model=measured(start), recipe=replace(RECIPE, **changes), data=TwoColours(), folder=folder, save_seconds=1e9
+    )
+
+
+def advance(training: Trainer, steps: int) -> None:
+    for _ in range(steps):
+        training.progress.losses.append(training._step())
+        training.progress.step += 1
+
+
+def weights(training: Trainer) -> torch.Tensor:
+    return torch.cat([weight.detach().flatten() for weight in training.trained.parameters()])
+
+
+def test_the_loss_falls(start: Path, tmp_path: Path) -> None:
+    training = trainer(start, tmp_path / "run")
+    advance(training, 60)
+    losses = training.progress.losses
+    assert np.mean(losses[-10:]) < 0.6 * np.mean(losses[:10])
+
+
+def test_the_time_box_ends_the_run_and_gives_the_averaged_weights(start: Path, tmp_path: Path) -> None:
+    training = trainer(start, tmp_path / "run", minutes=0.02)
+    training.run()
+    assert training.progress.step >= 1
+    averaged = torch.cat([weight.flatten() for weight in training.average.module.parameters()])
+    torch.testing.assert_close(weights(training), averaged, rtol=0, atol=0)
+    assert (tmp_path / "run" / "last.pt").is_file()
+
+
+def test_a_resumed_run_goes_on_as_if_never_stopped(start: Path, tmp_path: Path) -> None:
+    whole = trainer(start, tmp_path / "whole")
+    advance(whole, 4)
+    first = trainer(start, tmp_path / "run")
+    advance(first, 2)
+    first.save()
+    second = trainer(start, tmp_path / "run")
+    second.resume()
+    assert second.progress.step == 2
+    advance(second, 2)
+    assert second.progress.losses == whole.progress.losses
+    torch.testing.assert_close(weights(second), weights(whole), rtol=0, atol=0)
+
+
+def test_nothing_to_resume_is_said(start: Path, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        trainer(start, tmp_path / "none").resume()
+
+
+def test_the_written_model_is_the_trained_one(start: Path, tmp_path: Path) -> None:
+    training = trainer(start, tmp_path / "run")
+    advance(training, 2)
+    expected = {name: value.half() for name, value in training.model.transformer.state_dict().items()}
+    write_model(training.model, RECIPE, tmp_path / "model", start)
+    engine = load_engine(open_model(tmp_path / "model"), device="cpu")
+    assert engine.folder.manifest.layouts == RECIPE.layouts()
+    for name, value in engine.transformer.state_dict().items():
+        torch.testing.assert_close(value, expected[name].float(), rtol=0, atol=0)
+
+
+def test_latent_sizes_are_measured_per_layer(start: Path) -> None:
+    model = measured(start)
+    precondition = model.transformer.precondition
+    assert precondition is not None
+    clips = torch.from_numpy(TwoColours().batch(np.random.default_rng(0), 2)[0]).movedim(-1, -3)
+    latents = model.codec.to_latents(clips[:, 1])
+    torch.testing.assert_close(precondition.rms[1], latents.square().mean(dim=(0, 1, 3, 4)).sqrt())
+    c_in, c_skip, c_out = precondition(torch.zeros(1, 8, 8, 2, 3), torch.tensor([999]), None)
+    torch.testing.assert_close(c_in, torch.ones_like(c_in))  # pure noise goes in as it is
+    torch.testing.assert_close(c_skip, torch.zeros_like(c_skip))
+    torch.testing.assert_close(c_out[0, ::2, :, 0, 0], precondition.rms)
