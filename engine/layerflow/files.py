@@ -119,7 +119,7 @@ def prepare_output(paths: Iterable[Path], *, num_bytes: int, may_exist: bool = F
     if not may_exist:
         _refuse_existing(targets)
     for folder in dict.fromkeys(path.parent for path in targets):
-        _make_folder(folder)
+        make_folder(folder)
         free = shutil.disk_usage(folder).free
         if free < num_bytes:
             raise OutputError(
@@ -133,13 +133,17 @@ def prepare_output(paths: Iterable[Path], *, num_bytes: int, may_exist: bool = F
 
 
 def _refuse_existing(targets: list[Path]) -> None:
-    there = [path for path in targets if path.exists()]
+    there = []
+    for path in targets:
+        with _output_errors(path):
+            there += [path] if path.exists() else []
     if there:
         more = f" and {len(there) - 1} more are" if len(there) > 1 else " is"
         raise OutputError(f"{there[0]}{more} already there; pass --overwrite, --resume or another output")
 
 
-def _make_folder(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
+    """Makes `folder` and those above it, where they are not there yet. Raises OutputError."""
     for place in (folder, *folder.parents):
         if place.is_symlink() and not place.exists():
             raise OutputError(f"{place} is a link to a place that is not there; repair it or choose another folder")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
@@ -41,23 +40,20 @@ def environment_of(engine: Engine) -> dict[str, str]:
     }
 
 
-def read_provenance(path: Path) -> tuple[Request, str, dict[str, str]]:
-    """The request of the frame at `path`, the hash of the model that made it, and its whole header.
-
-    Raises PlateError for a frame without our header.
-    """
+def read_provenance(path: Path) -> tuple[Request, str]:
+    """The request of the frame at `path` and the hash of the model that made it; PlateError without our header."""
     header = exr.read_header(path)
     if "layerflow:request" not in header:
         raise PlateError(f"{path} was not written by LayerFlow: its header has no request; give a frame that was")
     try:
-        request = Request.from_dict(json.loads(header["layerflow:request"]))
+        request = Request.from_json(header["layerflow:request"])
     except ValueError as error:
         raise PlateError(f"the request in {path} cannot be read ({error}); it is of another version") from error
-    return request, header.get("layerflow:modelSha256", ""), header
+    return request, header.get("layerflow:modelSha256", "")
 
 
-def own_pattern(path: Path, header: Mapping[str, str]) -> str:
+def own_pattern(path: Path) -> str:
     """The pattern of the sequence that the frame at `path` is one of."""
-    digits = f"{int(header['layerflow:frame']):0{len(path.stem) - len(path.stem.rstrip('0123456789'))}d}"
-    prefix = path.stem.removesuffix(digits)
-    return str(path.with_name(f"{prefix}%0{len(digits)}d{path.suffix}"))
+    name = path.stem.rstrip("0123456789")
+    padding = len(path.stem) - len(name)
+    return str(path.with_name(f"{name}%0{padding}d{path.suffix}" if padding else f"{name}.%04d{path.suffix}"))

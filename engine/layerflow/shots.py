@@ -88,7 +88,11 @@ def rerun(
     Raises PlateError for a frame without our header and RequestError when the model here is not the one that made it.
     """
     path = Path(exr_path)
-    request, made_by, header = read_provenance(path)
-    if find_model(request.model).sha256 != made_by:
+    request, model_sha256 = read_provenance(path)
+    if find_model(request.model).sha256 != model_sha256:
         raise RequestError(f"model {request.model} here is not the one that made {path}; install that version of it")
-    return render(replace(request, output=output or own_pattern(path, header)), overwrite=overwrite, on_event=on_event)
+    try:
+        request = replace(request, output=output or own_pattern(path))
+    except ValueError as error:
+        raise RequestError(str(error)) from error
+    return render(request, overwrite=overwrite, on_event=on_event)

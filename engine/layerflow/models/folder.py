@@ -120,10 +120,17 @@ def bundled_path() -> Path:
 def find_model(name: str) -> ModelFolder:
     """The model called `name`: a path, a bundled one, or one in `models_path()`. Raises ModelError."""
     for folder in (Path(name), bundled_path() / name, models_path() / name):
-        if (folder / MANIFEST).is_file():
+        if _has_manifest(folder):
             return open_model(folder)
     known = ", ".join(model.manifest.name for model in list_models())
     raise ModelError(f"there is no model {name!r}; known are {known} - or give the path of a model folder")
+
+
+def _has_manifest(folder: Path) -> bool:
+    try:
+        return (folder / MANIFEST).is_file()
+    except OSError:  # no such name can be on this disk
+        return False
 
 
 def list_models() -> list[ModelFolder]:
