@@ -80,15 +80,17 @@ def eager(transformer: LayerFlowTransformer) -> Network:
     return network
 
 
+def raise_if(stopped: Callable[[], bool]) -> None:
+    """Raises Interrupted once `stopped` is true."""
+    if stopped():
+        raise Interrupted("stopped; the same command with --resume goes on from here")
+
+
 @contextmanager
 def interruptible(transformer: LayerFlowTransformer, stopped: Callable[[], bool]) -> Iterator[None]:
     """Within it, the transformer raises Interrupted between two of its blocks once `stopped` turns true."""
 
-    def check(*_: object) -> None:
-        if stopped():
-            raise Interrupted("stopped; the same command with --resume goes on from here")
-
-    hooks = [block.register_forward_pre_hook(check) for block in transformer.transformer_blocks]
+    hooks = [block.register_forward_pre_hook(lambda *_: raise_if(stopped)) for block in transformer.transformer_blocks]
     try:
         yield
     finally:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ from safetensors.torch import load_file, save
 
 from layerflow.errors import OutputError
 from layerflow.exr import read_header, verify_frame
-from layerflow.files import FramePattern, atomic_path
+from layerflow.files import FramePattern, atomic_path, make_folder
 from layerflow.sampler import SamplerState
 
 
@@ -32,24 +33,28 @@ class Journal:
         """The journal of the sequence `pattern`."""
         return cls(folder=pattern.folder / f".{pattern.stem}.layerflow", record=record)
 
-    def open(self, *, resume: bool) -> None:
-        """Starts anew, or takes up an unfinished shot. Raises OutputError when that one was another request."""
-        file = self.folder / "request.json"
-        if resume and file.is_file():
-            left = json.loads(file.read_text(encoding="utf-8"))
-            if differing := sorted(key for key in {*left, *self.record} if left.get(key) != self.record.get(key)):
-                raise OutputError(
-                    f"the unfinished shot in {self.folder.parent} was made with another {', '.join(differing)}; "
-                    "repeat its options, or pass --overwrite to start anew"
-                )
-            return
-        self.close()
-        self.folder.mkdir(parents=True)
-        with atomic_path(file) as part:
-            part.write_text(json.dumps(dict(self.record), indent=1, sort_keys=True), encoding="utf-8")
+    def open(self, *, resume: bool) -> bool:
+        """Whether an unfinished shot was taken up; without `resume`, what was left of one is removed.
+
+        Raises OutputError when the unfinished shot was another request. Nothing is written before the first `save`.
+        """
+        left = self._left() if resume else None
+        if left is None:
+            self.close()
+            return False
+        if differing := _differences(left, self.record):
+            raise OutputError(
+                f"the unfinished shot in {self.folder.parent} was made with another {', '.join(differing)}; "
+                "repeat its options, or pass --overwrite to start anew"
+            )
+        return True
 
     def save(self, window: int, state: SamplerState) -> None:
-        """Keeps the state of window number `window`; an older one is replaced in one go."""
+        """Keeps the state of window number `window`; an older one is replaced in one go. Raises OutputError."""
+        make_folder(self.folder)
+        if not self._request.is_file():
+            with atomic_path(self._request) as part:
+                part.write_text(json.dumps(dict(self.record), indent=1, sort_keys=True), encoding="utf-8")
         with atomic_path(self._file(window)) as part:
             part.write_bytes(save(state.tensors()))
 
@@ -70,10 +75,41 @@ class Journal:
 
     def has_written(self, path: Path) -> bool:
         """Whether `path` is a whole frame of this very shot, so that it need not be made again."""
-        if not path.is_file() or not verify_frame(path):
-            return False
+        return path.is_file() and verify_frame(path) and self._made(path)
+
+    def is_foreign(self, path: Path) -> bool:
+        """Whether `path` is a whole frame of something else, which going on with this shot would replace."""
+        return path.is_file() and verify_frame(path) and not self._made(path)
+
+    def _made(self, path: Path) -> bool:
         header = read_header(path)
         return all(header.get(key) == value for key, value in self.record.items())
 
+    def _left(self) -> dict[str, str] | None:
+        """The record of an unfinished shot; None when there is none, or it cannot be read."""
+        try:
+            left = json.loads(self._request.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return left if isinstance(left, dict) else None
+
+    @property
+    def _request(self) -> Path:
+        return self.folder / "request.json"
+
     def _file(self, window: int) -> Path:
         return self.folder / f"window-{window:04d}.safetensors"
+
+
+def _differences(left: Mapping[str, str], right: Mapping[str, str]) -> list[str]:
+    """What two records disagree about, by name."""
+    one, other = _lines(left), _lines(right)
+    return sorted(key for key in {*one, *other} if one.get(key) != other.get(key))
+
+
+def _lines(record: Mapping[str, str]) -> dict[str, object]:
+    """The values of a record by name, those of its request one by one."""
+    lines: dict[str, object] = {key.removeprefix("layerflow:"): value for key, value in record.items()}
+    with contextlib.suppress(ValueError, TypeError):
+        lines |= json.loads(str(lines.pop("request", "{}")))
+    return lines

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 from typing import cast
 
 from torch import Tensor
 
+from layerflow import color
 from layerflow.assemble import Frame, assemble, given_layers, model_pictures, share_clipped, stacked
 from layerflow.delivery import Delivery
-from layerflow.errors import PlateError
+from layerflow.denoisers import raise_if
+from layerflow.errors import ColorError, OutputError, PlateError
 from layerflow.exr import AlphaMode
 from layerflow.files import output_pattern
 from layerflow.frame_windows import Window, windows
@@ -27,6 +28,7 @@ from layerflow.plate import Plate, open_plate
 from layerflow.preprocess import Fit, FitKind
 from layerflow.provenance import environment_of, record_of
 from layerflow.sampler import Sampler, SamplerState
+from layerflow.timecode import as_fps
 from layerflow.wire import Event, Request
 
 OnEvent = Callable[[Event], None]
@@ -42,13 +44,17 @@ class Shot:
     plate: Plate | None
     delivery: Delivery
     on_event: OnEvent
+    stopped: Callable[[], bool] = lambda: False
+    resuming: bool = False  # whole frames of this very shot are left as they are
     warnings: list[str] = field(default_factory=list)
 
     @classmethod
-    def prepare(cls, request: Request, on_event: OnEvent) -> Shot:
+    def prepare(cls, request: Request, on_event: OnEvent, stopped: Callable[[], bool]) -> Shot:
         """The checked shot: model, plate and output pattern are usable. Nothing is written."""
         folder = find_model(request.model)
         layout = folder.layout(cast(Task, request.task))  # refuses a task the model was not made for
+        if folder.path == Path(request.model):  # given by its path, which may be a relative one
+            request = replace(request, model=str(folder.path.absolute()))
         pattern = output_pattern(request.output)
         plate = None if request.task == "generate" else _open_plate(request, layout)
         form, frames = _generated_format(request, folder) if plate is None else (plate.format, plate.frames)
@@ -59,11 +65,19 @@ class Shot:
             pattern=pattern,
             frames=frames,
             format=form,
-            colorspace=request.output_colorspace,
+            colorspace=_checked_linear(request.output_colorspace),
             alpha=cast(AlphaMode, request.alpha),
             per_layer=request.per_layer,
         )
-        return cls(request=request, folder=folder, layout=layout, plate=plate, delivery=delivery, on_event=on_event)
+        return cls(
+            request=request,
+            folder=folder,
+            layout=layout,
+            plate=plate,
+            delivery=delivery,
+            on_event=on_event,
+            stopped=stopped,
+        )
 
     @property
     def frames(self) -> tuple[int, ...]:
@@ -118,13 +132,21 @@ class Shot:
             self.say(Event("warning", sentence))
 
     def open_output(self, *, overwrite: bool, resume: bool) -> None:
-        """Proves that the frames can be written, and opens the journal."""
+        """Proves that the frames can be written, and takes up what an unfinished shot left. Raises OutputError."""
         self.delivery.prepare(may_exist=overwrite or resume)
-        self.journal.open(resume=resume)
+        self.resuming = resume
+        if self.journal.open(resume=resume) or not resume:
+            return
+        paths = (path for frame in self.frames for path in self.delivery.files_of(frame))
+        if foreign := next(filter(self.journal.is_foreign, paths), None):
+            raise OutputError(
+                f"{foreign} was made with other options or by another program; "
+                "repeat its options, pass --overwrite or choose another output"
+            )
 
     def make_window(self, engine: Engine, window: Window) -> None:
-        """Makes and writes the new frames of `window`, unless they are all there already."""
-        if not all(self._is_written(frame) for frame in window.new):
+        """Makes and writes the new frames of `window`, unless resuming finds them all there."""
+        if not (self.resuming and all(self._is_written(frame) for frame in window.new)):
             made = self._make(engine, window)
             header = self.record | environment_of(engine)
             for frame in window.new:
@@ -158,6 +180,7 @@ class Shot:
         )
 
     def _read(self, plate: Plate, number: int) -> Frame:
+        raise_if(self.stopped)
         frame = Frame(pixels=plate.read(number), colorspace=plate.colorspace)
         self.warn(*plate.notes)
         if clipped := share_clipped(frame):
@@ -170,12 +193,19 @@ class Shot:
         self.say(Event("step", done=window.index * steps + state.step, total=steps * len(self.windows)))
 
     def _write(self, number: int, made: Mapping[str, Tensor], header: Mapping[str, str]) -> None:
+        raise_if(self.stopped)
         frame = None if self.plate is None else self._read(self.plate, number)
         layers = assemble(made, frame, self.layout, self.fit, self.request.output_colorspace)
         self.warn(*self.delivery.write(number, layers, header))
 
     def _is_written(self, frame: int) -> bool:
         return all(self.journal.has_written(path) for path in self.delivery.files_of(frame))
+
+
+def _checked_linear(name: str) -> str:
+    if not color.is_linear(name):  # raises ColorError for an unknown one
+        raise ColorError(f"{name} is not scene-linear, as EXR has to be; choose one that is, such as ACEScg")
+    return name
 
 
 def _open_plate(request: Request, layout: Layout) -> Plate:
@@ -200,7 +230,7 @@ def _generated_format(request: Request, folder: ModelFolder) -> tuple[PictureFor
     form = PictureFormat(
         width=request.width or model.width,
         height=request.height or model.height,
-        fps=Fraction(request.fps or model.fps).limit_denominator(1001),
+        fps=as_fps(request.fps or model.fps),
     )
     first = request.first_frame if request.first_frame is not None else 1
     return form, tuple(range(first, first + (request.num_frames or layout.num_frames)))

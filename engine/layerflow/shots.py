@@ -49,7 +49,7 @@ def render(
     name before the plate, the model and the output folder have been checked.
     """
     started = time.monotonic()
-    shot = Shot.prepare(request, on_event)
+    shot = Shot.prepare(request, on_event, stopped)
     shot.open_output(overwrite=overwrite, resume=resume)
     shot.say(Event("stage", f"loading model {shot.folder.manifest.name}"))
     engine = load_engine(
