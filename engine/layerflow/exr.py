@@ -149,6 +149,8 @@ def _write_file(path: Path, header: dict[str, Any], channels: dict[str, Any]) ->
             raise as_os_error(error) or OutputError(
                 f"{path} could not be written ({error}); try another folder"
             ) from error
+        if not _has_last_row(part):  # the library says nothing when the last kilobytes do not fit
+            raise OutputError(f"{path} was cut short, most likely for lack of room; free some space and run again")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,6 +197,15 @@ def verify_frame(path: Path) -> bool:
     except PlateError:
         return False
     return True
+
+
+def _has_last_row(path: Path) -> bool:
+    try:
+        source = _open(path)
+    except PlateError:
+        return False
+    spec = source.spec()
+    return source.read_scanline(spec.y + spec.height - 1, 0, oiio.FLOAT) is not None
 
 
 def _open(path: Path) -> Any:

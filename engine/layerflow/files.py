@@ -144,10 +144,10 @@ def _refuse_existing(targets: list[Path]) -> None:
 
 def make_folder(folder: Path) -> None:
     """Makes `folder` and those above it, where they are not there yet. Raises OutputError."""
-    for place in (folder, *folder.parents):
-        if place.is_symlink() and not place.exists():
-            raise OutputError(f"{place} is a link to a place that is not there; repair it or choose another folder")
     with _output_errors(folder):
+        for place in (folder, *folder.parents):
+            if place.is_symlink() and not place.exists():
+                raise OutputError(f"{place} is a link to a place that is not there; repair it or choose another folder")
         folder.mkdir(parents=True, exist_ok=True)
 
 

@@ -29,13 +29,13 @@ def write_plate(
     return str(folder / "dog.%04d.exr")
 
 
-def request(model: Path, output: Path, *, task: str = "decompose", **changes: Any) -> Request:
+def request(model: Path, output: Path, /, *, task: str = "decompose", **changes: Any) -> Request:
     """A request for `output/dog.%04d.exr`."""
     values = {**PROMPTS, "model": str(model), "output": str(output / "dog.%04d.exr"), **changes}
     return Request(task, **values)
 
 
-def render(model: Path, output: Path, *, task: str = "decompose", **changes: Any) -> shots.ShotResult:
+def render(model: Path, output: Path, /, *, task: str = "decompose", **changes: Any) -> shots.ShotResult:
     """The shot of such a request; keywords that `shots.render` knows go there."""
     own = {name: changes.pop(name) for name in ("overwrite", "resume", "on_event", "stopped") if name in changes}
     return shots.render(request(model, output, task=task, **changes), **own)

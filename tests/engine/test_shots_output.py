@@ -1,0 +1,183 @@
+"""Output that cannot be written: said in a sentence, nothing half-written under a final name, and resumable."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rendering import contents, frames, render, write_plate
+
+from layerflow import exr
+from layerflow.errors import OutputError
+from layerflow.layers import LayerStack, PictureFormat
+from layerflow.wire import Event
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module")
+def plate(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return write_plate(tmp_path_factory.mktemp("plate"), size=(48, 64))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tiny_model: Path, plate: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    render(tiny_model, folder, plate=plate)
+    return contents(folder)
+
+
+def test_too_little_room_is_told_before_any_work(tiny_model, tmp_path, plate, monkeypatch) -> None:
+    said: list[Event] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 10**9 - 1000, 1000))
+        with pytest.raises(OutputError, match=r"has 0\.0 GB free and this needs about .* GB; free some space"):
+            render(tiny_model, tmp_path, plate=plate, on_event=said.append)
+    assert not said and not contents(tmp_path)
+
+
+@contextmanager
+def full_after(num_syncs: int, code: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A disk on which every write fails with `code` after `num_syncs` files and folders were synced."""
+    real, count = os.fsync, iter(range(10_000))
+
+    def fsync(handle: int) -> None:
+        if next(count) >= num_syncs:
+            raise OSError(code, os.strerror(code))
+        real(handle)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fsync)
+        yield
+
+
+# Each file is two syncs, its folder included: request, 3 states, 8 frames; then 3 states and 3 frames.
+@pytest.mark.parametrize(
+    ("num_syncs", "num_written"), [(0, 0), (2, 0), (7, 0), (8, 0), (9, 1), (12, 2), (24, 8), (25, 8), (30, 8), (34, 10)]
+)
+def test_a_disk_that_fills_up(tiny_model, tmp_path, plate, undisturbed, monkeypatch, num_syncs, num_written) -> None:
+    with (
+        full_after(num_syncs, errno.ENOSPC, monkeypatch),
+        pytest.raises(OutputError, match=r"disk is full, .* was not written; free some space in .* and run again"),
+    ):
+        render(tiny_model, tmp_path, plate=plate)
+    check_and_go_on(tiny_model, tmp_path, plate, undisturbed, num_written)
+
+
+def check_and_go_on(model: Path, folder: Path, plate: str, undisturbed: dict[str, bytes], num_written: int) -> None:
+    left = frames(folder)
+    assert len(left) == num_written and all(left[name] == undisturbed[name] for name in left)
+    assert not list(folder.rglob("*.part"))
+    render(model, folder, plate=plate, resume=True)
+    assert contents(folder) == undisturbed
+
+
+@contextmanager
+def files_no_larger_than(num_bytes: int) -> Iterator[None]:
+    """Writing past `num_bytes` fails in the middle of a file, as on a full disk or over a quota."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize(
+    ("missing", "sentence"), [(1, "was cut short"), (700, "was cut short"), (12000, "larger than this system lets")]
+)
+def test_a_frame_that_is_cut_while_it_is_written(tiny_model, tmp_path, plate, undisturbed, missing, sentence) -> None:
+    size = len(undisturbed["dog.1001.exr"]) - missing
+    with files_no_larger_than(size), pytest.raises(OutputError, match=sentence):
+        render(tiny_model, tmp_path, plate=plate)
+    assert (tmp_path / ".dog.layerflow" / "window-0000.safetensors").is_file()
+    check_and_go_on(tiny_model, tmp_path, plate, undisturbed, 0)
+
+
+@pytest.mark.parametrize("num_bytes", [0, 100, 2000])
+def test_a_small_frame_that_is_cut(tmp_path: Path, num_bytes: int) -> None:
+    pixels = np.random.default_rng(0).random((1, 16, 16, 3), np.float32)
+    stack = LayerStack(layers={"background": pixels}, frames=(1,), format=PictureFormat(width=16, height=16))
+    with files_no_larger_than(num_bytes), pytest.raises(OutputError):
+        exr.write_frame(tmp_path / "a.exr", stack, 0, header={})
+    assert not contents(tmp_path)
+
+
+def test_a_preview_that_cannot_be_written(tiny_model, tmp_path, plate, monkeypatch) -> None:
+    (tmp_path / "dog.contact-sheet.png").mkdir()
+    with pytest.raises(OutputError, match=r"contact-sheet\.png is a folder; remove it"):
+        render(tiny_model, tmp_path, plate=plate, last_frame=1002, preview=True)
+    (tmp_path / "dog.contact-sheet.png").rmdir()
+    result = render(tiny_model, tmp_path, plate=plate, last_frame=1002, preview=True, resume=True)
+    assert result.contact_sheet.is_file() and len(frames(tmp_path)) == 4
+
+
+def a_file(place: Path) -> None:
+    place.write_text("mine")
+
+
+def a_dangling_link(place: Path) -> None:
+    place.symlink_to(place.parent / "nowhere")
+
+
+def links_in_a_circle(place: Path) -> None:
+    place.symlink_to(place)
+
+
+@pytest.mark.parametrize("spoil", [a_file, a_dangling_link, links_in_a_circle])
+@pytest.mark.parametrize("place", ["out", "out/dog.1003.exr", "out/.dog.layerflow"])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_something_else_is_in_the_way(tiny_model, tmp_path, plate, spoil, place, overwrite) -> None:
+    (tmp_path / place).parent.mkdir(exist_ok=True)
+    spoil(tmp_path / place)
+    if overwrite and spoil is a_file and place.endswith(".exr"):
+        render(tiny_model, tmp_path / "out", plate=plate, overwrite=True)
+        assert len(frames(tmp_path / "out")) == 11
+        return
+    with pytest.raises(OutputError, match="; "):
+        render(tiny_model, tmp_path / "out", plate=plate, overwrite=overwrite)
+    mine = (tmp_path / place).read_text() if spoil is a_file else None
+    assert mine in (None, "mine") and not (tmp_path / "nowhere").exists()
+    assert not any(name.startswith("dog.1003") and spoil is not a_file for name in frames(tmp_path / "out"))
+
+
+@pytest.mark.parametrize(
+    ("code", "sentence"), [(errno.EROFS, "is read-only"), (errno.EACCES, "there is no permission")]
+)
+@pytest.mark.parametrize("call", ["mkdir", "open"])
+def test_a_folder_that_may_not_be_written(tiny_model, tmp_path, plate, monkeypatch, code, sentence, call) -> None:
+    """The system's refusal is played, as nothing is refused to a superuser."""
+    real: Callable[..., int] = getattr(os, call)
+    out = tmp_path / "out"
+
+    def refuse(path: object, *rest: object, **options: object) -> int:
+        if str(path).startswith(str(out)):
+            raise OSError(code, os.strerror(code), str(path))
+        return real(path, *rest, **options)
+
+    monkeypatch.setattr(os, call, refuse)
+    with pytest.raises(OutputError, match=f"{sentence}.*; choose another output folder"):
+        render(tiny_model, out, plate=plate)
+    assert not contents(out)
+
+
+@pytest.mark.parametrize("name", ["n" * 245, "n" * 300, "ü" * 126, "/".join(["n" * 200] * 30)])
+@pytest.mark.parametrize("resume", [False, True])
+def test_names_that_no_disk_takes(tiny_model, tmp_path, plate, name, resume) -> None:
+    with pytest.raises(OutputError, match="too long for this disk; choose a shorter output name"):
+        render(tiny_model, tmp_path, plate=plate, resume=resume, output=str(tmp_path / f"{name}.%04d.exr"))
+    assert not contents(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["my dog's “best” take", "dög \U0001f415", "$(touch owned)", "-o --help", "%%"])
+def test_names_that_artists_give(tiny_model, tmp_path, plate, name) -> None:
+    output = str(tmp_path / name / f"{name}.####.exr")
+    render(tiny_model, tmp_path, plate=plate, last_frame=1001, output=output)
+    assert set(contents(tmp_path)) == {f"{name}/{name}.1001.exr"}
