@@ -122,8 +122,8 @@ def find_model(name: str) -> ModelFolder:
     for folder in (Path(name), bundled_path() / name, models_path() / name):
         if _has_manifest(folder):
             return open_model(folder)
-    known = ", ".join(model.manifest.name for model in list_models())
-    raise ModelError(f"there is no model {name!r}; known are {known} - or give the path of a model folder")
+    known = ", ".join(model.manifest.name for model in list_models()) or "none"
+    raise ModelError(f"there is no model {name!r}; models here: {known} - give one of them or the path of a folder")
 
 
 def _has_manifest(folder: Path) -> bool:
