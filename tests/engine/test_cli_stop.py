@@ -16,12 +16,14 @@ from layerflow.cli.stop import stop_on_signal
 from layerflow.wire import Event
 
 
-def test_first_ctrl_c_asks_and_second_is_the_system_s(capfd):
+def test_first_ctrl_c_stops_the_work_and_second_is_the_system_s(capfd):
     before = signal.getsignal(signal.SIGINT)
-    with stop_on_signal() as stopped:
-        assert not stopped()
-        signal.raise_signal(signal.SIGINT)
-        assert stopped()
+    with stop_on_signal() as stop:
+        assert signal.getsignal(signal.SIGINT) is before
+        stop.keep_work()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        assert stop.asked()
         assert signal.getsignal(signal.SIGINT) == signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
     assert signal.getsignal(signal.SIGINT) is before
     assert "Ctrl-C again leaves at once" in capfd.readouterr().err
@@ -33,11 +35,15 @@ from layerflow.errors import Interrupted
 from layerflow.wire import Event
 shots = types.ModuleType("layerflow.shots")
 def render(request, *, overwrite, resume, on_event, stopped):
+    if {works}:
+        on_event(Event("step", done=1, total=6000))
     on_event(Event("stage", "ready"))
     for step in range(6000):
-        if stopped() and {heeds}:
-            raise Interrupted(f"stopped after step {{step}}")
-        time.sleep(0.01)
+        try:
+            time.sleep(0.01)
+        except KeyboardInterrupt:
+            if {heeds}:
+                raise
 shots.render = render
 sys.modules["layerflow.shots"] = sys.modules["layerflow"].shots = shots
 from layerflow.cli import main
@@ -45,8 +51,8 @@ main()
 """
 
 
-def start_slow_shot(*, heeds: bool) -> subprocess.Popen:
-    code = SLOW_SHOTS.format(heeds=heeds)
+def start_slow_shot(*, works: bool = True, heeds: bool = True) -> subprocess.Popen:
+    code = SLOW_SHOTS.format(works=works, heeds=heeds)
     process = subprocess.Popen(
         [sys.executable, "-c", code, "decompose", "dog.mov", "--json"], stdout=-1, stderr=-1, text=True
     )
@@ -56,12 +62,20 @@ def start_slow_shot(*, heeds: bool) -> subprocess.Popen:
 
 @pytest.mark.parametrize("wish", [signal.SIGINT, signal.SIGTERM])
 def test_one_signal_ends_the_process_with_130(wish):
-    process = start_slow_shot(heeds=True)
+    process = start_slow_shot()
     process.send_signal(wish)
     out, err = process.communicate(timeout=20)
     assert process.returncode == 130
-    assert err.splitlines()[-1].startswith("layerflow: stopped after step ")
+    assert err.splitlines()[-1] == "layerflow: stopped; the same command with --resume goes on from here"
     assert json.loads(out)["exit_code"] == 130
+
+
+@pytest.mark.parametrize("wish", [signal.SIGINT, signal.SIGTERM])
+def test_before_there_is_work_a_signal_ends_the_process_at_once(wish):
+    process = start_slow_shot(works=False)
+    process.send_signal(wish)
+    assert process.wait(timeout=20) == -wish  # which a shell reports as 128 + the signal's number
+    process.communicate()
 
 
 def test_a_second_signal_ends_a_process_that_does_not_listen():

@@ -8,6 +8,9 @@ from typing import NoReturn
 
 def main() -> NoReturn:
     """Run the command line of this process and leave with its exit code (docs/cli.md lists them)."""
+    from layerflow.cli.stop import end_at_once
+
+    end_at_once()
     from layerflow.cli.app import run
 
     sys.exit(run(sys.argv[1:]))

@@ -7,8 +7,8 @@ from typing import Any
 from layerflow.cli.progress import progress
 from layerflow.cli.report import report_shot
 from layerflow.cli.stop import stop_on_signal
-from layerflow.errors import RequestError
-from layerflow.wire import Request, parse_frames
+from layerflow.errors import Interrupted, RequestError
+from layerflow.wire import Event, Request, parse_frames
 
 
 def render_shot(task: str, *, overwrite: bool, resume: bool, as_json: bool, **options: Any) -> None:
@@ -16,8 +16,17 @@ def render_shot(task: str, *, overwrite: bool, resume: bool, as_json: bool, **op
     request = build_request(task, **options)
     from layerflow import shots
 
-    with stop_on_signal() as stopped, progress() as show:
-        result = shots.render(request, overwrite=overwrite, resume=resume, on_event=show, stopped=stopped)
+    with stop_on_signal() as stop, progress() as show:
+
+        def on_event(event: Event) -> None:
+            if event.kind in ("step", "frame"):
+                stop.keep_work()
+            show(event)
+
+        try:
+            result = shots.render(request, overwrite=overwrite, resume=resume, on_event=on_event, stopped=stop.asked)
+        except KeyboardInterrupt as interrupt:
+            raise Interrupted("stopped; the same command with --resume goes on from here") from interrupt
     report_shot(result, as_json)
 
 

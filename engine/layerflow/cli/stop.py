@@ -1,37 +1,63 @@
-"""Ctrl-C, asked once, stops between two steps and keeps the state; asked twice, it leaves at once."""
+"""What Ctrl-C does: at first it ends the process at once; as soon as there is work to keep, it stops that work cleanly.
+
+While libraries load, an exception out of a signal would reach native code that aborts on it, and there is nothing to
+keep yet. Later the exception unwinds through the code that writes, which takes its unfinished files away.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_NOTICE = b"\nlayerflow: stopping after this step; Ctrl-C again leaves at once\n"
+_NOTICE = b"\nlayerflow: stopping; Ctrl-C again leaves at once\n"
 
 
-@contextmanager
-def stop_on_signal() -> Iterator[Callable[[], bool]]:
-    """A function that turns true when SIGINT or SIGTERM arrives.
+def end_at_once() -> None:
+    """Leaves SIGINT to the system, for a process that has nothing to keep yet."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-    The first signal puts the system's own handling back, so a second one ends the process even in the middle of a long
-    computation, where Python code would not get a turn.
-    """
-    asked = threading.Event()
 
-    def ask(signum: int, frame: FrameType | None) -> None:
-        asked.set()
+class Stop:
+    """Whether a stop was asked for, once `keep_work` was called."""
+
+    def __init__(self) -> None:
+        self._asked = False
+        self._before: list[Any] = []
+
+    def asked(self) -> bool:
+        """Turns true with the first signal, for code that KeyboardInterrupt did not reach."""
+        return self._asked
+
+    def keep_work(self) -> None:
+        """From now on the first SIGINT or SIGTERM raises KeyboardInterrupt; the second is the system's own."""
+        if not self._before:
+            self._before = [signal.signal(each, self._ask) for each in _SIGNALS]
+
+    def restore(self) -> None:
+        """Puts back the handling that was there before."""
+        for each, handler in zip(_SIGNALS, self._before, strict=False):
+            signal.signal(each, handler)
+        self._before = []
+
+    def _ask(self, signum: int, frame: FrameType | None) -> None:
+        self._asked = True
         for each in _SIGNALS:
             signal.signal(each, signal.SIG_DFL)
         os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, _NOTICE)  # print may not be re-entered here
+        raise KeyboardInterrupt
 
-    before = [signal.signal(each, ask) for each in _SIGNALS]
+
+@contextmanager
+def stop_on_signal() -> Iterator[Stop]:
+    """A Stop whose handling of signals ends with the block."""
+    stop = Stop()
     try:
-        yield asked.is_set
+        yield stop
     finally:
-        for each, handler in zip(_SIGNALS, before, strict=True):
-            signal.signal(each, handler)
+        stop.restore()
