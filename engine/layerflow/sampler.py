@@ -71,6 +71,19 @@ class NoiseSchedule:
         """`a` at every training timestep."""
         return self.signal(NUM_TRAIN_STEPS).flip(0)
 
+    def even_timesteps(self, num_steps: int) -> list[int]:
+        """Training timesteps of an n-step run, evenly spaced in arccos(a), from pure noise down to the least noisy.
+
+        `timesteps` ends at 1000 / n, and what the last step then takes away in one go is not noise alone: at 10 steps,
+        N(0, 0.5^2) data loses 37% of its spread on that way and 7% on this one.
+        """
+        angles = self.training_signal.arccos()  # rising with the timestep
+        steps = [NUM_TRAIN_STEPS]
+        for index, angle in enumerate(torch.linspace(float(angles[-1]), float(angles[0]), num_steps)):
+            nearest = int((angles - angle).abs().argmin())
+            steps.append(max(min(nearest, steps[-1] - 1), num_steps - 1 - index))  # near 0 they would coincide
+        return steps[1:]
+
     def quantised(self, a: float) -> float:
         """The training level nearest to `a`: what the denoiser is told, while the update keeps `a` itself."""
         table = self.training_signal
@@ -151,7 +164,7 @@ class Sampler:
         last, of which the first is thrown away.
         """
         index, x = state.step, state.latents
-        timestep = self.schedule.timesteps(self.num_steps)[index]
+        timestep = self.timesteps[index]
         a = [float(value) for value in self._signal] + [1.0]
         weight = self.guidance.weight(timestep, self.num_steps)
         denoised = self._denoised(x, guided_v(x, timestep, weight), a[index])
@@ -173,7 +186,15 @@ class Sampler:
         )
 
     @cached_property
+    def timesteps(self) -> list[int]:
+        """What the denoiser is told in each step."""
+        choose = self.schedule.even_timesteps if self.kind == "ode" else self.schedule.timesteps
+        return choose(self.num_steps)
+
+    @cached_property
     def _signal(self) -> Tensor:
+        if self.kind == "ode":
+            return self.schedule.training_signal[self.timesteps]
         return self.schedule.signal(self.num_steps)
 
     def _denoised(self, x: Tensor, v: Tensor, a: float) -> Tensor:
