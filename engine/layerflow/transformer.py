@@ -87,7 +87,9 @@ class Preconditioner(nn.Module):
 
     With latents of unit variance v-prediction needs none of this. Where a channel's variance is s^2, the best linear
     guess of v from x_t = a x_0 + sigma noise is a sigma (1 - s^2) / (a^2 s^2 + sigma^2) x_t; the network is left with
-    what that guess misses, at unit variance. Given latents count as noiseless.
+    what that guess misses, at unit variance. What goes in is the best linear guess of x_0 / s, and not x_t at unit
+    variance as usual: pure noise then goes in as zeros, and cannot drown the layer that is known. Given latents count
+    as noiseless.
     """
 
     def __init__(self, num_layers: int, channels: int) -> None:
@@ -109,7 +111,8 @@ class Preconditioner(nn.Module):
         s = self.rms.repeat_interleave(frames // len(self.rms), dim=0)[None, :, :, None, None]
         sigma_squared = 1.0 - a**2
         variance = (a * s) ** 2 + sigma_squared
-        return variance.rsqrt(), a * sigma_squared.sqrt() * (1.0 - s**2) / variance, s * variance.rsqrt()
+        c_skip = a * sigma_squared.sqrt() * (1.0 - s**2) / variance
+        return a * s / variance, c_skip, s * variance.rsqrt()
 
 
 class LayerFlowTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: ignore[misc]
@@ -198,9 +201,16 @@ class LayerFlowTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: 
         return v
 
     def _network(
-        self, latents: Tensor, timestep: Tensor, text: Tensor, layer_index: Tensor, given: Tensor | None
+        self,
+        latents: Tensor,
+        timestep: Tensor,
+        text: Tensor,
+        layer_index: Tensor,
+        given: Tensor | None,
     ) -> Tensor:
         text_BND, video_BTD = self._embed(latents, text, layer_index, given)
+        if self.layer_view is not None:
+            video_BTD = video_BTD + self.layer_view(latents)
         temb = self.time_embedding(self.time_proj(timestep).to(video_BTD.dtype))
         for block in self.transformer_blocks:
             video_BTD, text_BND = block(video_BTD, text_BND, temb)
@@ -222,8 +232,6 @@ class LayerFlowTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: 
         if self.given_embedding is not None and given is not None:
             video_table = video_table + given[:, None, None, None] * self.given_embedding
         video_BTD = tokens[:, num_text:] + video_table.flatten(0, 2).to(tokens.dtype)
-        if self.layer_view is not None:
-            video_BTD = video_BTD + self.layer_view(latents)
         return tokens[:, :num_text] + text_table.to(tokens.dtype), video_BTD
 
     def positions(self, num_text: int, frames: int, rows: int, columns: int) -> tuple[Tensor, Tensor]:

@@ -131,6 +131,6 @@ def test_latent_sizes_are_measured_per_layer(start: Path) -> None:
     latents = model.codec.to_latents(clips[:, 1])
     torch.testing.assert_close(precondition.rms[1], latents.square().mean(dim=(0, 1, 3, 4)).sqrt())
     c_in, c_skip, c_out = precondition(torch.zeros(1, 8, 8, 2, 3), torch.tensor([999]), None)
-    torch.testing.assert_close(c_in, torch.ones_like(c_in))  # pure noise goes in as it is
+    torch.testing.assert_close(c_in, torch.zeros_like(c_in))  # pure noise says nothing
     torch.testing.assert_close(c_skip, torch.zeros_like(c_skip))
     torch.testing.assert_close(c_out[0, ::2, :, 0, 0], precondition.rms)
