@@ -47,6 +47,7 @@ class Shot:
     stopped: Callable[[], bool] = lambda: False
     resuming: bool = False  # whole frames of this very shot are left as they are
     warnings: list[str] = field(default_factory=list)
+    clipped: dict[int, float] = field(default_factory=dict)  # share of a frame that the model saw clipped
 
     @classmethod
     def prepare(cls, request: Request, on_event: OnEvent, stopped: Callable[[], bool]) -> Shot:
@@ -184,8 +185,18 @@ class Shot:
         frame = Frame(pixels=plate.read(number), colorspace=plate.colorspace)
         self.warn(*plate.notes)
         if clipped := share_clipped(frame):
-            self.warn(f"{clipped:.1%} of frame {number} is beyond display white; the model sees it clipped")
+            self.clipped[number] = clipped
         return frame
+
+    def warn_of_clipping(self) -> None:
+        """Says in one sentence how much of the plate the model could not see as it is."""
+        if self.clipped:
+            worst = max(self.clipped, key=lambda number: self.clipped[number])
+            count = "1 frame is" if len(self.clipped) == 1 else f"{len(self.clipped)} frames are"
+            self.warn(
+                f"{count} partly beyond display black or white, frame {worst} most ({self.clipped[worst]:.1%} of it); "
+                "the model saw those pixels clipped, the plate's own layer keeps them"
+            )
 
     def _keep(self, window: Window, state: SamplerState) -> None:
         self.journal.save(window.index, state)

@@ -62,6 +62,7 @@ def render(
     with interruptible(engine.transformer, stopped):
         for window in shot.windows:
             shot.make_window(engine, window)
+    shot.warn_of_clipping()
     movie, sheet = None, None
     if request.preview:
         shot.say(Event("stage", "making the preview"))
