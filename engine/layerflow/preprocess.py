@@ -74,27 +74,31 @@ class Fit:
         scale = min(wide, high) if self.kind == "pad" else max(wide, high)
         return max(1, round(self.height * scale)), max(1, round(self.width * self.aspect * scale))
 
+    @property
+    def corner(self) -> tuple[int, int]:
+        """(row, column) of the model's picture where the plate's upper left corner lies; negative when cropped away."""
+        rows, columns = self.scaled
+        return (self.rows - rows) // 2, (self.columns - columns) // 2
+
     def to_model(self, pixels: Tensor) -> Tensor:  # [F, C, height, width] -> [F, C, rows, columns]
         """The plate as the model sees it."""
-        scaled = resize(pixels, *self.scaled)
-        rows, columns = self.scaled
-        top, left = (rows - self.rows) // 2, (columns - self.columns) // 2  # negative where there is room to fill
-        scaled = scaled[..., max(top, 0) : max(top, 0) + self.rows, max(left, 0) : max(left, 0) + self.columns]
-        room = self.columns - scaled.shape[-1], self.rows - scaled.shape[-2]
-        before = [max(-left, 0), max(-top, 0)]
-        edges = before[0], room[0] - before[0], before[1], room[1] - before[1]
-        return nnf.pad(scaled, edges, mode="replicate") if any(edges) else scaled
+        top, left = self.corner
+        return framed(resize(pixels, *self.scaled), -top, -left, self.rows, self.columns)
 
     def to_plate(self, pixels: Tensor) -> Tensor:  # [F, C, rows, columns] -> [F, C, height, width]
         """The model's picture in the plate's frame; the way back from `to_model`."""
-        rows, columns = self.scaled
-        top, left = (self.rows - rows) // 2, (self.columns - columns) // 2
-        kept = pixels[..., max(top, 0) : max(top, 0) + rows, max(left, 0) : max(left, 0) + columns]
-        room = columns - kept.shape[-1], rows - kept.shape[-2]
-        before = [max(-left, 0), max(-top, 0)]
-        edges = before[0], room[0] - before[0], before[1], room[1] - before[1]
-        whole = nnf.pad(kept, edges, mode="replicate") if any(edges) else kept
-        return resize(whole, self.height, self.width)
+        return resize(framed(pixels, *self.corner, *self.scaled), self.height, self.width)
+
+
+def framed(
+    pixels: Tensor, top: int, left: int, rows: int, columns: int
+) -> Tensor:  # [F, C, H, W] -> [..., rows, columns]
+    """`pixels` through a window whose corner is at (top, left), their edges held where it looks past them."""
+    inside = pixels[..., max(top, 0) : top + rows, max(left, 0) : left + columns]
+    before = max(-left, 0), max(-top, 0)
+    after = columns - inside.shape[-1] - before[0], rows - inside.shape[-2] - before[1]
+    edges = before[0], after[0], before[1], after[1]
+    return nnf.pad(inside, edges, mode="replicate") if any(edges) else inside
 
 
 def to_tensor(pixels: Pixels) -> Tensor:  # [F, H, W, C] -> [F, C, H, W]
