@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -60,8 +60,8 @@ class Manifest:
             "sampler": {
                 "num_steps": sampler.num_steps,
                 "kind": sampler.kind,
-                "schedule": vars(sampler.schedule) | {},
-                "guidance": vars(sampler.guidance) | {},
+                "schedule": asdict(sampler.schedule),
+                "guidance": asdict(sampler.guidance),
             },
             "layouts": {task: layout.to_dict() for task, layout in self.layouts.items()},
             "sha256": dict(self.sha256),
@@ -69,7 +69,7 @@ class Manifest:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Manifest:
-        """The manifest that `to_dict` described. Raises KeyError, TypeError or ValueError for a broken one."""
+        """The manifest that `to_dict` described. A broken one is a Key-, Type-, Value- or AttributeError."""
         fields = dict(values)
         if (found := fields.pop("format")) != FORMAT:
             raise ValueError(f"format {found} is not {FORMAT}")
@@ -145,7 +145,7 @@ def open_model(path: Path) -> ModelFolder:
         manifest = Manifest.from_dict(json.loads((path / MANIFEST).read_text(encoding="utf-8")))
     except OSError as error:
         raise ModelError(f"{path} is not a model folder: {MANIFEST} cannot be read ({error.strerror})") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"{path / MANIFEST} is damaged ({error}); install the model again") from error
     return ModelFolder(path, manifest)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -9,6 +11,7 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKLCogVideoX
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from transformers import AutoTokenizer, T5EncoderModel
 from transformers.utils import logging as transformers_logging
@@ -21,6 +24,7 @@ from layerflow.text import T5Text
 from layerflow.transformer import LayerFlowTransformer
 
 BACKEND_GROUP = "layerflow.denoisers"  # entry points: name -> function(transformer) -> Network
+SAFE = {"use_safetensors": True, "local_files_only": True}  # nothing that can run code, nothing fetched
 STREAM_TILE = 240  # pixels; a tile of the streamed VAE
 
 
@@ -51,26 +55,41 @@ def load_engine(
     dtype = pick_dtype(precision, place)
     if damaged := list(folder.damaged()):
         raise ModelError(f"{damaged[0]} of model {folder.manifest.name} is missing or damaged; install the model again")
-    transformer = LayerFlowTransformer.from_pretrained(folder.path / "transformer", torch_dtype=dtype)
+    with _loadable(folder):
+        transformer = LayerFlowTransformer.from_pretrained(folder.path / "transformer", torch_dtype=dtype, **SAFE)
+        codec = _codec(folder, place, dtype, streaming=memory == "stream")
+        text = load_text(folder.path, folder.manifest.prompt_tokens, place)
     transformer = transformer.eval().requires_grad_(False).to(place)
     name, network = _network(backend, transformer)
     return Engine(
         folder=folder,
         network=network,
         transformer=transformer,
-        codec=_codec(folder, place, dtype, streaming=memory == "stream"),
-        text=load_text(folder.path, folder.manifest.prompt_tokens, place),
+        codec=codec,
+        text=text,
         device=place,
         dtype=dtype,
         backend=name,
     )
 
 
+@contextmanager
+def _loadable(folder: ModelFolder) -> Iterator[None]:
+    """Turns what the libraries say of a folder that does not hold what they need into a ModelError."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ModelError(
+            f"model {folder.manifest.name} cannot be loaded ({reason}); install the model again"
+        ) from error
+
+
 def load_text(path: Path, num_tokens: int, device: torch.device | None = None) -> T5Text:
     """The text encoder of the model folder `path`."""
     transformers_logging.disable_progress_bar()  # the shot has progress of its own
-    encoder = T5EncoderModel.from_pretrained(path / "text_encoder", dtype=torch.float32).eval()
-    tokenizer = AutoTokenizer.from_pretrained(path / "tokenizer")
+    encoder = T5EncoderModel.from_pretrained(path / "text_encoder", dtype=torch.float32, **SAFE).eval()
+    tokenizer = AutoTokenizer.from_pretrained(path / "tokenizer", local_files_only=True)
     return T5Text(encoder=encoder.to(device), tokenizer=tokenizer, num_tokens=num_tokens)
 
 
@@ -120,5 +139,5 @@ def _codec(folder: ModelFolder, device: torch.device, dtype: torch.dtype, *, str
     path = folder.path / "codec"
     if folder.manifest.codec == "linear":
         return load_linear_codec(path / "codec.safetensors").to(device)
-    vae = AutoencoderKLCogVideoX.from_pretrained(path, torch_dtype=dtype).requires_grad_(False).to(device)
-    return VideoVAE(vae, streaming=streaming, tile=STREAM_TILE if streaming else None)
+    vae = AutoencoderKLCogVideoX.from_pretrained(path, torch_dtype=dtype, **SAFE)
+    return VideoVAE(vae.requires_grad_(False).to(device), streaming=streaming, tile=STREAM_TILE if streaming else None)
