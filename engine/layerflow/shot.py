@@ -24,7 +24,7 @@ from layerflow.layout import Layout, Task
 from layerflow.models.folder import ModelFolder, find_model
 from layerflow.models.load import Engine
 from layerflow.pipeline import Clip, dropped_words, make_clip, pick_sampler
-from layerflow.plate import Plate, open_plate
+from layerflow.plate import Plate, layer_names, open_plate
 from layerflow.preprocess import Fit, FitKind
 from layerflow.provenance import environment_of, record_of
 from layerflow.sampler import Sampler, SamplerState
@@ -220,8 +220,11 @@ def _checked_linear(name: str) -> str:
 
 
 def _open_plate(request: Request, layout: Layout) -> Plate:
+    """The plate, or of a layered EXR the layer that the task is given, so that one shot's layers start the next."""
+    given = next(name for name in ("foreground", "background", "blended") if name in given_layers(layout))
     plate = open_plate(
         str(request.plate),
+        layer=given if given in layer_names(str(request.plate), request.first_frame) else None,
         first_frame=request.first_frame,
         last_frame=request.last_frame,
         colorspace=request.colorspace,

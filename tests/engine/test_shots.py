@@ -210,3 +210,16 @@ def test_a_task_that_the_model_was_not_made_for(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="model tiny cannot generate; it can: decompose"):
         render(model, tmp_path / "out", task="generate")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("task", ["background", "foreground"])
+def test_a_shot_starts_from_the_layer_of_another(tiny_model: Path, tmp_path: Path, task: str) -> None:
+    first = render(tiny_model, tmp_path / "first", plate=write_plate(tmp_path / "plate", count=2))
+    kept = {"background": "foreground", "foreground": "background"}[task]
+    second = render(tiny_model, tmp_path / "second", task=task, plate=str(first.frames[0].with_name("dog.%04d.exr")))
+    before, after = channels(first.frames[1]), channels(second.frames[1])
+    named = [name for name in before if name.startswith(f"{kept}.")]
+    assert named
+    for name in named:
+        np.testing.assert_array_equal(before[name], after[name])
+    assert any(not np.array_equal(before[name], after[name]) for name in before)

@@ -82,6 +82,18 @@ def open_plate(
     return _open_images(found, choose(found.name, found.files, first_frame, last_frame), space, rate, layer)
 
 
+def layer_names(source: str, frame: int | None = None) -> tuple[str, ...]:
+    """Names of the layers that an image of `source` (`frame`, or the first) has besides its top-level colour.
+
+    Raises PlateError.
+    """
+    found = find(source)
+    if found.movie is not None:
+        return ()
+    chosen = frame if frame is not None and frame in found.files else min(found.files)
+    return image.layer_names(found.files[chosen], f"frame {chosen} ({found.files[chosen].name})")
+
+
 def _checked_fps(fps: float) -> Fraction:
     if not (math.isfinite(fps) and 0.1 <= fps <= 1000):
         raise PlateError(f"fps must be between 0.1 and 1000, got {fps}; give e.g. 24 or 23.976")

@@ -63,6 +63,13 @@ def inspect(path: Path, label: str, layer: str | None = None) -> Image:
         return _inspect(path, label, layer)
 
 
+def layer_names(path: Path, label: str) -> tuple[str, ...]:
+    """Names of the colour layers in an image's header; raises PlateError when it cannot be read."""
+    _check_content(path, label)
+    with legible(label):
+        return tuple(name for spec in _specs(_open(path, label), label) for name in _layers(spec))
+
+
 def _inspect(path: Path, label: str, layer: str | None) -> Image:
     source = _open(path, label)
     spec, part, columns, notes = _find_colour(_specs(source, label), label, layer)
