@@ -28,7 +28,7 @@ from layerflow.models import sat
 from layerflow.pipeline import Clip, sequence_pixels
 from layerflow.preprocess import cover_crop, signed_foreground
 from layerflow.sampler import Guidance, NoiseSchedule, Sampler, SamplerState, guided
-from layerflow.text import layer_index
+from layerflow.text import layer_index, layer_prompts
 from layerflow.training.objective import v_loss
 from layerflow.transformer import LayerFlowTransformer, sincos_positions
 
@@ -92,6 +92,12 @@ def vae() -> AutoencoderKLCogVideoX:
     return model
 
 
+@cache
+def schedule() -> NoiseSchedule:
+    about = record("sampler")["schedule"]
+    return NoiseSchedule(linear_start=about["linear_start"], linear_end=about["linear_end"], shift=about["shift_scale"])
+
+
 NETWORK_CASES = [(variant, case) for variant in names("layerflow-") for case in record(f"layerflow-{variant}")["cases"]]
 
 
@@ -123,9 +129,9 @@ def test_network_output(variant: str, case: str) -> None:
 
 
 def test_schedule_tables() -> None:
-    stored, schedule = tensors("sampler"), NoiseSchedule()
-    assert worst(schedule.alphas_cumprod, stored["alphas_cumprod_shifted_1000_f64"]) < TIGHT
-    assert worst(schedule.training_signal, stored["alphas_cumprod_sqrt_1000"]) < TIGHT
+    stored = tensors("sampler")
+    assert worst(schedule().alphas_cumprod, stored["alphas_cumprod_shifted_1000_f64"]) < TIGHT
+    assert worst(schedule().training_signal, stored["alphas_cumprod_sqrt_1000"]) < TIGHT
 
 
 def step_counts() -> list[int]:
@@ -134,13 +140,13 @@ def step_counts() -> list[int]:
 
 @pytest.mark.parametrize("num_steps", step_counts())
 def test_step_tables(num_steps: int) -> None:
-    stored, schedule, guidance = tensors("sampler"), NoiseSchedule(), Guidance()
-    timesteps = schedule.timesteps(num_steps)
+    stored, guidance = tensors("sampler"), Guidance()
+    timesteps = schedule().timesteps(num_steps)
     assert timesteps == sorted(stored[f"timesteps_{num_steps}"].tolist(), reverse=True)
-    assert worst(schedule.signal(num_steps), stored[f"alphas_cumprod_sqrt_{num_steps}"]) < TIGHT
+    assert worst(schedule().signal(num_steps), stored[f"alphas_cumprod_sqrt_{num_steps}"]) < TIGHT
     weights = torch.tensor([guidance.weight(t, num_steps) for t in timesteps], dtype=torch.float64)
     assert worst(weights, stored[f"traj{num_steps}.guidance"]) < TIGHT
-    told = torch.tensor([schedule.quantised(float(a)) for a in schedule.signal(num_steps)], dtype=torch.float64)
+    told = torch.tensor([schedule().quantised(float(a)) for a in schedule().signal(num_steps)], dtype=torch.float64)
     assert worst(told, stored[f"traj{num_steps}.alpha_quantised"]) < TIGHT
 
 
@@ -154,7 +160,7 @@ def test_trajectory(num_steps: int) -> None:
         return torch.tanh(numbers["x_scale"] * latents + numbers["sin_scale"] * half * wave)
 
     # The release computes both halves even where the weight is 1.0005; the product's shortcut has a test of its own.
-    sampler = Sampler(num_steps=num_steps, guidance=Guidance(skip_within=0.0))
+    sampler = Sampler(num_steps=num_steps, schedule=schedule(), guidance=Guidance(skip_within=0.0))
     guided_v = guided(network, torch.ones(1, 1, 1, 1), sampler.guidance)
     draws = iter(stored[f"traj{num_steps}.noise_all"])
     state = SamplerState(step=0, latents=stored[f"traj{num_steps}.x0"])
@@ -242,6 +248,10 @@ def test_end_to_end(variant: str) -> None:
     codec = VideoVAE(vae())
     assert codec.scale == about["scale_factor"]
 
+    sent = about["texts_as_sent_to_T5"][0]
+    prompts = {name: prompt.split(", ", 1)[1] for name, prompt in zip(layout.prompts, sent, strict=True)}
+    assert layer_prompts(layout, prompts) == sent
+
     pictures = stored["mp4"][0].float().split(layout.num_frames)
     given = dict(zip(layout.layers, pictures, strict=True))
     clip = Clip(layout=layout, prompts={}, given=given, seed=0, height=0, width=0)
@@ -258,7 +268,7 @@ def test_end_to_end(variant: str) -> None:
     both = torch.cat([torch.zeros_like(text), text])
     assert_near(denoiser(stored["step0.x"], stored["step0.t"], both), stored["step0.out"])
 
-    sampler = Sampler(num_steps=about["num_steps"])
+    sampler = Sampler(num_steps=about["num_steps"], schedule=schedule())
     draws = iter(stored["sampler_noise_all"])
     state = SamplerState(step=0, latents=stored["x_T"])
     while state.step < sampler.num_steps:
@@ -283,5 +293,5 @@ def test_training_loss(variant: str) -> None:
     with torch.inference_mode():
         for i, motion in enumerate(get["scale"]):
             rows = get["z"][[i]], get["noise"][[i]], text[[i]], get["idx"][[i]]
-            losses.append(v_loss(transformer(variant, float(motion)), *rows, layout, NoiseSchedule()))
+            losses.append(v_loss(transformer(variant, float(motion)), *rows, layout, schedule()))
     assert math.isclose(float(torch.stack(losses).mean()), float(get["loss"]), abs_tol=TIGHT)
