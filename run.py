@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Two commands for a fresh machine: `python3 run.py demo` takes the example plate apart, `python3 run.py test` tests.
 
-Both make .venv and install what constraints.txt pins, unless that is already done. Standard library only.
+Both make .venv and install what constraints.txt pins, unless that is already done; `test` does the same for each
+Blender it tests with. Standard library only.
 """
 
 import hashlib
@@ -13,8 +14,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
-BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
-STAMP = VENV / "layerflow-installed"  # what was installed, so that a second run needs no pip and no network
+SCRIPTS = "Scripts" if os.name == "nt" else "bin"
+BIN = VENV / SCRIPTS
+STAMP = "layerflow-installed"  # says what a venv holds, so that a second run needs no pip and no network
 DEMO = "out/demo"
 
 
@@ -23,28 +25,37 @@ def call(*command):
     return subprocess.call([str(part) for part in command], cwd=str(ROOT))
 
 
-def fingerprint():
-    """One word that changes when the pins, the project's own needs, the folder or the Python version do."""
-    digest = hashlib.sha256(repr((str(ROOT), sys.version_info[:2])).encode())
-    for name in ("pyproject.toml", "constraints.txt"):
-        digest.update((ROOT / name).read_bytes())
-    return digest.hexdigest()
+def fingerprint(files):
+    """One word that changes when the files, the folder or the Python version do."""
+    contents = [(ROOT / name).read_bytes() for name in files]
+    return hashlib.sha256(repr((str(ROOT), sys.version_info[:2], contents)).encode()).hexdigest()
 
 
-def install(extras=""):
-    """The exit code of setting up .venv; nothing happens when the stamp says it is done."""
-    wanted = fingerprint()
-    stamp = STAMP.read_text().split() if STAMP.exists() else []
-    if wanted in stamp and (not extras or extras in stamp):
+def install(venv, what, pins, *files):
+    """The exit code of making a venv that holds `what`; nothing happens when its stamp says that it is done."""
+    wanted, stamp = fingerprint((pins, *files)), venv / STAMP
+    made_from, _, holds = (stamp.read_text() if stamp.exists() else "").partition(" ")
+    if made_from == wanted and holds.startswith(what):
         return 0
-    print(f"Setting up {VENV}; the first time takes a few minutes.", flush=True)
-    pip = (BIN / "python", "-m", "pip", "install", "-c", "constraints.txt", "-e", "." + extras)
-    failed = call(sys.executable, "-m", "venv", VENV) or call(*pip)
-    if failed:
+    print(f"Setting up {venv}; the first time takes a few minutes.", flush=True)
+    pip = (venv / SCRIPTS / "python", "-m", "pip", "install", "-c", pins, *what.split())
+    if call(sys.executable, "-m", "venv", venv) or call(*pip):
         print("The installation failed; the lines above say why. Mend that and run this again.", file=sys.stderr)
-    else:
-        STAMP.write_text(wanted + " " + extras)
-    return failed
+        return 1
+    stamp.write_text(f"{wanted} {what}")
+    return 0
+
+
+def install_layerflow(extras=""):
+    """The exit code of setting .venv up; what the project itself needs is in pyproject.toml."""
+    return install(VENV, "-e ." + extras, "constraints.txt", "pyproject.toml")
+
+
+def install_blenders():
+    """Set up a venv for each Blender there are pins for; where that fails, its tests are skipped and say so."""
+    if sys.version_info[:2] == (3, 11):  # bpy has no package for another Python
+        for pins in sorted(ROOT.glob("constraints-blender-*.txt")):
+            install(ROOT / pins.stem.replace("constraints", ".venv"), "bpy", pins.name)
 
 
 def demo(_arguments):
@@ -52,7 +63,7 @@ def demo(_arguments):
     prompts = ("--foreground", "a parrot", "--background", "a desert")
     files = ("--preview", "--overwrite", "-o", DEMO + "/demo.%04d.exr")
     decompose = (BIN / "layerflow", "decompose", "examples/plate/plate.####.png", *prompts, *files)
-    failed = install() or call(*decompose)
+    failed = install_layerflow() or call(*decompose)
     if not failed:
         print(f"\nThe layers, a preview movie and a contact sheet are in {ROOT / DEMO}.")
         print("What else it does: {} --help".format((BIN / "layerflow").relative_to(ROOT)))
@@ -62,9 +73,9 @@ def demo(_arguments):
 def test(arguments):
     """Lint, types, architecture, then the tests; every part runs, and the first failure is what counts."""
     checks = (("ruff", "check", "."), ("ruff", "format", "--check", "."), ("mypy",), ("lint-imports",))
-    failed = install("[dev]")
-    if failed:
-        return failed
+    if install_layerflow("[dev]"):
+        return 1
+    install_blenders()
     codes = [call(BIN / name, *rest) for name, *rest in (*checks, ("pytest", *arguments))]
     return next((code for code in codes if code), 0)
 

@@ -88,6 +88,15 @@ def test_everything_declared_is_pinned_exactly():
     assert declared("train", "dev") <= names_of(pins)
 
 
+def test_every_blender_is_pinned_exactly():
+    files = list(ROOT.glob("constraints-blender-*.txt"))
+    assert files
+    for path in files:
+        pins = path.read_text(encoding="utf-8").splitlines()[1:]
+        assert all(re.fullmatch(r"[\w.-]+==[\w.]+", pin) for pin in pins)
+        assert f"bpy=={path.stem.rpartition('-')[2]}." in "".join(pins)
+
+
 def test_run_is_short_and_plain():
     assert len(RUN.read_text(encoding="utf-8").splitlines()) < 100
     assert imported_names(RUN) <= set(sys.stdlib_module_names)

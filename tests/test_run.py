@@ -44,7 +44,8 @@ def run(monkeypatch, tmp_path):
         shutil.copy(ROOT / name, tmp_path)
     (tmp_path / ".venv").mkdir()
     monkeypatch.setattr(module, "ROOT", tmp_path)
-    monkeypatch.setattr(module, "STAMP", tmp_path / ".venv" / "stamp")
+    monkeypatch.setattr(module, "VENV", tmp_path / ".venv")
+    monkeypatch.setattr(module, "BIN", tmp_path / ".venv" / module.SCRIPTS)
     module.calls, module.exit_code = [], 0
 
     def call(*command):
@@ -56,24 +57,24 @@ def run(monkeypatch, tmp_path):
 
 
 def test_a_second_run_installs_nothing(run):
-    assert run.install() == 0 and len(run.calls) == 2
+    assert run.install_layerflow() == 0 and len(run.calls) == 2
     assert run.calls[1][1:] == ["-m", "pip", "install", "-c", "constraints.txt", "-e", "."]
-    assert run.install() == 0 and len(run.calls) == 2
+    assert run.install_layerflow() == 0 and len(run.calls) == 2
 
 
 def test_tests_need_more_than_the_demo_and_not_the_other_way_round(run):
-    run.install()
-    assert run.install("[dev]") == 0 and run.calls[-1][-1] == ".[dev]" and len(run.calls) == 4
-    run.install()
-    run.install("[dev]")
+    run.install_layerflow()
+    assert run.install_layerflow("[dev]") == 0 and run.calls[-1][-1] == ".[dev]" and len(run.calls) == 4
+    run.install_layerflow()
+    run.install_layerflow("[dev]")
     assert len(run.calls) == 4
 
 
 def test_a_new_pin_installs_again(run):
-    run.install()
+    run.install_layerflow()
     with (run.ROOT / "constraints.txt").open("a") as pins:
         pins.write("new==1\n")
-    run.install()
+    run.install_layerflow()
     assert len(run.calls) == 4
 
 
@@ -81,12 +82,46 @@ def test_a_failed_installation_is_told_and_tried_again(run, capsys):
     run.exit_code = 1
     assert run.main(["demo"]) == 1 and "installation failed" in capsys.readouterr().err
     run.exit_code = 0
-    assert run.install() == 0 and len(run.calls) == 3
+    assert run.install_layerflow() == 0 and len(run.calls) == 3
+
+
+@pytest.fixture
+def blender(run, monkeypatch):
+    """The project of `run` with one Blender to test with, on Python 3.11; the venv of that Blender."""
+    venv = run.ROOT / ".venv-blender-5.0"
+    venv.mkdir()
+    (run.ROOT / "constraints-blender-5.0.txt").write_text("bpy==5.0.1\n")
+    monkeypatch.setattr(run.sys, "version_info", (3, 11, 7))
+    return venv
+
+
+def test_every_blender_gets_a_venv_of_its_own_once(run, blender):
+    run.install_blenders()
+    python = str(blender / run.SCRIPTS / "python")
+    assert run.calls[0] == [sys.executable, "-m", "venv", str(blender)]
+    assert run.calls[1:] == [[python, "-m", "pip", "install", "-c", "constraints-blender-5.0.txt", "bpy"]]
+    with (run.ROOT / "pyproject.toml").open("a") as needs:
+        needs.write("# the project's needs are not Blender's\n")
+    run.install_blenders()
+    assert len(run.calls) == 2
+
+
+def test_blender_is_left_alone_by_the_demo_and_by_other_pythons(run, blender, monkeypatch):
+    run.main(["demo"])
+    monkeypatch.setattr(run.sys, "version_info", (3, 12, 1))
+    run.main(["test"])
+    assert not any("bpy" in command for command in run.calls)
+
+
+def test_a_blender_that_cannot_be_installed_keeps_no_other_test_from_running(run, blender, monkeypatch, capsys):
+    monkeypatch.setattr(run, "call", lambda *command: run.calls.append(command) or int("bpy" in command))
+    assert run.main(["test"]) == 0 and run.calls[-1][0].name == "pytest"
+    assert "installation failed" in capsys.readouterr().err and not (blender / run.STAMP).exists()
 
 
 def test_the_first_failing_check_counts_and_all_of_them_run(run, monkeypatch):
     codes = {"ruff": 0, "mypy": 1, "lint-imports": 0, "pytest": 5}
-    run.install("[dev]")
+    run.install_layerflow("[dev]")
     started = []
 
     def call(program, *rest):
