@@ -116,8 +116,10 @@ def test_the_written_model_is_the_trained_one(start: Path, tmp_path: Path) -> No
     training = trainer(start, tmp_path / "run")
     advance(training, 2)
     expected = {name: value.half() for name, value in training.model.transformer.state_dict().items()}
-    write_model(training.model, RECIPE, tmp_path / "model", start)
+    (tmp_path / "LICENSE-data.md").write_text("CC0")
+    write_model(training.model, RECIPE, tmp_path / "model", {"LICENSE-data.md": tmp_path / "LICENSE-data.md"})
     engine = load_engine(open_model(tmp_path / "model"), device="cpu")
+    assert "LICENSE-data.md" in engine.folder.manifest.sha256
     assert engine.folder.manifest.layouts == RECIPE.layouts()
     for name, value in engine.transformer.state_dict().items():
         torch.testing.assert_close(value, expected[name].float(), rtol=0, atol=0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from layerflow.training.clips import training_clips
 from layerflow.training.recipe import Model, Recipe, fresh_model, measure_latents
 from layerflow.training.trainer import Progress, Trainer
 
-LICENCE = "Apache-2.0; trained on MIT and public-domain pictures, see NOTICE"
+LICENCE = "Apache-2.0; what it was trained on is in LICENSE-data.md"
 DESCRIPTION = "A small model of animated cut-outs over landscapes, 8 frames of 96x64: a demonstration of the whole way."
 
 
@@ -39,11 +39,20 @@ def train(
     trainer = Trainer(model=model, recipe=recipe, data=data, folder=folder, seed=seed, report=report)
     if resume:
         trainer.resume()
-    return write_model(trainer.run(), recipe, folder / "model", init)
+    return write_model(trainer.run(), recipe, folder / "model", licences(pack, init))
 
 
-def write_model(model: Model, recipe: Recipe, path: Path, init: Path) -> ModelFolder:
-    """Writes `model` as the model folder `path`, weights in half precision; replaces what is there."""
+def licences(pack: Path, init: Path) -> dict[str, Path]:
+    """Where the licences of the data and of the start lie, by their place in the model folder."""
+    found = {"LICENSE-data.md": pack / "LICENSE-data.md"}
+    return found | {f"{notice.parent.name}/NOTICE": notice for notice in sorted(init.glob("*/NOTICE"))}
+
+
+def write_model(model: Model, recipe: Recipe, path: Path, licences: Mapping[str, Path]) -> ModelFolder:
+    """Writes `model` as the model folder `path`, weights in half precision; replaces what is there.
+
+    `licences` are copied beside the weights, each to its place in the folder.
+    """
     part = path.with_name(path.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
@@ -52,8 +61,8 @@ def write_model(model: Model, recipe: Recipe, path: Path, init: Path) -> ModelFo
     model.text.tokenizer.save_pretrained(part / "tokenizer")
     (part / "codec").mkdir()
     save_file({k: v.contiguous().cpu() for k, v in model.codec.state_dict().items()}, part / "codec/codec.safetensors")
-    for notice in sorted(init.glob("*/NOTICE")):
-        shutil.copy(notice, part / notice.parent.name / "NOTICE")
+    for place, licence in licences.items():
+        shutil.copy(licence, part / place)
     write_manifest(part, manifest(model, recipe))
     shutil.rmtree(path, ignore_errors=True)
     part.replace(path)
