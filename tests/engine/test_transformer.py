@@ -187,7 +187,8 @@ def test_preconditioning_is_the_best_linear_guess(spread: float, timestep: int) 
     data, noise = torch.randn(2, 400_000, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     data = data * spread
     x, v = a * data + math.sqrt(1 - a * a) * noise, a * noise - math.sqrt(1 - a * a) * data
-    _, c_skip, c_out = (float(c) for c in scaling(torch.zeros(1, 1, 1, 1, 1), torch.tensor([float(timestep)]), None))
+    c_in, c_skip, c_out = (float(c) for c in scaling(torch.zeros(1, 1, 1, 1, 1), torch.tensor([float(timestep)]), None))
+    assert c_in * spread == pytest.approx(float((x * data).sum() / (x * x).sum()), abs=0.01)
     assert c_skip == pytest.approx(float((x * v).sum() / (x * x).sum()), abs=0.01)
     assert c_out == pytest.approx(float((v - c_skip * x).std()), rel=0.01)
 
