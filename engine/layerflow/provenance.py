@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from layerflow import exr
-from layerflow.errors import PlateError
+from layerflow.errors import PlateError, RequestError
 from layerflow.models.folder import ModelFolder
 from layerflow.models.load import Engine
 from layerflow.wire import Request
@@ -53,7 +53,9 @@ def read_provenance(path: Path) -> tuple[Request, str]:
 
 
 def own_pattern(path: Path) -> str:
-    """The pattern of the sequence that the frame at `path` is one of."""
+    """The pattern of the sequence that the frame at `path` is one of; RequestError for a layer's own sequence."""
+    if "," not in exr.read_header(path).get("layerflow:layers", ","):
+        raise RequestError(f"{path} is of one layer's own sequence, not of the shot; say with -o where the shot goes")
     name = path.stem.rstrip("0123456789")
     padding = len(path.stem) - len(name)
     return str(path.with_name(f"{name}%0{padding}d{path.suffix}" if padding else f"{name}.%04d{path.suffix}"))

@@ -14,7 +14,7 @@ from layerflow import color
 from layerflow.assemble import Frame, assemble, given_layers, model_pictures, share_clipped, stacked
 from layerflow.delivery import Delivery
 from layerflow.denoisers import raise_if
-from layerflow.errors import ColorError, OutputError, PlateError
+from layerflow.errors import ColorError, OutputError, PlateError, RequestError
 from layerflow.exr import AlphaMode
 from layerflow.files import output_pattern
 from layerflow.frame_windows import Window, windows
@@ -247,4 +247,8 @@ def _generated_format(request: Request, folder: ModelFolder) -> tuple[PictureFor
         fps=as_fps(request.fps or model.fps),
     )
     first = request.first_frame if request.first_frame is not None else 1
-    return form, tuple(range(first, first + (request.num_frames or layout.num_frames)))
+    last = request.last_frame if request.num_frames is None else None
+    stop = last + 1 if last is not None else first + (request.num_frames or layout.num_frames)
+    if stop <= first:
+        raise RequestError(f"last_frame {last} comes before the first frame {first}; set first_frame as well")
+    return form, tuple(range(first, stop))

@@ -223,3 +223,10 @@ def test_a_shot_starts_from_the_layer_of_another(tiny_model: Path, tmp_path: Pat
     for name in named:
         np.testing.assert_array_equal(before[name], after[name])
     assert any(not np.array_equal(before[name], after[name]) for name in before)
+
+
+def test_generate_up_to_a_last_frame(tiny_model: Path, tmp_path: Path) -> None:
+    made = render(tiny_model, tmp_path / "out", task="generate", last_frame=3)
+    assert [path.name for path in made.frames] == ["dog.0001.exr", "dog.0002.exr", "dog.0003.exr"]
+    with pytest.raises(RequestError, match="comes before the first frame"):
+        render(tiny_model, tmp_path / "none", task="generate", last_frame=0)

@@ -97,3 +97,14 @@ def test_a_forged_header_does_not_reach_another_model(tiny_model: Path, tmp_path
     write_image(tmp_path / "a.exr", gradient(), layerflow__request=json.dumps(asked))
     with pytest.raises(RequestError, match="is not the one that made"):
         shots.rerun(str(tmp_path / "a.exr"))
+
+
+def test_a_layer_s_own_sequence_is_not_written_over(tiny_model: Path, tmp_path: Path) -> None:
+    made = render(tiny_model, tmp_path / "out", task="generate", num_frames=2, per_layer=True)
+    before = contents(tmp_path / "out")
+    own = str(made.per_layer["foreground"][0])
+    with pytest.raises(RequestError, match=r"one layer's own sequence.*-o"):
+        shots.rerun(own, overwrite=True)
+    assert contents(tmp_path / "out") == before
+    again = shots.rerun(own, output=str(tmp_path / "again" / "dog.%04d.exr"))
+    assert again.frames[1].read_bytes() == made.frames[1].read_bytes()
