@@ -76,7 +76,7 @@ def manifest(model: Model, recipe: Recipe) -> Manifest:
         description=DESCRIPTION,
         licence=LICENCE,
         layouts=recipe.layouts(),
-        sampler=Sampler(num_steps=4, guidance=Guidance(scale=1.0, power=None)),
+        sampler=Sampler(num_steps=2, guidance=Guidance(scale=1.0, power=None)),
         height=recipe.height,
         width=recipe.width,
         fps=8.0,
