@@ -1,6 +1,7 @@
 """What an unfinished shot leaves beside its frames, so that it can go on after Ctrl-C, a crash or a power cut.
 
-`.<name>.layerflow/` holds the request and the sampler's state after its last step. It is removed when the shot is done.
+`.<name>.layerflow/` holds the request, size and time of every file of the plate, and the sampler's state after its last
+step. It is removed when the shot is done.
 """
 
 from __future__ import annotations
@@ -8,9 +9,10 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
@@ -20,32 +22,43 @@ from layerflow.exr import read_header, verify_frame
 from layerflow.files import FramePattern, atomic_path, make_folder
 from layerflow.sampler import SamplerState
 
+PLATE_FILES = "plate_files"  # the one entry of request.json that no frame's header has
+
 
 @dataclass(frozen=True, kw_only=True)
 class Journal:
-    """The state folder of one shot. `record` is everything that decides the shot's pixels."""
+    """The state folder of one shot. `record` is what the request and the model say of its pixels."""
 
     folder: Path
     record: Mapping[str, str]
+    plate_files: Mapping[str, list[int]] = field(default_factory=dict)  # path -> size in bytes, time of change in ns
 
     @classmethod
-    def beside(cls, pattern: FramePattern, record: Mapping[str, str]) -> Journal:
-        """The journal of the sequence `pattern`."""
-        return cls(folder=pattern.folder / f".{pattern.stem}.layerflow", record=record)
+    def beside(cls, pattern: FramePattern, record: Mapping[str, str], plate_files: Iterable[Path] = ()) -> Journal:
+        """The journal of the sequence `pattern`, made of a plate that these files hold as they are now."""
+        stamps = {str(path.absolute()): _stamp(path) for path in plate_files}
+        return cls(folder=pattern.folder / f".{pattern.stem}.layerflow", record=record, plate_files=stamps)
 
     def open(self, *, resume: bool) -> bool:
         """Whether an unfinished shot was taken up; without `resume`, what was left of one is removed.
 
-        Raises OutputError when the unfinished shot was another request. Nothing is written before the first `save`.
+        Raises OutputError when the unfinished shot was another request, or of a plate that has changed since.
+        Nothing is written before the first `save`.
         """
         left = self._left() if resume else None
         if left is None:
             self.close()
             return False
+        before = left.pop(PLATE_FILES, {})
         if differing := _differences(left, self.record):
             raise OutputError(
                 f"the unfinished shot in {self.folder.parent} was made with another {', '.join(differing)}; "
                 "repeat its options, or pass --overwrite to start anew"
+            )
+        if changed := _changed(before, self.plate_files):
+            raise OutputError(
+                f"{changed} of the plate has changed since the shot in {self.folder.parent} was stopped; "
+                "put the old file back, or pass --overwrite to start anew"
             )
         return True
 
@@ -54,7 +67,8 @@ class Journal:
         make_folder(self.folder)
         if not self._request.is_file():
             with atomic_path(self._request) as part:
-                part.write_text(json.dumps(dict(self.record), indent=1, sort_keys=True), encoding="utf-8")
+                entries = {**self.record, PLATE_FILES: self.plate_files}
+                part.write_text(json.dumps(entries, indent=1, sort_keys=True), encoding="utf-8")
         with atomic_path(self._file(window)) as part:
             part.write_bytes(save(state.tensors()))
 
@@ -62,7 +76,7 @@ class Journal:
         """The kept state of window number `window`, or None. A damaged one counts as none: the window starts again."""
         try:
             return SamplerState.from_tensors(load_file(self._file(window)))
-        except (FileNotFoundError, SafetensorError):
+        except (OSError, SafetensorError, KeyError):
             return None
 
     def drop(self, window: int) -> None:
@@ -85,8 +99,8 @@ class Journal:
         header = read_header(path)
         return all(header.get(key) == value for key, value in self.record.items())
 
-    def _left(self) -> dict[str, str] | None:
-        """The record of an unfinished shot; None when there is none, or it cannot be read."""
+    def _left(self) -> dict[str, Any] | None:
+        """What request.json says of an unfinished shot; None when there is none, or it cannot be read."""
         try:
             left = json.loads(self._request.read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -99,6 +113,18 @@ class Journal:
 
     def _file(self, window: int) -> Path:
         return self.folder / f"window-{window:04d}.safetensors"
+
+
+def _stamp(path: Path) -> list[int]:
+    """Size in bytes and time of the last change in ns."""
+    found = path.stat()
+    return [found.st_size, found.st_mtime_ns]
+
+
+def _changed(before: object, now: Mapping[str, list[int]]) -> str | None:
+    """The first file of a plate that is not as it was, or None."""
+    before = before if isinstance(before, dict) else {}
+    return next((path for path in (*now, *before) if before.get(path) != now.get(path)), None)
 
 
 def _differences(left: Mapping[str, str], right: Mapping[str, str]) -> list[str]:

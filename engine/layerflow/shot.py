@@ -117,7 +117,7 @@ class Shot:
     @cached_property
     def journal(self) -> Journal:
         """What is kept of the shot until it is done."""
-        return Journal.beside(self.delivery.pattern, self.record)
+        return Journal.beside(self.delivery.pattern, self.record, () if self.plate is None else self.plate.files)
 
     def say(self, event: Event) -> None:
         """Passes an event on, and keeps its warning for the result; the same warning only once."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -131,6 +132,32 @@ def test_it_tells_its_own_frames_from_others(tmp_path: Path) -> None:
     for other in ({**RECORD, "layerflow:seed": "4"}, {}):
         write_frame(path, other)
         assert not kept.has_written(path) and kept.is_foreign(path)
+
+
+@pytest.mark.parametrize("change", [lambda file: file.write_bytes(b"4321"), lambda file: os.utime(file, (1, 2))])
+def test_a_plate_that_changed_is_refused_by_its_file(tmp_path: Path, change) -> None:
+    files = [tmp_path / f"plate.{frame}.exr" for frame in (1, 2)]
+    for file in files:
+        file.write_bytes(b"1234")
+        os.utime(file, (1, 1))
+    pattern = FramePattern.parse(str(tmp_path / "out" / "dog.%04d.exr"))
+    Journal.beside(pattern, RECORD, files).save(0, state())
+    assert Journal.beside(pattern, RECORD, files).open(resume=True)
+    change(files[1])
+    with pytest.raises(OutputError, match=r"plate\.2\.exr of the plate has changed since .*; put the old file back"):
+        Journal.beside(pattern, RECORD, files).open(resume=True)
+    assert not Journal.beside(pattern, RECORD, files).open(resume=False)
+
+
+@pytest.mark.parametrize("text", ["null", "[]", '{"plate.1.exr": 5}'])
+def test_a_journal_that_does_not_say_what_its_plate_was_is_not_gone_on_with(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "plate.1.exr"
+    file.write_bytes(b"1234")
+    kept = Journal.beside(FramePattern.parse(str(tmp_path / "dog.%04d.exr")), RECORD, [file])
+    kept.save(0, state())
+    (kept.folder / "request.json").write_text(json.dumps({**RECORD, "plate_files": json.loads(text)}))
+    with pytest.raises(OutputError, match=r"plate\.1\.exr of the plate has changed"):
+        kept.open(resume=True)
 
 
 def test_something_else_in_its_place_is_a_sentence(tmp_path: Path) -> None:

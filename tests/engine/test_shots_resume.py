@@ -120,6 +120,20 @@ def test_resume_with_other_options_is_refused(tiny_model, tmp_path, plate, chang
     assert contents(tmp_path) == before
 
 
+def test_resume_with_another_plate_under_the_old_name_is_refused(tiny_model: Path, tmp_path: Path) -> None:
+    changing = write_plate(tmp_path / "plate", count=9)
+    with pytest.raises(Interrupted):
+        render(tiny_model, tmp_path / "out", plate=changing, stopped=after(35))
+    before = contents(tmp_path / "out")
+    write_plate(tmp_path / "plate", count=9, dim=0.5)
+    with pytest.raises(OutputError, match=r"dog\.1001\.exr of the plate has changed since .*; put the old file back"):
+        render(tiny_model, tmp_path / "out", plate=changing, resume=True)
+    assert contents(tmp_path / "out") == before
+    render(tiny_model, tmp_path / "out", plate=changing, overwrite=True)
+    render(tiny_model, tmp_path / "fresh", plate=changing)
+    assert contents(tmp_path / "out") == contents(tmp_path / "fresh")
+
+
 def test_resume_after_the_end_changes_nothing(tiny_model, tmp_path, plate, undisturbed) -> None:
     render(tiny_model, tmp_path, plate=plate)
     times = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}

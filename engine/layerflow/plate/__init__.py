@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
+from pathlib import Path
 
 from layerflow import color
 from layerflow.errors import PlateError
@@ -27,6 +28,7 @@ class Plate:
     format: PictureFormat
     colorspace: str
     has_alpha: bool
+    files: tuple[Path, ...]  # what it is read from, in the order of its frames
     _read: Callable[[int], tuple[Pixels, tuple[str, ...]]] = field(repr=False)
     _header: Callable[[int], dict[str, str]] = field(repr=False)
     _notes: dict[str, None] = field(repr=False)
@@ -126,6 +128,7 @@ def _open_images(
         format=_format(first, rate),
         colorspace=space,
         has_alpha=first.has_alpha,
+        files=tuple(found.files[frame] for frame in frames),
         _read=read,
         _header=lambda frame: image.header(images[frame]),
         _notes=dict.fromkeys(notes),
@@ -182,6 +185,7 @@ def _open_movie(
         format=reader.format(frames[0], rate),
         colorspace=space or color.display_space(),
         has_alpha=reader.has_alpha,
+        files=(found.movie,),
         _read=lambda frame: (reader.read(frame), ()),
         _header=lambda _: reader.header(),
         _notes=dict.fromkeys(reader.notes),
