@@ -5,34 +5,22 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import re
 import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from layerflow.errors import LayerFlowError, OutputError
-
-_FRAME_FIELD = re.compile(r"#+|%(?:0(\d+))?d")
-_PRINTF_FIELD = re.compile(r"%0?\d*d")
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+from layerflow.wire import checks
 
 
-def check_path_text(text: str, error: type[LayerFlowError]) -> str:
-    """`text` when it can be the path of a local file; raises `error` otherwise."""
-    if not text.strip():
-        raise error("the path is empty; give a file, a folder or a pattern like name.%04d.exr")
-    if _CONTROL.search(text):
-        raise error(f"the path {text!r} holds a newline, NUL or other control character; rename the file or folder")
-    if _URL.match(text):
-        raise error(f"{text} is an address, not a local path; copy the file to this machine and give its path")
-    return text
-
-
-def has_frame_field(name: str) -> bool:
-    """Whether a file name holds `####` or `%04d`."""
-    return _FRAME_FIELD.search(name) is not None
+@contextlib.contextmanager
+def refused_as(error: type[LayerFlowError]) -> Iterator[None]:
+    """Turns a rule's ValueError into `error` with the same sentence."""
+    try:
+        yield
+    except ValueError as refusal:
+        raise error(str(refusal)) from refusal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,21 +35,10 @@ class FramePattern:
     @classmethod
     def parse(cls, text: str, *, error: type[LayerFlowError] = OutputError) -> FramePattern:
         """The pattern in `text`, e.g. `dog.%04d.exr` or `dog.####.exr`; raises `error` unless there is one field."""
-        path = Path(check_path_text(text, error))
-        fields = list(_FRAME_FIELD.finditer(path.name))
-        if _PRINTF_FIELD.search(str(path.parent)):
-            raise error(f"the folder of {text} holds a frame field; put the one frame field into the file name")
-        if not fields:
-            raise error(f"{text} has no frame field; write it like {path.stem}.%04d{path.suffix or '.exr'}")
-        if len(fields) > 1:
-            raise error(f"{text} has {len(fields)} frame fields; keep one, e.g. name.%04d.exr")
-        found = fields[0]
-        padding = len(found.group()) if found.group().startswith("#") else int(found.group(1) or 1)
-        if padding > 12:
-            raise error(f"{text} asks for frame numbers of {padding} digits; use %04d")
-        return cls(
-            folder=path.parent, prefix=path.name[: found.start()], padding=padding, suffix=path.name[found.end() :]
-        )
+        path = Path(text)
+        with refused_as(error):
+            start, end, padding = checks.find_frame_field(str(path.parent), path.name)
+        return cls(folder=path.parent, prefix=path.name[:start], padding=padding, suffix=path.name[end:])
 
     def __str__(self) -> str:
         return str(self.folder / f"{self.prefix}%0{self.padding}d{self.suffix}")
@@ -88,7 +65,7 @@ class FramePattern:
         if not (name.startswith(self.prefix) and name.endswith(self.suffix)):
             return None
         digits = name[len(self.prefix) : len(name) - len(self.suffix)]
-        if not (digits.isascii() and digits.isdigit()) or len(digits) > 12:
+        if not (digits.isascii() and digits.isdigit()) or len(digits) > checks.MAX_FRAME_DIGITS:
             return None
         if self.touches_digits and len(digits) != self.padding:
             return None
@@ -102,12 +79,9 @@ class FramePattern:
 
 def output_pattern(text: str) -> FramePattern:
     """The pattern EXR frames are written to; raises OutputError when it would not be found again as a sequence."""
-    pattern = FramePattern.parse(text, error=OutputError)
-    if pattern.suffix.lower() != ".exr":
-        raise OutputError(f"frames are written as EXR, so {text} must end in the frame field and .exr: name.%04d.exr")
-    if pattern.touches_digits:
-        raise OutputError(f"digits touch the frame field of {text}; put a dot between, e.g. {pattern.prefix}.%04d.exr")
-    return pattern
+    with refused_as(OutputError):
+        checks.check_output_pattern(text)
+    return FramePattern.parse(text, error=OutputError)
 
 
 def prepare_output(paths: Iterable[Path], *, num_bytes: int, may_exist: bool = False) -> None:

@@ -16,7 +16,7 @@ from layerflow.delivery import Delivery
 from layerflow.denoisers import raise_if
 from layerflow.errors import ColorError, OutputError, PlateError, RequestError
 from layerflow.exr import AlphaMode
-from layerflow.files import output_pattern
+from layerflow.files import output_pattern, refused_as
 from layerflow.frame_windows import Window, windows
 from layerflow.journal import Journal
 from layerflow.layers import PictureFormat
@@ -30,6 +30,8 @@ from layerflow.provenance import environment_of, record_of
 from layerflow.sampler import Sampler, SamplerState
 from layerflow.timecode import as_fps
 from layerflow.wire import Event, Request
+
+MAX_NUM_FRAMES = 100_000  # of a generated shot
 
 OnEvent = Callable[[Event], None]
 
@@ -61,7 +63,8 @@ class Shot:
         form, frames = _generated_format(request, folder) if plate is None else (plate.format, plate.frames)
         if plate is not None:
             there = str(Path(str(request.plate)).absolute())
-            request = replace(request, plate=there, first_frame=frames[0], last_frame=frames[-1])
+            with refused_as(RequestError):
+                request = replace(request, plate=there, first_frame=frames[0], last_frame=frames[-1])
         delivery = Delivery(
             pattern=pattern,
             frames=frames,
@@ -249,6 +252,8 @@ def _generated_format(request: Request, folder: ModelFolder) -> tuple[PictureFor
     first = request.first_frame if request.first_frame is not None else 1
     last = request.last_frame if request.num_frames is None else None
     stop = last + 1 if last is not None else first + (request.num_frames or layout.num_frames)
+    if stop - first > MAX_NUM_FRAMES:
+        raise RequestError(f"{stop - first} frames are more than {MAX_NUM_FRAMES}; say with --frames which to make")
     if stop <= first:
         raise RequestError(f"last_frame {last} comes before the first frame {first}; set first_frame as well")
     return form, tuple(range(first, stop))

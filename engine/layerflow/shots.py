@@ -12,6 +12,7 @@ from pathlib import Path
 
 from layerflow.denoisers import interruptible
 from layerflow.errors import RequestError
+from layerflow.files import refused_as
 from layerflow.models.folder import find_model
 from layerflow.models.load import load_engine
 from layerflow.provenance import own_pattern, read_provenance
@@ -92,8 +93,6 @@ def rerun(
     request, model_sha256 = read_provenance(path)
     if find_model(request.model).sha256 != model_sha256:
         raise RequestError(f"model {request.model} here is not the one that made {path}; install that version of it")
-    try:
+    with refused_as(RequestError):
         request = replace(request, output=output or own_pattern(path))
-    except ValueError as error:
-        raise RequestError(str(error)) from error
     return render(request, overwrite=overwrite, on_event=on_event)

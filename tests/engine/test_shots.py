@@ -9,7 +9,7 @@ import av
 import numpy as np
 import OpenImageIO as oiio
 import pytest
-from pictures import write_image, write_movie
+from pictures import gradient, write_image, write_movie
 from rendering import PROMPTS, channels, contents, header, render, write_plate
 
 from layerflow import exr
@@ -230,3 +230,12 @@ def test_generate_up_to_a_last_frame(tiny_model: Path, tmp_path: Path) -> None:
     assert [path.name for path in made.frames] == ["dog.0001.exr", "dog.0002.exr", "dog.0003.exr"]
     with pytest.raises(RequestError, match="comes before the first frame"):
         render(tiny_model, tmp_path / "none", task="generate", last_frame=0)
+    with pytest.raises(RequestError, match="1000000000 frames are more than 100000; say with --frames"):
+        render(tiny_model, tmp_path / "none", task="generate", last_frame=10**9)
+
+
+def test_a_photo_numbered_by_its_time(tiny_model: Path, tmp_path: Path) -> None:
+    """As telephones name them; every digit of the number counts."""
+    photo = write_image(tmp_path / "PXL_20240612_101010123.png", gradient(), "uint8")
+    made = render(tiny_model, tmp_path / "out", plate=str(photo))
+    assert [path.name for path in made.frames] == ["dog.101010123.exr"]

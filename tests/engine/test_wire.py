@@ -110,6 +110,9 @@ def test_any_values_make_a_request_or_a_value_error(values):
         ({"output": "out/dog2####.exr"}, "put a dot between them"),
         ({"output": "out/dog.####2.exr"}, "put a dot between them"),
         ({"output": "out/dog.%04d.mov"}, "must end in .exr"),
+        ({"output": "out/dog.%04d.beauty.exr"}, "must end in .exr behind the frame number"),
+        ({"output": "out/dog.%099d.exr"}, "99 digits; use %04d"),
+        ({"plate": " "}, "the plate path is empty"),
         ({"output": "s3://bucket/dog.%04d.exr"}, "must be a local file"),
     ],
 )
@@ -144,7 +147,15 @@ def test_prompts_that_are_fine(prompt):
 
 
 @pytest.mark.parametrize(
-    "output", ["a b/é 'x' 🐕.####.exr", r"C:\shots\dog.%04d.exr", "100%.%04d.EXR", "%d.exr", "v2/dog_v2.##.exr"]
+    "output",
+    [
+        "a b/é 'x' 🐕.####.exr",
+        "ep#3/dog.%04d.exr",
+        r"C:\shots\dog.%04d.exr",
+        "100%.%04d.EXR",
+        "%d.exr",
+        "v2/dog_v2.##.exr",
+    ],
 )
 def test_outputs_that_are_fine(output):
     assert decompose(output=output).output == output
@@ -163,6 +174,8 @@ def test_generated_frames_and_their_number_agree():
     prompts = {"foreground": "a dog", "background": "a garden"}
     assert Request("generate", first_frame=1001, last_frame=1016, **prompts).num_frames == 16
     assert Request("generate", first_frame=1001, **prompts).num_frames is None
+    with pytest.raises(ValueError, match="num_frames must be from 1 to 100000, got 999999999999"):
+        Request("generate", first_frame=1, last_frame=999_999_999_999, **prompts)
     with pytest.raises(ValueError, match="are 16 frames but num_frames is 8"):
         Request("generate", first_frame=1001, last_frame=1016, num_frames=8, **prompts)
 
@@ -188,7 +201,14 @@ def test_json_that_is_no_request(text):
 
 
 @pytest.mark.parametrize(
-    ("text", "frames"), [("1001-1016", (1001, 1016)), ("1001", (1001, 1001)), (" 0-0 ", (0, 0)), ("0008-0010", (8, 10))]
+    ("text", "frames"),
+    [
+        ("1001-1016", (1001, 1016)),
+        ("1001", (1001, 1001)),
+        (" 0-0 ", (0, 0)),
+        ("0008-0010", (8, 10)),
+        ("101010123", (101010123,) * 2),
+    ],
 )
 def test_parse_frames(text, frames):
     assert parse_frames(text) == frames

@@ -8,6 +8,7 @@ from layerflow.cli.progress import progress
 from layerflow.cli.report import report_shot
 from layerflow.cli.stop import stop_on_signal
 from layerflow.errors import Interrupted, RequestError
+from layerflow.files import refused_as
 from layerflow.wire import Event, Request, parse_frames
 
 
@@ -32,9 +33,7 @@ def render_shot(task: str, *, overwrite: bool, resume: bool, as_json: bool, **op
 
 def build_request(task: str, *, frames: str | None = None, **fields: Any) -> Request:
     """The request those options make. Raises `RequestError` with the sentence of the rule they break."""
-    try:
+    with refused_as(RequestError):
         if frames is not None:
             fields["first_frame"], fields["last_frame"] = parse_frames(frames)
         return Request(task, **fields)
-    except ValueError as error:
-        raise RequestError(str(error)) from error

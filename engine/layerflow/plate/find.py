@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from layerflow.errors import PlateError
-from layerflow.files import FramePattern, check_path_text, has_frame_field
+from layerflow.files import FramePattern, refused_as
+from layerflow.wire import checks
 
 IMAGE_SUFFIXES = (".exr", ".dpx", ".tif", ".tiff", ".png", ".jpg", ".jpeg")
 MOVIE_SUFFIXES = (".mov", ".mp4", ".m4v", ".mkv", ".mxf")
@@ -30,11 +31,13 @@ class Found:
 
 def find(source: str) -> Found:
     """The files that `source` means, not yet opened; raises PlateError."""
-    path = Path(check_path_text(source, PlateError))
+    with refused_as(PlateError):
+        checks.check_local_path("plate", source)
+    path = Path(source)
     try:
         if path.is_dir():
             return _in_folder(path)
-        if not path.exists() and has_frame_field(path.name):
+        if not path.exists() and checks.has_frame_field(path.name):
             return _by_pattern(FramePattern.parse(source, error=PlateError))
         if not path.exists():
             return _refuse_absent(path)

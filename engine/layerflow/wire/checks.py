@@ -10,8 +10,11 @@ from typing import Any, Optional, Sequence, Tuple
 _TYPES = {"str": (str,), "int": (int,), "float": (int, float), "bool": (bool,)}
 _TYPE_NAMES = {"str": "text", "int": "a whole number", "float": "a number", "bool": "true or false"}
 
-_FRAMES = re.compile(r"([0-9]{1,7})(?:-([0-9]{1,7}))?")
-_FRAME_RUN = re.compile(r"%(?:0[0-9]+)?d|#+")
+MAX_FRAME_DIGITS = 12  # cameras and phones number files by date and time
+
+_FRAMES = re.compile(r"([0-9]{1,12})(?:-([0-9]{1,12}))?")
+_FRAME_FIELD = re.compile(r"#+|%(?:0([0-9]+))?d")
+_FOLDER_FIELD = re.compile(r"%0?[0-9]*d")  # a folder's name may well hold a #
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _LINE_BREAKS = "\n\r\t"  # what a multi-line text box holds
 
@@ -69,26 +72,42 @@ def check_prompt(name: str, value: str) -> None:
 
 def check_local_path(name: str, value: str) -> None:
     """A path names a local file; nothing is ever fetched from a network."""
+    if not value.strip():
+        raise ValueError("the {} path is empty; give a file, a folder or a pattern like name.%04d.exr".format(name))
     _check_printable("the {} path".format(name), value)
     if _URL.match(value):
         raise ValueError("{} must be a local file, got the address {!r}; download it first".format(name, value))
 
 
 def check_output_pattern(output: str) -> None:
-    """An output names EXR frames: one %04d or #### in the file name, apart from other digits."""
+    """An output names EXR frames: one %04d or #### in the file name, apart from other digits, and .exr behind it."""
     check_local_path("output", output)
     folder, name = re.fullmatch(r"(.*[\\/])?(.*)", output).groups(default="")  # type: ignore[union-attr]
-    runs = list(_FRAME_RUN.finditer(name))
-    if len(runs) != 1 or _FRAME_RUN.search(folder):
-        raise ValueError(
-            "output needs exactly one %04d or #### for the frame number, in the file name, got {!r}; "
-            "try out/shot.%04d.exr".format(output)
-        )
-    start, end = runs[0].span()
+    start, end, _ = find_frame_field(folder, name)
     if name[start - 1 : start].isdigit() or name[end : end + 1].isdigit():
         raise ValueError("output has a digit next to the frame number in {!r}; put a dot between them".format(output))
-    if not name.lower().endswith(".exr"):
-        raise ValueError("output must end in .exr, got {!r}; try {!r}".format(output, output + ".exr"))
+    if name[end:].lower() != ".exr":
+        raise ValueError("output must end in .exr behind the frame number, got {!r}; try shot.%04d.exr".format(output))
+
+
+def has_frame_field(name: str) -> bool:
+    """Whether a file name holds %04d or ####."""
+    return _FRAME_FIELD.search(name) is not None
+
+
+def find_frame_field(folder: str, name: str) -> Tuple[int, int, int]:
+    """Where the one %04d or #### of a file name starts and ends, and how many digits it asks for at least."""
+    found = list(_FRAME_FIELD.finditer(name))
+    if len(found) != 1 or _FOLDER_FIELD.search(folder):
+        raise ValueError(
+            "exactly one %04d or #### is needed for the frame number, in the file name, got {!r}; "
+            "try name.%04d.exr".format(name if len(found) != 1 else folder)
+        )
+    field = found[0]
+    padding = len(field.group()) if field.group().startswith("#") else int(field.group(1) or 1)
+    if padding > MAX_FRAME_DIGITS:
+        raise ValueError("{!r} asks for frame numbers of {} digits; use %04d".format(name, padding))
+    return field.start(), field.end(), padding
 
 
 def _check_printable(what: str, text: str, allowed: str = "") -> None:

@@ -30,13 +30,14 @@ _CHOICES = {
     "precision": ("auto", "float32", "bfloat16"),
 }
 
+_LAST_FRAME = 10**checks.MAX_FRAME_DIGITS - 1
 _RANGES = {
-    "first_frame": (0, 9999999),
-    "last_frame": (0, 9999999),
+    "first_frame": (0, _LAST_FRAME),
+    "last_frame": (0, _LAST_FRAME),
     "seed": (0, 2**63 - 1),
     "steps": (1, 1000),
     "guidance": (0.0, 100.0),
-    "fps": (0.01, 1000.0),
+    "fps": (0.1, 1000.0),
     "width": (16, 16384),
     "height": (16, 16384),
     "num_frames": (1, 100000),
@@ -81,13 +82,13 @@ class Request:
         checks.check_types(self)
         for name, choices in _CHOICES.items():
             checks.check_choice(name, getattr(self, name), choices)
-        for name, (low, high) in _RANGES.items():
-            checks.check_range(name, getattr(self, name), low, high)
         if not self.output:
             object.__setattr__(self, "output", "out/{}.%04d.exr".format(self.task))
         self._check_prompts()
         self._check_plate()
         self._check_frames()
+        for name, (low, high) in _RANGES.items():
+            checks.check_range(name, getattr(self, name), low, high)
         checks.check_output_pattern(self.output)
 
     def _check_prompts(self) -> None:
