@@ -12,8 +12,8 @@ from layerflow.cli.report import print_json
 @click.command()
 @model_option
 @click.option("--clips", type=click.IntRange(1), default=64, show_default=True, help="How many held-out clips.")
-@click.option("--steps", type=click.IntRange(1), help="Sampling steps.  [the model's own]")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--steps", type=click.IntRange(1, 1000), help="Sampling steps.  [the model's own]")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True)
 @json_option
 def evaluate(model: str, clips: int, steps: int | None, seed: int, as_json: bool) -> None:
     """Score a model on held-out clips whose layers are known."""

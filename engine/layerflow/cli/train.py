@@ -48,7 +48,7 @@ def init(dataset: Path, minilm: Path, output: Path) -> None:
 @click.option("--init", type=_EXISTING, required=True, help="Folder of the fitted codec and the distilled text table.")
 @click.option("-o", "--output", type=_FOLDER, required=True, help="Folder for checkpoints and the finished model.")
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Time, all runs together.  [the recipe's]")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True)
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint in the output folder.")
 def mini(dataset: Path, init: Path, output: Path, minutes: float | None, seed: int, resume: bool) -> None:
     """Train the bundled model on a packed dataset."""

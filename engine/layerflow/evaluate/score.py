@@ -15,6 +15,7 @@ import torch
 
 from layerflow import color, layers
 from layerflow.assemble import Frame, assemble, model_pictures, stacked
+from layerflow.errors import ModelError
 from layerflow.layers import LayerStack, PictureFormat, Pixels
 from layerflow.models.folder import find_model
 from layerflow.models.load import Engine, load_engine
@@ -40,10 +41,14 @@ def evaluate_model(
     `model_background_psnr` is the background as the model made it, before the plate is shown outside the matte.
     `matte_iou` and `alpha_mae` judge the matte at 0.5 and as it is; `background_psnr`, `recomposition_psnr` and
     `foreground_psnr` (over mid-grey) are in dB; `plate_as_background_psnr` is what the plate itself scores as a
-    background, `whole_frame_iou` a matte that is white everywhere. Raises ModelError.
+    background, `whole_frame_iou` a matte that is white everywhere. Raises ModelError, also for a model of clips of
+    another length.
     """
-    engine = load_engine(find_model(model))
-    truth = heldout_clips(num_clips)
+    folder, truth = find_model(model), heldout_clips(num_clips)
+    length, own = truth.blended.shape[1], folder.layout("decompose").num_frames
+    if own != length:
+        raise ModelError(f"held-out clips have {length} frames and model {model} makes {own}; score one of {length}")
+    engine = load_engine(folder)
     scores = []
     for index in range(num_clips):
         made, bare = decompose(engine, truth, index, steps=steps, seed=seed)
