@@ -182,6 +182,24 @@ def test_models_are_found_by_name_and_by_path(tiny_model: Path, monkeypatch: pyt
     assert "tiny" in [model.manifest.name for model in list_models()]
 
 
+def test_one_damaged_model_does_not_hide_the_others(own_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAYERFLOW_MODELS", str(own_model.parent))
+    write_tiny_model(own_model.with_name("other"), name="other")
+    (own_model / MANIFEST).write_text("{")
+    names = [model.manifest.name for model in list_models()]
+    assert "other" in names and "tiny" not in names
+    with pytest.raises(ModelError, match="is damaged"):
+        find_model(own_model.name)
+
+
+def test_a_file_that_may_not_be_read_counts_as_damaged(own_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> str:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("layerflow.models.folder.file_sha256", refuse)
+    assert list(open_model(own_model).damaged()) == list(open_model(own_model).manifest.sha256)
+
+
 @pytest.mark.parametrize("name", ["nowhere", "n" * 300, "no/where", "no\nwhere"])
 def test_a_name_that_is_not_known_names_those_that_are(
     tiny_model: Path, monkeypatch: pytest.MonkeyPatch, name: str

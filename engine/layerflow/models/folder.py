@@ -8,6 +8,7 @@ layerflow.json                              layouts, sampler, sha256 of every fi
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -101,9 +102,15 @@ class ModelFolder:
     def damaged(self) -> Iterator[str]:
         """Files that are missing or differ from what the manifest says."""
         for name, expected in self.manifest.sha256.items():
-            file = self.path / name
-            if not file.is_file() or file_sha256(file) != expected:
+            if not _is_intact(self.path / name, expected):
                 yield name
+
+
+def _is_intact(file: Path, expected: str) -> bool:
+    try:
+        return file.is_file() and file_sha256(file) == expected
+    except OSError:  # it may not be read
+        return False
 
 
 def models_path() -> Path:
@@ -134,9 +141,13 @@ def _has_manifest(folder: Path) -> bool:
 
 
 def list_models() -> list[ModelFolder]:
-    """All readable models, bundled ones first."""
+    """All models with a readable manifest, bundled ones first."""
     roots = [root for root in (bundled_path(), models_path()) if root.is_dir()]
-    return [open_model(file.parent) for root in roots for file in sorted(root.glob(f"*/{MANIFEST}"))]
+    models = []
+    for manifest in (file for root in roots for file in sorted(root.glob(f"*/{MANIFEST}"))):
+        with contextlib.suppress(ModelError):
+            models.append(open_model(manifest.parent))
+    return models
 
 
 def open_model(path: Path) -> ModelFolder:
@@ -144,7 +155,9 @@ def open_model(path: Path) -> ModelFolder:
     try:
         manifest = Manifest.from_dict(json.loads((path / MANIFEST).read_text(encoding="utf-8")))
     except OSError as error:
-        raise ModelError(f"{path} is not a model folder: {MANIFEST} cannot be read ({error.strerror})") from error
+        raise ModelError(
+            f"{path} is not a model folder: {MANIFEST} cannot be read ({error.strerror}); give the folder that holds it"
+        ) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"{path / MANIFEST} is damaged ({error}); install the model again") from error
     return ModelFolder(path, manifest)
