@@ -243,7 +243,7 @@ def _interpret(path: Path, index: int) -> _Frame:
         raise PlateError(f"{path} has no red, green and blue; give a layered colour EXR")
     number = text(spec, "layerflow:frame") or "".join(re.findall(r"(\d+)\.[^.]*$", path.name))
     return _Frame(
-        number=int(number) if number.isdigit() else index + 1, layers=found, format=form, colorspace=_colorspace(spec)
+        number=int(number) if number.isdecimal() else index + 1, layers=found, format=form, colorspace=_colorspace(spec)
     )
 
 

@@ -115,6 +115,9 @@ def test_kinds_of_file_and_their_assumed_colour(
     is_float = sample == "float"
     assert plate.colorspace == ("ACEScg" if is_float else "sRGB Encoded Rec.709 (sRGB)")
     assert any("does not say its colour space; taken as ACEScg" in note for note in plate.notes) == is_float
+    assert any("is taken as sRGB; if it is log" in note for note in plate.notes) == name.endswith(".dpx")
+    named = open_plate(str(tmp_path / name), colorspace="ACEScg")
+    assert not any("taken as ACEScg" in note or "taken as sRGB" in note for note in named.notes)
 
 
 def test_named_colour_space_wins_over_the_header_and_the_header_over_the_guess(tmp_path: Path) -> None:

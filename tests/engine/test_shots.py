@@ -223,6 +223,7 @@ def test_a_shot_starts_from_the_layer_of_another(tiny_model: Path, tmp_path: Pat
     for name in named:
         np.testing.assert_array_equal(before[name], after[name])
     assert any(not np.array_equal(before[name], after[name]) for name in before)
+    assert f"its layer {kept} is used" in second.warnings and f"its layer {kept} is used" not in first.warnings
 
 
 def test_generate_up_to_a_last_frame(tiny_model: Path, tmp_path: Path) -> None:

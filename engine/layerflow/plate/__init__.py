@@ -168,7 +168,8 @@ def _assumed_space(first: Image) -> tuple[str, list[str]]:
     if first.colorspace is not None:
         return first.colorspace, []
     if first.sample.startswith("uint"):
-        return color.display_space(), []
+        is_log = f"{first.label} is taken as sRGB; if it is log, as DPX often is, say so with --colorspace"
+        return color.display_space(), [is_log] if first.path.suffix.lower() == ".dpx" else []
     space = color.scene_linear()
     return space, [f"{first.label} does not say its colour space; taken as {space}"]
 

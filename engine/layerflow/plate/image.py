@@ -172,7 +172,8 @@ def _find_colour(specs: list[Any], label: str, layer: str | None) -> tuple[Any, 
         if columns:
             name = text(spec, "oiio:subimagename") or str(part)
             several = text(spec, "compression") and len(specs) > 1  # TIFF pages are not parts
-            return spec, part, columns, (f"of the {len(specs)} parts, part {name} is used",) if several else ()
+            notes = [f"of the {len(specs)} parts, part {name} is used"] if several else []
+            return spec, part, columns, (*notes, *([f"its layer {layer} is used"] if layer else []))
     found = [(part, name) for part, spec in enumerate(specs) for name in _layers(spec)]
     if len(found) == 1 and layer is None:
         part, name = found[0]
