@@ -14,7 +14,7 @@ from torch import Tensor
 
 from layerflow import color, layers
 from layerflow.layers import Pixels
-from layerflow.layout import Layout
+from layerflow.layout import DELIVERED, Layout
 from layerflow.preprocess import Fit, signed_foreground, to_pixels, to_signed, to_tensor
 
 SOLID = 0.2  # alpha from which the model's own foreground colour is trusted; below it is filled from solid pixels
@@ -41,7 +41,7 @@ def model_pictures(frame: Frame, layout: Layout, fit: Fit) -> dict[str, Tensor]:
     """The given layers of `frame` as the model sees them, `[3, h, w]` in about [-1, 1], display-referred."""
     display = color.to_display(frame.pixels, frame.colorspace).clip(0.0, 1.0)
     picture = to_tensor(layers.opaque(display)[None])
-    views = {"blended": to_signed(picture), "background": to_signed(picture)}
+    views = dict.fromkeys(DELIVERED, to_signed(picture))
     if frame.has_alpha:
         rgba = to_tensor(display[None])
         views["foreground"] = signed_foreground(rgba[:, :3], rgba[:, 3:])
@@ -73,7 +73,7 @@ def assemble(
     given = given_layers(layout)
     own = None if frame is None else color.convert(frame.pixels, frame.colorspace, target)
     out: dict[str, Pixels] = {}
-    for name in ("foreground", "background", "blended"):
+    for name in DELIVERED:
         if own is not None and name in given:
             out[name] = own if name == "foreground" else layers.opaque(own)
         elif name == "foreground":

@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args
 Task = Literal["generate", "decompose", "background", "foreground"]
 TASKS: tuple[Task, ...] = get_args(Task)
 LAYERS = ("foreground", "alpha", "background", "blended")
+DELIVERED = ("foreground", "background", "blended")  # what an artist gets, top first; alpha is the foreground's own
 PROMPT_ORDER = ("foreground", "background", "blended")  # position = layer index of the released layer embedding
 
 Span = tuple[int, int]  # half-open, in latent frames of the whole sequence

@@ -65,6 +65,14 @@ def test_the_model_sees_a_foreground_over_grey_and_its_alpha_as_a_picture() -> N
     torch.testing.assert_close(pictures["foreground"], alpha, atol=1e-4, rtol=0)
 
 
+def test_a_model_without_alpha_sees_the_plate_as_its_foreground() -> None:
+    pixels = np.full((ROWS, COLUMNS, 3), 0.75, np.float32)
+    frame = Frame(pixels=pixels, colorspace="sRGB - Texture")
+    pictures = model_pictures(frame, VARIANTS["fg2bg_rgb"].layout, SAME)
+    assert list(pictures) == ["foreground"]
+    torch.testing.assert_close(pictures["foreground"], torch.full((3, ROWS, COLUMNS), 0.5))
+
+
 def test_alpha_in_a_plate_that_is_taken_apart_is_laid_over_black() -> None:
     pixels = np.ones((ROWS, COLUMNS, 4), np.float32)
     pixels[..., 3] = 0.5
