@@ -13,11 +13,11 @@ from layerflow import exr, preview, timecode
 from layerflow.exr import AlphaMode
 from layerflow.files import FramePattern, prepare_output
 from layerflow.layers import LayerStack, PictureFormat, Pixels
+from layerflow.layout import DELIVERED
 
-LAYERS = ("foreground", "background", "blended")
 BYTES_PER_CHANNEL = 2
 NUM_CHANNELS = 11  # of a layered frame: RGBA twice, RGB once
-NUM_LAYER_CHANNELS = 4 * len(LAYERS)
+NUM_LAYER_CHANNELS = 4 * len(DELIVERED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,11 +30,12 @@ class Delivery:
     colorspace: str  # scene-linear
     alpha: AlphaMode
     per_layer: bool  # one sequence a layer as well
+    preview: bool  # a movie and a contact sheet as well
 
     @cached_property
     def layer_patterns(self) -> dict[str, FramePattern]:
         """Where each layer's own sequence goes; none unless asked for."""
-        return {name: self.pattern.for_layer(name) for name in LAYERS} if self.per_layer else {}
+        return {name: self.pattern.for_layer(name) for name in DELIVERED} if self.per_layer else {}
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -48,6 +49,12 @@ class Delivery:
             name: tuple(pattern.path(frame) for frame in self.frames) for name, pattern in self.layer_patterns.items()
         }
 
+    @property
+    def preview_paths(self) -> tuple[Path, ...]:
+        """The movie and the contact sheet; none unless asked for."""
+        endings = ("preview.mp4", "contact-sheet.png") if self.preview else ()
+        return tuple(self.pattern.folder / f"{self.pattern.stem}.{ending}" for ending in endings)
+
     def files_of(self, frame: int) -> list[Path]:
         """Every file that frame `frame` becomes."""
         return [pattern.path(frame) for pattern in (*self.layer_patterns.values(), self.pattern)]
@@ -56,9 +63,8 @@ class Delivery:
         """Makes the folder and proves that the frames can be written there. Raises OutputError."""
         channels = NUM_CHANNELS + (NUM_LAYER_CHANNELS if self.per_layer else 0)
         size = self.format.width * self.format.height * channels * BYTES_PER_CHANNEL * len(self.frames)
-        prepare_output(
-            [path for frame in self.frames for path in self.files_of(frame)], num_bytes=size, may_exist=may_exist
-        )
+        paths = [*(path for frame in self.frames for path in self.files_of(frame)), *self.preview_paths]
+        prepare_output(paths, num_bytes=size, may_exist=may_exist, remedy="pass --overwrite, --resume")
 
     def write(self, frame: int, layers: Mapping[str, Pixels], header: Mapping[str, str]) -> tuple[str, ...]:
         """Writes one frame of `layers` `[H, W, 3 | 4]`; a sentence for each repair its pixels needed. OutputError."""
@@ -73,10 +79,8 @@ class Delivery:
         return exr.write_frame(self.pattern.path(frame), stack, 0, header=header, alpha=self.alpha)
 
     def write_preview(self) -> tuple[Path, Path]:
-        """A movie and a contact sheet of the frames on disk, read back one at a time."""
-        movie, sheet = (
-            self.pattern.folder / f"{self.pattern.stem}.{ending}" for ending in ("preview.mp4", "contact-sheet.png")
-        )
+        """A movie and a contact sheet of the frames on disk, read back one at a time. Raises OutputError."""
+        movie, sheet = self.preview_paths
         preview.write_movie(movie, self._stacks(self.frames), self.format.fps)
         preview.write_contact_sheet(sheet, self._stacks(preview.pick_frames(self.frames)))
         return movie, sheet

@@ -84,14 +84,16 @@ def output_pattern(text: str) -> FramePattern:
     return FramePattern.parse(text, error=OutputError)
 
 
-def prepare_output(paths: Iterable[Path], *, num_bytes: int, may_exist: bool = False) -> None:
+def prepare_output(
+    paths: Iterable[Path], *, num_bytes: int, may_exist: bool = False, remedy: str = "pass --overwrite"
+) -> None:
     """Makes the folders of `paths` and proves that about `num_bytes` can be written there; raises OutputError.
 
-    A file that is already there is refused unless `may_exist`.
+    A file that is already there is refused unless `may_exist`, and the sentence offers `remedy`.
     """
     targets = list(paths)
     if not may_exist:
-        _refuse_existing(targets)
+        _refuse_existing(targets, remedy)
     for folder in dict.fromkeys(path.parent for path in targets):
         make_folder(folder)
         free = shutil.disk_usage(folder).free
@@ -106,14 +108,14 @@ def prepare_output(paths: Iterable[Path], *, num_bytes: int, may_exist: bool = F
             _part_of(longest).unlink()
 
 
-def _refuse_existing(targets: list[Path]) -> None:
+def _refuse_existing(targets: list[Path], remedy: str) -> None:
     there = []
     for path in targets:
         with _output_errors(path):
             there += [path] if path.exists() else []
     if there:
         more = f" and {len(there) - 1} more are" if len(there) > 1 else " is"
-        raise OutputError(f"{there[0]}{more} already there; pass --overwrite, --resume or another output")
+        raise OutputError(f"{there[0]}{more} already there; {remedy} or choose another output")
 
 
 def make_folder(folder: Path) -> None:

@@ -40,7 +40,9 @@ def write_movie(path: Path, stacks: Iterable[LayerStack], fps: Fraction, *, max_
         try:
             _encode(part, (_grid(stack, index, max_width) for stack, index in _frames(stacks)), fps)
         except FFmpegError as error:
-            raise as_os_error(error) or OutputError(f"{path} could not be written ({error.strerror})") from error
+            raise as_os_error(error) or OutputError(
+                f"{path} could not be written ({error.strerror}); try another folder"
+            ) from error
 
 
 def write_contact_sheet(

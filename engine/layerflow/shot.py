@@ -20,7 +20,7 @@ from layerflow.files import output_pattern, refused_as
 from layerflow.frame_windows import Window, windows
 from layerflow.journal import Journal
 from layerflow.layers import PictureFormat
-from layerflow.layout import Layout, Task
+from layerflow.layout import DELIVERED, PROMPT_ORDER, Layout, Task
 from layerflow.models.folder import ModelFolder, find_model
 from layerflow.models.load import Engine
 from layerflow.pipeline import Clip, dropped_words, make_clip, pick_sampler
@@ -72,6 +72,7 @@ class Shot:
             colorspace=_checked_linear(request.output_colorspace),
             alpha=cast(AlphaMode, request.alpha),
             per_layer=request.per_layer,
+            preview=request.preview,
         )
         return cls(
             request=request,
@@ -173,7 +174,7 @@ class Shot:
         if self.plate is not None:
             plate = self.plate
             given = stacked([model_pictures(self._read(plate, f), self.layout, self.fit) for f in window.frames])
-        prompts = {name: getattr(request, name) for name in ("foreground", "background", "blended")}
+        prompts = {name: getattr(request, name) for name in PROMPT_ORDER}
         return Clip(
             layout=self.layout,
             prompts=prompts,
@@ -224,7 +225,7 @@ def _checked_linear(name: str) -> str:
 
 def _open_plate(request: Request, layout: Layout) -> Plate:
     """The plate, or of a layered EXR the layer that the task is given, so that one shot's layers start the next."""
-    given = next(name for name in ("foreground", "background", "blended") if name in given_layers(layout))
+    given = next(name for name in DELIVERED if name in given_layers(layout))
     plate = open_plate(
         str(request.plate),
         layer=given if given in layer_names(str(request.plate), request.first_frame) else None,

@@ -83,11 +83,18 @@ def render(
 
 
 def rerun(
-    exr_path: str, *, output: str | None = None, overwrite: bool = False, on_event: OnEvent = lambda event: None
+    exr_path: str,
+    *,
+    output: str | None = None,
+    overwrite: bool = False,
+    resume: bool = False,
+    on_event: OnEvent = lambda event: None,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> ShotResult:
     """Makes the shot of the frame `exr_path` again from its header: on the same machine, the same bits.
 
-    Raises PlateError for a frame without our header and RequestError when the model here is not the one that made it.
+    Raises as `render` does, PlateError for a frame without our header, and RequestError when the model here is not the
+    one that made it.
     """
     path = Path(exr_path)
     request, model_sha256 = read_provenance(path)
@@ -95,4 +102,4 @@ def rerun(
         raise RequestError(f"model {request.model} here is not the one that made {path}; install that version of it")
     with refused_as(RequestError):
         request = replace(request, output=output or own_pattern(path))
-    return render(request, overwrite=overwrite, on_event=on_event)
+    return render(request, overwrite=overwrite, resume=resume, on_event=on_event, stopped=stopped)

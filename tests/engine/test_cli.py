@@ -155,6 +155,7 @@ def test_rerun(shots, capsys):
     assert run(["rerun", "out/dog.1001.exr", "-o", "again/dog.%04d.exr", "--overwrite", "--json"]) == 0
     frame, options = shots.calls[0]
     assert (frame, options["output"], options["overwrite"]) == ("out/dog.1001.exr", "again/dog.%04d.exr", True)
+    assert options["resume"] is False and options["stopped"]() is False
     assert last_json(capsys)["seed"] == 7
 
 
@@ -222,6 +223,9 @@ def test_errors_are_a_sentence_and_a_code(shots, capsys, error, exit_code):
         (["generate", "--background", "sea"], "needs a foreground prompt"),
         (["generate", "dog.mov", "--foreground", "a", "--background", "b"], "unexpected extra argument"),
         (["matte", "dog.mov"], "No such command 'matte'"),
+        (["evaluate", "--steps", "1001"], "1001 is not in the range 1<=x<=1000"),
+        (["evaluate", "--seed", str(2**63)], "is not in the range"),
+        (["rerun", "dog.1001.exr", "--seed", "3"], "No such option"),
     ],
 )
 def test_a_wrong_command_line_is_one_sentence(shots, capsys, arguments, sentence):

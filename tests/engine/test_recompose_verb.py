@@ -85,7 +85,7 @@ def test_refusals_leave_no_file(shot, tmp_path, capsys, layers, output, exit_cod
 def test_frames_that_are_there_are_kept(shot, tmp_path, capsys):
     (tmp_path / "again.1002.exr").write_text("mine")
     code, report = recompose(capsys, shot, "-o", tmp_path / "again.%04d.exr")
-    assert code == 6 and "--overwrite" in report["error"]
+    assert code == 6 and "pass --overwrite or choose another output" in report["error"]
     assert (tmp_path / "again.1002.exr").read_text() == "mine"
 
 

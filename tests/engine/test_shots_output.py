@@ -113,10 +113,21 @@ def test_a_small_frame_that_is_cut(tmp_path: Path, num_bytes: int) -> None:
 def test_a_preview_that_cannot_be_written(tiny_model, tmp_path, plate, monkeypatch) -> None:
     (tmp_path / "dog.contact-sheet.png").mkdir()
     with pytest.raises(OutputError, match=r"contact-sheet\.png is a folder; remove it"):
-        render(tiny_model, tmp_path, plate=plate, last_frame=1002, preview=True)
+        render(tiny_model, tmp_path, plate=plate, last_frame=1002, preview=True, overwrite=True)
     (tmp_path / "dog.contact-sheet.png").rmdir()
     result = render(tiny_model, tmp_path, plate=plate, last_frame=1002, preview=True, resume=True)
     assert result.contact_sheet.is_file() and len(frames(tmp_path)) == 4
+
+
+@pytest.mark.parametrize("name", ["dog.contact-sheet.png", "dog.preview.mp4"])
+def test_a_preview_that_is_there_is_kept_unless_asked(tiny_model, tmp_path, plate, name) -> None:
+    (tmp_path / name).write_text("of other frames")
+    with pytest.raises(OutputError, match=f"{name} is already there; pass --overwrite, --resume or choose another"):
+        render(tiny_model, tmp_path, plate=plate, last_frame=1001, preview=True)
+    render(tiny_model, tmp_path, plate=plate, last_frame=1001)
+    assert (tmp_path / name).read_text() == "of other frames"
+    render(tiny_model, tmp_path, plate=plate, last_frame=1001, preview=True, overwrite=True)
+    assert (tmp_path / name).stat().st_size > 100 and len(frames(tmp_path)) == 3
 
 
 def a_file(place: Path) -> None:

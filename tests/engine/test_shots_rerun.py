@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 from pictures import gradient, write_image
-from rendering import contents, render, write_plate
+from rendering import contents, frames, render, write_plate
 from tiny import write_tiny_model
 
 from layerflow import exr, shots
-from layerflow.errors import ModelError, OutputError, PlateError, RequestError
+from layerflow.errors import Interrupted, ModelError, OutputError, PlateError, RequestError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -38,6 +38,16 @@ def test_rerun_in_place(tiny_model: Path, tmp_path: Path) -> None:
     again = shots.rerun(str(made.frames[1]), overwrite=True)
     assert again.frames == made.frames and contents(tmp_path) == before
     assert again.frames[0].stat().st_mtime_ns > stamp
+
+
+def test_a_stopped_rerun_goes_on(tiny_model: Path, tmp_path: Path) -> None:
+    frame = str(render(tiny_model, tmp_path / "first", task="generate", num_frames=9).frames[0])
+    again, asked = str(tmp_path / "again" / "dog.%04d.exr"), iter(range(100))
+    with pytest.raises(Interrupted):
+        shots.rerun(frame, output=again, stopped=lambda: next(asked) > 12)
+    assert 0 < len(frames(tmp_path / "again")) < 9
+    shots.rerun(frame, output=again, resume=True)
+    assert contents(tmp_path / "again") == contents(tmp_path / "first")
 
 
 def test_relative_paths_survive_a_change_of_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -178,7 +178,7 @@ def test_starting_anew_forgets_what_was_stopped(tiny_model, tmp_path, plate, und
 
 def test_frames_that_are_there_are_not_touched_unasked(tiny_model: Path, tmp_path: Path, plate: str) -> None:
     theirs = write_image(tmp_path / "dog.1004.exr", gradient()).read_bytes()
-    with pytest.raises(OutputError, match=r"dog\.1004\.exr is already there; pass --overwrite, --resume or another"):
+    with pytest.raises(OutputError, match=r"dog\.1004\.exr is already there; pass --overwrite, --resume or choose"):
         render(tiny_model, tmp_path, plate=plate)
     assert contents(tmp_path) == {"dog.1004.exr": theirs}
 

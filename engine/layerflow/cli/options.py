@@ -12,6 +12,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object as the last line.")
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace frames that are already there.")
+resume_option = click.option("--resume", is_flag=True, help="Go on where a stopped run left off.")
 output_option = click.option(
     "-o", "--output", default="", metavar="PATTERN", help="Where frames go, with one %04d or ####.  [out/VERB.%04d.exr]"
 )
@@ -54,7 +55,7 @@ _SHOT = (
     click.option("--backend", default="auto", show_default=True, help="What runs the network; doctor lists them."),
     output_option,
     overwrite_option,
-    click.option("--resume", is_flag=True, help="Go on where a stopped run left off."),
+    resume_option,
     json_option,
 )
 _SIZE = (

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from layerflow.cli.progress import progress
 from layerflow.cli.report import report_shot
@@ -11,12 +13,20 @@ from layerflow.errors import Interrupted, RequestError
 from layerflow.files import refused_as
 from layerflow.wire import Event, Request, parse_frames
 
+if TYPE_CHECKING:
+    from layerflow.shots import ShotResult
+
 
 def render_shot(task: str, *, overwrite: bool, resume: bool, as_json: bool, **options: Any) -> None:
     """Make one shot and say where it is. `options` are Request fields, and `frames` as text."""
     request = build_request(task, **options)
     from layerflow import shots
 
+    run_shot(partial(shots.render, request, overwrite=overwrite, resume=resume), as_json=as_json)
+
+
+def run_shot(make: Callable[..., ShotResult], *, as_json: bool) -> None:
+    """Call `make` with what shows its progress and what stops it, and say where the shot is."""
     with stop_on_signal() as stop, progress() as show:
 
         def on_event(event: Event) -> None:
@@ -25,7 +35,7 @@ def render_shot(task: str, *, overwrite: bool, resume: bool, as_json: bool, **op
             show(event)
 
         try:
-            result = shots.render(request, overwrite=overwrite, resume=resume, on_event=on_event, stopped=stop.asked)
+            result = make(on_event=on_event, stopped=stop.asked)
         except KeyboardInterrupt as interrupt:
             raise Interrupted("stopped; the same command with --resume goes on from here") from interrupt
     report_shot(result, as_json)
