@@ -10,7 +10,6 @@ import pytest
 
 from layerflow import exr
 from layerflow.cli.app import run
-from layerflow.cli.recompose import Difference
 from layerflow.layers import LayerStack, PictureFormat, over
 
 
@@ -93,9 +92,3 @@ def test_frames_without_layers_are_refused(shot, tmp_path, capsys):
     recompose(capsys, shot, "-o", tmp_path / "again.%04d.exr")
     code, report = recompose(capsys, tmp_path / "again.####.exr", "-o", tmp_path / "third.%04d.exr")
     assert code == 3 and "has no foreground layer" in report["error"]
-
-
-def test_no_difference_has_no_psnr():
-    difference = Difference()
-    difference.add(np.ones((2, 2, 3), np.float32), np.ones((2, 2, 3), np.float32))
-    assert difference.values() == {"max_error": 0.0, "mean_error": 0.0, "psnr_db": None}

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,34 +16,7 @@ from layerflow.errors import OutputError, PlateError
 from layerflow.wire import Event
 
 if TYPE_CHECKING:
-    from layerflow.layers import Pixels
-
-
-@dataclass(kw_only=True)
-class Difference:
-    """How far pictures lie apart, gathered frame by frame, in linear light."""
-
-    max: float = 0.0
-    total: float = 0.0
-    total_squared: float = 0.0
-    count: int = 0
-
-    def add(self, picture: Pixels, stored: Pixels) -> None:
-        """Take one pair of pictures of equal shape in."""
-        import numpy as np
-
-        error = np.abs(picture.astype(np.float64) - stored)
-        self.max = max(self.max, float(error.max()))
-        self.total += float(error.sum())
-        self.total_squared += float((error**2).sum())
-        self.count += error.size
-
-    def values(self) -> dict[str, float | None]:
-        """Largest and mean error, and PSNR in dB against white at 1; PSNR is None where nothing differs."""
-        if not self.count:
-            return {"max_error": None, "mean_error": None, "psnr_db": None}
-        psnr = -10.0 * math.log10(self.total_squared / self.count) if self.total_squared else None
-        return {"max_error": self.max, "mean_error": self.total / self.count, "psnr_db": psnr}
+    from layerflow.difference import Difference
 
 
 @click.command()
@@ -71,7 +43,7 @@ def recompose(layers: str, output: str, overwrite: bool, as_json: bool) -> None:
     difference = write_frames(sources, targets)
     frames = list(targets.values())
     if as_json:
-        print_json({"frames": frames, **difference.values()})
+        print_json({"frames": frames, **_values(difference)})
     else:
         click.echo(f"recomposed: {span(frames)}\n{_sentence(difference)}")
 
@@ -89,6 +61,7 @@ def find_frames(text: str) -> dict[int, Path]:
 def write_frames(sources: dict[int, Path], targets: dict[int, Path]) -> Difference:
     """Write every recomposed frame; returns how far they are from the blended pictures that were stored."""
     from layerflow import exr, layers
+    from layerflow.difference import Difference
 
     difference = Difference()
     with progress() as show:
@@ -111,9 +84,13 @@ def _report(show: Callable[[Event], None], notes: Iterable[str], done: int, tota
     show(Event("frame", done=done, total=total))
 
 
+def _values(difference: Difference) -> dict[str, Any]:
+    largest = difference.max if difference.count else None
+    return {"max_error": largest, "mean_error": difference.mean, "psnr_db": difference.psnr_db}
+
+
 def _sentence(difference: Difference) -> str:
-    values = difference.values()
-    if not difference.count:
+    if difference.mean is None:
         return "no blended picture is stored to compare with"
-    psnr = "identical" if values["psnr_db"] is None else f"{values['psnr_db']:.2f} dB"
-    return f"against the stored blended picture: max {values['max_error']:.6f}, mean {values['mean_error']:.6f}, {psnr}"
+    psnr = "identical" if difference.psnr_db is None else f"{difference.psnr_db:.2f} dB"
+    return f"against the stored blended picture: max {difference.max:.6f}, mean {difference.mean:.6f}, {psnr}"

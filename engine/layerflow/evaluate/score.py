@@ -15,6 +15,7 @@ import torch
 
 from layerflow import color, layers
 from layerflow.assemble import Frame, assemble, model_pictures, stacked
+from layerflow.difference import Difference
 from layerflow.errors import ModelError
 from layerflow.layers import LayerStack, PictureFormat, Pixels
 from layerflow.models.folder import find_model
@@ -123,8 +124,9 @@ def iou(made: np.ndarray, truth: np.ndarray) -> float:
 
 def psnr(made: np.ndarray, truth: np.ndarray) -> float:
     """Peak signal-to-noise ratio in dB for values in [0, 1], at most 100."""
-    error = float(np.square(made.astype(np.float64) - truth).mean())
-    return 100.0 if error < 1e-10 else float(-10.0 * np.log10(error))
+    difference = Difference()
+    difference.add(made, truth)
+    return min(100.0, 100.0 if difference.psnr_db is None else difference.psnr_db)
 
 
 def _float(values: np.ndarray) -> Pixels:
