@@ -6,9 +6,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+import torch
 
 from layerflow.denoisers import interruptible
 from layerflow.errors import RequestError
@@ -53,16 +56,17 @@ def render(
     shot = Shot.prepare(request, on_event, stopped)
     shot.open_output(overwrite=overwrite, resume=resume)
     shot.say(Event("stage", f"loading model {shot.folder.manifest.name}"))
-    engine = load_engine(
-        shot.folder,
-        device=request.device,
-        precision=request.precision,
-        memory=request.memory,
-        backend=request.backend,
-    )
-    with interruptible(engine.transformer, stopped):
-        for window in shot.windows:
-            shot.make_window(engine, window)
+    with _enough_memory():
+        engine = load_engine(
+            shot.folder,
+            device=request.device,
+            precision=request.precision,
+            memory=request.memory,
+            backend=request.backend,
+        )
+        with interruptible(engine.transformer, stopped):
+            for window in shot.windows:
+                shot.make_window(engine, window)
     shot.warn_of_clipping()
     movie, sheet = None, None
     if request.preview:
@@ -80,6 +84,21 @@ def render(
         model=shot.folder.manifest.name,
         backend=engine.backend,
     )
+
+
+@contextmanager
+def _enough_memory() -> Iterator[None]:
+    """Turns what runs out of memory into a RequestError; what was done is kept."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        on_cpu = "DefaultCPUAllocator" in str(error)  # torch has no exception of its own for it there
+        if not (on_cpu or isinstance(error, (MemoryError, torch.OutOfMemoryError))):
+            raise
+        raise RequestError(
+            "there is not enough memory for this shot; close other programs, or choose another --device, "
+            "--memory stream or a smaller plate"
+        ) from error
 
 
 def rerun(

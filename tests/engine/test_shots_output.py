@@ -12,10 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from rendering import contents, frames, render, write_plate
 
 from layerflow import exr
-from layerflow.errors import OutputError
+from layerflow.errors import OutputError, RequestError
 from layerflow.layers import LayerStack, PictureFormat
 from layerflow.wire import Event
 
@@ -117,6 +118,34 @@ def test_a_preview_that_cannot_be_written(tiny_model, tmp_path, plate, monkeypat
     (tmp_path / "dog.contact-sheet.png").rmdir()
     result = render(tiny_model, tmp_path, plate=plate, last_frame=1002, preview=True, resume=True)
     assert result.contact_sheet.is_file() and len(frames(tmp_path)) == 4
+
+
+OUT_OF_MEMORY = (
+    MemoryError(),
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory"),
+)
+
+
+@pytest.mark.parametrize("error", OUT_OF_MEMORY, ids=lambda error: type(error).__name__)
+def test_memory_that_runs_out(tiny_model, tmp_path, plate, undisturbed, monkeypatch, error) -> None:
+    def step(*_: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr("layerflow.sampler.Sampler.step", step)
+        with pytest.raises(RequestError, match="not enough memory for this shot; close other programs or"):
+            render(tiny_model, tmp_path, plate=plate)
+    check_and_go_on(tiny_model, tmp_path, plate, undisturbed, 0)
+
+
+def test_another_error_of_the_network_is_not_taken_for_it(tiny_model, tmp_path, plate, monkeypatch) -> None:
+    def step(*_: object) -> None:
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    monkeypatch.setattr("layerflow.sampler.Sampler.step", step)
+    with pytest.raises(RuntimeError, match="mat1 and mat2"):
+        render(tiny_model, tmp_path, plate=plate)
 
 
 @pytest.mark.parametrize("name", ["dog.contact-sheet.png", "dog.preview.mp4"])
