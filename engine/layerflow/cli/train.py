@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,16 +48,32 @@ def init(dataset: Path, minilm: Path, output: Path) -> None:
 @click.argument("dataset", type=_EXISTING)
 @click.option("--init", type=_EXISTING, required=True, help="Folder of the fitted codec and the distilled text table.")
 @click.option("-o", "--output", type=_FOLDER, required=True, help="Folder for checkpoints and the finished model.")
+@click.option(
+    "--recipe", "size", type=click.Choice(["bundled", "full"]), default="bundled", help="full: for a large GPU."
+)
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Time, all runs together.  [the recipe's]")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True)
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint in the output folder.")
-def mini(dataset: Path, init: Path, output: Path, minutes: float | None, seed: int, resume: bool) -> None:
+def mini(
+    dataset: Path,
+    init: Path,
+    output: Path,
+    size: str,
+    device: str,
+    minutes: float | None,
+    seed: int,
+    resume: bool,
+) -> None:
     """Train the bundled model on a packed dataset."""
+    from layerflow.models.load import pick_device
     from layerflow.training import mini as training
     from layerflow.training.recipe import Recipe
 
-    recipe = Recipe() if minutes is None else Recipe(minutes=minutes)
-    model = training.train(dataset, init, output, recipe, seed=seed, resume=resume, report=_report)
+    recipe = Recipe.full() if size == "full" else Recipe()
+    recipe = recipe if minutes is None else replace(recipe, minutes=minutes)
+    place = pick_device(device)
+    model = training.train(dataset, init, output, recipe, seed=seed, resume=resume, device=place, report=_report)
     click.echo(f"model: {model.path}")
 
 

@@ -88,6 +88,16 @@ class ClipBatch:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Pairs:
+    """Which cached clips are laid over each other, and which of their frames are shown."""
+
+    front: NDArray[np.int64]  # [N] cached foregrounds
+    behind: NDArray[np.int64]  # [N] cached backgrounds
+    times: NDArray[np.int64]  # [N, F] frames; one frame throughout in a frozen clip
+    captions: tuple[Captions, ...]
+
+
 class LayeredClips:
     """An endless supply of layered clips, from caches of rendered foregrounds and backgrounds."""
 
@@ -109,22 +119,35 @@ class LayeredClips:
 
     def layers(self, rng: np.random.Generator, size: int, *, frozen: float = 0.5, sprites: str = "any") -> ClipBatch:
         """Paired clips as pictures; see `batch`."""
+        return self._composed(self.draw(rng, size, frozen=frozen, sprites=sprites))
+
+    def draw(self, rng: np.random.Generator, size: int, *, frozen: float = 0.5, sprites: str = "any") -> Pairs:
+        """Random pairs of cached clips; see `batch`."""
         front = rng.choice(self._rows[sprites], size)
         behind = rng.integers(len(self.backgrounds), size=size)
-        return self.paired(front, behind, rng, frozen=frozen)
+        return self._pairs(front, behind, rng, frozen)
 
     def paired(
         self, front: NDArray[np.int64], behind: NDArray[np.int64], rng: np.random.Generator, *, frozen: float
     ) -> ClipBatch:
         """Clips of the cached foregrounds `front` over the cached backgrounds `behind`, row by row."""
+        return self._composed(self._pairs(front, behind, rng, frozen))
+
+    def _pairs(
+        self, front: NDArray[np.int64], behind: NDArray[np.int64], rng: np.random.Generator, frozen: float
+    ) -> Pairs:
         size, num_frames = len(front), self.foregrounds.shape[1]
         times = np.broadcast_to(np.arange(num_frames), (size, num_frames)).copy()
         still = rng.random(size) < frozen
         times[still] = rng.integers(num_frames, size=(size, 1))[still]
+        captions = tuple(self._captions(f, b, rng) for f, b in zip(front, behind, strict=True))
+        return Pairs(front=front, behind=behind, times=times, captions=captions)
+
+    def _composed(self, pairs: Pairs) -> ClipBatch:
         return compose(
-            self.foregrounds[front[:, None], times],
-            self.backgrounds[behind[:, None], times],
-            [self._captions(f, b, rng) for f, b in zip(front, behind, strict=True)],
+            self.foregrounds[pairs.front[:, None], pairs.times],
+            self.backgrounds[pairs.behind[:, None], pairs.times],
+            pairs.captions,
         )
 
     def _captions(self, front: int, behind: int, rng: np.random.Generator) -> Captions:

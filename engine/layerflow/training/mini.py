@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from layerflow.models.folder import Manifest, ModelFolder, write_manifest
 from layerflow.sampler import Guidance, NoiseSchedule, Sampler
 from layerflow.training.clips import training_clips
+from layerflow.training.device_clips import DeviceClips
 from layerflow.training.recipe import Model, Recipe, fresh_model, measure_latents
 from layerflow.training.trainer import Progress, Trainer
 
@@ -28,15 +29,24 @@ def train(
     *,
     seed: int = 0,
     resume: bool = False,
-    num_clips: int = 5120,
+    device: torch.device | None = None,
     report: Callable[[Progress], None] = lambda progress: None,
 ) -> ModelFolder:
     """The model folder `folder/model`, after training on the packed data in `pack` from the start in `init`."""
-    data = training_clips(pack, np.random.default_rng(seed), num_clips=num_clips)
+    device = device or torch.device("cpu")
+    data = training_clips(pack, np.random.default_rng(seed), num_clips=recipe.num_clips)
     model = fresh_model(recipe, init, seed=seed)
     clips, _ = data.batch(np.random.default_rng(seed), 128)
     measure_latents(model, torch.from_numpy(clips).movedim(-1, -3), NoiseSchedule())
-    trainer = Trainer(model=model, recipe=recipe, data=data, folder=folder, seed=seed, report=report)
+    trainer = Trainer(
+        model=model,
+        recipe=recipe,
+        data=data if device.type == "cpu" else DeviceClips(data, device),
+        folder=folder,
+        device=device,
+        seed=seed,
+        report=report,
+    )
     if resume:
         trainer.resume()
     return write_model(trainer.run(), recipe, folder / "model", licences(pack, init))

@@ -31,7 +31,7 @@ Prompts = tuple[str, str, str]  # foreground, background, blended
 class LayeredData(Protocol):
     """Where layered clips come from."""
 
-    def batch(self, rng: np.random.Generator, size: int) -> tuple[np.ndarray, list[Prompts]]:
+    def batch(self, rng: np.random.Generator, size: int) -> tuple[np.ndarray | Tensor, list[Prompts]]:
         """Clips `[B, G, F, H, W, 3]` in [-1, 1], layers in the order of `layout.LAYERS`, and their captions."""
         ...
 
@@ -101,9 +101,9 @@ class Trainer:
         self.average.update_parameters(self.trained)
         return float(loss.detach())
 
-    def _loss(self, clips: np.ndarray, captions: list[Prompts], layout: Layout) -> Tensor:
+    def _loss(self, clips: np.ndarray | Tensor, captions: list[Prompts], layout: Layout) -> Tensor:
         with torch.autocast(self.device.type, enabled=False), torch.no_grad():
-            pixels = torch.from_numpy(clips).to(self.device)
+            pixels = torch.as_tensor(clips, device=self.device)
             clean = self.model.codec.to_latents(rearrange(pixels, "b g f h w c -> b (g f) c h w"))
         batch = len(clean)
         noise = torch.randn(batch, layout.num_predicted, *clean.shape[2:], generator=self.noise)
