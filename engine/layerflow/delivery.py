@@ -59,12 +59,12 @@ class Delivery:
         """Every file that frame `frame` becomes."""
         return [pattern.path(frame) for pattern in (*self.layer_patterns.values(), self.pattern)]
 
-    def prepare(self, *, may_exist: bool) -> None:
-        """Makes the folder and proves that the frames can be written there. Raises OutputError."""
+    def prepare(self, *, sources: tuple[Path, ...], may_exist: bool) -> None:
+        """Makes the folder and proves that the frames can be written there, and not over `sources`. OutputError."""
         channels = NUM_CHANNELS + (NUM_LAYER_CHANNELS if self.per_layer else 0)
         size = self.format.width * self.format.height * channels * BYTES_PER_CHANNEL * len(self.frames)
         paths = [*(path for frame in self.frames for path in self.files_of(frame)), *self.preview_paths]
-        prepare_output(paths, num_bytes=size, may_exist=may_exist, remedy="pass --overwrite, --resume")
+        prepare_output(paths, num_bytes=size, sources=sources, may_exist=may_exist, remedy="pass --overwrite, --resume")
 
     def write(self, frame: int, layers: Mapping[str, Pixels], header: Mapping[str, str]) -> tuple[str, ...]:
         """Writes one frame of `layers` `[H, W, 3 | 4]`; a sentence for each repair its pixels needed. OutputError."""

@@ -85,13 +85,20 @@ def output_pattern(text: str) -> FramePattern:
 
 
 def prepare_output(
-    paths: Iterable[Path], *, num_bytes: int, may_exist: bool = False, remedy: str = "pass --overwrite"
+    paths: Iterable[Path],
+    *,
+    num_bytes: int,
+    sources: Iterable[Path] = (),
+    may_exist: bool = False,
+    remedy: str = "pass --overwrite",
 ) -> None:
     """Makes the folders of `paths` and proves that about `num_bytes` can be written there; raises OutputError.
 
-    A file that is already there is refused unless `may_exist`, and the sentence offers `remedy`.
+    A file of `sources`, by whatever name, is never written over. Any other that is already there is refused unless
+    `may_exist`, and the sentence offers `remedy`.
     """
     targets = list(paths)
+    _refuse_sources(targets, sources)
     if not may_exist:
         _refuse_existing(targets, remedy)
     for folder in dict.fromkeys(path.parent for path in targets):
@@ -106,6 +113,19 @@ def prepare_output(
         with _output_errors(longest):
             _create(_part_of(longest))
             _part_of(longest).unlink()
+
+
+def _refuse_sources(targets: list[Path], sources: Iterable[Path]) -> None:
+    read = {_identity(path) for path in sources}
+    for path in targets:
+        with _output_errors(path):
+            if read and path.exists() and _identity(path) in read:
+                raise OutputError(f"{path} is one of the files that are read; choose another output")
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_dev, found.st_ino
 
 
 def _refuse_existing(targets: list[Path], remedy: str) -> None:

@@ -121,7 +121,11 @@ class Shot:
     @cached_property
     def journal(self) -> Journal:
         """What is kept of the shot until it is done."""
-        return Journal.beside(self.delivery.pattern, self.record, () if self.plate is None else self.plate.files)
+        return Journal.beside(self.delivery.pattern, self.record, self._sources)
+
+    @property
+    def _sources(self) -> tuple[Path, ...]:
+        return () if self.plate is None else self.plate.files
 
     def say(self, event: Event) -> None:
         """Passes an event on, and keeps its warning for the result; the same warning only once."""
@@ -138,7 +142,7 @@ class Shot:
 
     def open_output(self, *, overwrite: bool, resume: bool) -> None:
         """Proves that the frames can be written, and takes up what an unfinished shot left. Raises OutputError."""
-        self.delivery.prepare(may_exist=overwrite or resume)
+        self.delivery.prepare(sources=self._sources, may_exist=overwrite or resume)
         self.resuming = resume
         if self.journal.open(resume=resume) or not resume:
             return

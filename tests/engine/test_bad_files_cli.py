@@ -118,7 +118,7 @@ def test_a_bad_request(tiny_model: Path, tmp_path: Path, capsys, monkeypatch, mo
     [
         (["-o", "out/" + "n" * 300 + ".%04d.exr"], 6, "too long for this disk"),
         (["-o", "in/dog.1001.exr/out.%04d.exr"], 6, "is a file, not a folder"),
-        (["-o", "in/dog.%04d.exr"], 6, "already there; pass --overwrite"),
+        (["-o", "in/dog.%04d.exr"], 6, "is one of the files that are read; choose another output"),
         (["--output-colorspace", "ACESgc"], 4, "no colour space 'ACESgc'"),
         (["--colorspace", "ACESgc"], 4, "no colour space 'ACESgc'"),
         (["--model", "nowhere"], 5, "there is no model 'nowhere'"),

@@ -67,7 +67,7 @@ def test_the_sentence_for_people(shot, tmp_path, capsys):
         ("nowhere/dog.####.exr", "again.%04d.exr", 3, "nowhere is not there"),
         ("nowhere.exr", "again.%04d.exr", 3, "there is no file"),
         ("movie.mov", "again.%04d.exr", 3, "is a movie"),
-        ("dog.####.exr", "dog.%04d.exr", 6, "holds the layers that are read"),
+        ("dog.####.exr", "dog.%04d.exr", 6, "is one of the files that are read"),
         ("dog.####.exr", "again.exr", 6, "exactly one %04d"),
         ("text.0001.exr", "again.%04d.exr", 3, "is not a readable EXR"),
     ],

@@ -134,7 +134,7 @@ def test_memory_that_runs_out(tiny_model, tmp_path, plate, undisturbed, monkeypa
 
     with monkeypatch.context() as patch:
         patch.setattr("layerflow.sampler.Sampler.step", step)
-        with pytest.raises(RequestError, match="not enough memory for this shot; close other programs or"):
+        with pytest.raises(RequestError, match="not enough memory for this shot; close other programs, or"):
             render(tiny_model, tmp_path, plate=plate)
     check_and_go_on(tiny_model, tmp_path, plate, undisturbed, 0)
 
@@ -157,6 +157,19 @@ def test_a_preview_that_is_there_is_kept_unless_asked(tiny_model, tmp_path, plat
     assert (tmp_path / name).read_text() == "of other frames"
     render(tiny_model, tmp_path, plate=plate, last_frame=1001, preview=True, overwrite=True)
     assert (tmp_path / name).stat().st_size > 100 and len(frames(tmp_path)) == 3
+
+
+@pytest.mark.parametrize("mode", ["overwrite", "resume"])
+@pytest.mark.parametrize("link", [None, os.symlink, os.link])
+def test_a_plate_is_never_written_over(tiny_model, tmp_path, mode, link) -> None:
+    changing, out = write_plate(tmp_path / "plate", count=2), tmp_path / ("out" if link else "plate")
+    out.mkdir(exist_ok=True)
+    if link:
+        link(tmp_path / "plate" / "dog.1002.exr", out / "dog.1002.exr")
+    before = contents(tmp_path)
+    with pytest.raises(OutputError, match="is one of the files that are read; choose another output"):
+        render(tiny_model, out, plate=changing, **{mode: True})
+    assert contents(tmp_path) == before
 
 
 def a_file(place: Path) -> None:

@@ -12,7 +12,7 @@ import click
 from layerflow.cli.options import json_option, output_option, overwrite_option
 from layerflow.cli.progress import progress
 from layerflow.cli.report import print_json, span
-from layerflow.errors import OutputError, PlateError
+from layerflow.errors import PlateError
 from layerflow.wire import Event
 
 if TYPE_CHECKING:
@@ -36,10 +36,8 @@ def recompose(layers: str, output: str, overwrite: bool, as_json: bool) -> None:
     sources = find_frames(layers)
     pattern = output_pattern(output or "out/recompose.%04d.exr")
     targets = {frame: pattern.path(frame) for frame in sources}
-    if any(target.exists() and target.samefile(sources[frame]) for frame, target in targets.items()):
-        raise OutputError(f"{pattern} holds the layers that are read; choose another output")
     num_bytes = sum(path.stat().st_size for path in sources.values())
-    prepare_output(targets.values(), num_bytes=num_bytes, may_exist=overwrite)
+    prepare_output(targets.values(), num_bytes=num_bytes, sources=sources.values(), may_exist=overwrite)
     difference = write_frames(sources, targets)
     frames = list(targets.values())
     if as_json:
