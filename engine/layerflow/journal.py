@@ -1,7 +1,7 @@
 """What an unfinished shot leaves beside its frames, so that it can go on after Ctrl-C, a crash or a power cut.
 
-`.<name>.layerflow/` holds the request, size and time of every file of the plate, and the sampler's state after its last
-step. It is removed when the shot is done.
+`.dog.layerflow/` beside `dog.%04d.exr` holds the request, size and time of every file of the plate, and the sampler's
+state after its last step. It is removed when the shot is done.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ class Journal:
     def beside(cls, pattern: FramePattern, record: Mapping[str, str], plate_files: Iterable[Path] = ()) -> Journal:
         """The journal of the sequence `pattern`, made of a plate that these files hold as they are now."""
         stamps = {str(path.absolute()): _stamp(path) for path in plate_files}
-        return cls(folder=pattern.folder / f".{pattern.stem}.layerflow", record=record, plate_files=stamps)
+        name = f".{pattern.prefix or 'shot.'}layerflow"  # dog_%04d.exr beside it is another shot
+        return cls(folder=pattern.folder / name, record=record, plate_files=stamps)
 
     def open(self, *, resume: bool) -> bool:
         """Whether an unfinished shot was taken up; without `resume`, what was left of one is removed.

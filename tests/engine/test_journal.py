@@ -39,7 +39,7 @@ def write_frame(path: Path, header: dict[str, str]) -> None:
 
 @pytest.mark.parametrize(
     ("pattern", "name"),
-    [("dog.%04d.exr", ".dog.layerflow"), ("a b_####.exr", ".a b.layerflow"), ("%04d.exr", ".shot.layerflow")],
+    [("dog.%04d.exr", ".dog.layerflow"), ("a b_####.exr", ".a b_layerflow"), ("%04d.exr", ".shot.layerflow")],
 )
 def test_it_lies_hidden_beside_the_frames(tmp_path: Path, pattern: str, name: str) -> None:
     assert Journal.beside(FramePattern.parse(str(tmp_path / pattern)), RECORD).folder == tmp_path / name
