@@ -9,6 +9,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 from layerflow.cli.app import run
+from layerflow.training.recipe import Recipe
 
 
 def module(name, **contents):
@@ -35,14 +36,14 @@ def test_evaluate(stand_in, capsys):
 
 
 def test_train_mini(stand_in, tmp_path, capsys):
-    def train(dataset, init, folder, recipe, *, seed, resume, report):
-        assert (dataset, init, folder, recipe.minutes, seed, resume) == (tmp_path, tmp_path, Path("out"), 5.0, 2, True)
+    def train(dataset, init, folder, recipe, *, seed, resume, device, report):
+        assert (dataset, init, folder, seed, resume) == (tmp_path, tmp_path, Path("out"), 2, True)
+        assert (recipe, str(device)) == (Recipe(minutes=5.0), "cpu")
         report(SimpleNamespace(step=99, seconds=60.0, losses=[9.0]))
         report(SimpleNamespace(step=100, seconds=60.0, losses=[9.0, *[0.5] * 100]))
         return SimpleNamespace(path=folder / "model")
 
     stand_in(module("layerflow.training.mini", train=train))
-    stand_in(module("layerflow.training.recipe", Recipe=lambda minutes: SimpleNamespace(minutes=minutes)))
     folder = str(tmp_path)
     command = ["train", "mini", folder, "--init", folder, "-o", "out", "--minutes", "5", "--seed", "2", "--resume"]
     assert run(command) == 0
@@ -93,3 +94,17 @@ def test_a_damaged_model_is_named(model, capsys):
     model.damaged = lambda: iter(["b"])
     assert run(["models", "verify"]) == 5
     assert "models/mini is damaged: b; install the model again" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["pack", ".", "-o", "pack"], "holds 0 files named lobehub-fluent-emoji-3d-*.tgz, one is needed"),
+        (["init", ".", "--minilm", ".", "-o", "init"], "captions.json is not there; docs/training.md says which step"),
+        (["mini", ".", "--init", ".", "-o", "run"], "captions.json is not there; docs/training.md says which step"),
+    ],
+)
+def test_a_step_of_training_before_its_turn(tmp_path, monkeypatch, capsys, arguments, sentence):
+    monkeypatch.chdir(tmp_path)
+    assert run(["train", *arguments]) == 2
+    assert sentence in capsys.readouterr().err and not list(tmp_path.iterdir())

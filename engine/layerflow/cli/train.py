@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from layerflow.errors import RequestError
+from layerflow.files import refused_as
 
 if TYPE_CHECKING:
     from layerflow.training.trainer import Progress
@@ -28,7 +33,9 @@ def pack(archives: Path, output: Path) -> None:
     """Pack the training data from the downloaded archives in one folder."""
     from layerflow.training import pack as packing
 
-    packing.pack(packing.Archives.in_folder(archives), output)
+    with refused_as(RequestError):
+        found = packing.Archives.in_folder(archives)
+    packing.pack(found, output)
     click.echo(f"dataset: {output}")
 
 
@@ -40,7 +47,8 @@ def init(dataset: Path, minilm: Path, output: Path) -> None:
     """Make what a fresh model starts from: the fitted codec and the distilled text encoder."""
     from layerflow.training.init import make_init
 
-    make_init(dataset, minilm, output)
+    with _all_there():
+        make_init(dataset, minilm, output)
     click.echo(f"start: {output}")
 
 
@@ -73,7 +81,8 @@ def mini(
     recipe = Recipe.full() if size == "full" else Recipe()
     recipe = recipe if minutes is None else replace(recipe, minutes=minutes)
     place = pick_device(device)
-    model = training.train(dataset, init, output, recipe, seed=seed, resume=resume, device=place, report=_report)
+    with _all_there():
+        model = training.train(dataset, init, output, recipe, seed=seed, resume=resume, device=place, report=_report)
     click.echo(f"model: {model.path}")
 
 
@@ -81,3 +90,12 @@ def _report(progress: Progress) -> None:
     if progress.step % _REPORT_STEPS == 0:
         loss = sum(progress.losses[-_REPORT_STEPS:]) / len(progress.losses[-_REPORT_STEPS:])
         click.echo(f"step {progress.step}, {progress.seconds / 60:.1f} min, loss {loss:.4f}", err=True)
+
+
+@contextmanager
+def _all_there() -> Iterator[None]:
+    """Turns a file that an earlier step should have left into a RequestError."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise RequestError(f"{error.filename} is not there; docs/training.md says which step makes it") from error
