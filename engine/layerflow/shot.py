@@ -29,6 +29,7 @@ from layerflow.preprocess import Fit, FitKind
 from layerflow.provenance import environment_of, record_of
 from layerflow.sampler import Sampler, SamplerState
 from layerflow.timecode import as_fps
+from layerflow.window import MAX_PIXELS
 from layerflow.wire import Event, Request
 
 MAX_NUM_FRAMES = 100_000  # of a generated shot
@@ -254,6 +255,11 @@ def _generated_format(request: Request, folder: ModelFolder) -> tuple[PictureFor
         height=request.height or model.height,
         fps=as_fps(request.fps or model.fps),
     )
+    if form.width * form.height > MAX_PIXELS:
+        raise RequestError(
+            f"{form.width}x{form.height} pixels are more than {MAX_PIXELS // 1_000_000} million; "
+            "choose a smaller --width or --height"
+        )
     first = request.first_frame if request.first_frame is not None else 1
     last = request.last_frame if request.num_frames is None else None
     stop = last + 1 if last is not None else first + (request.num_frames or layout.num_frames)

@@ -188,6 +188,7 @@ def test_premultiplied_output_is_the_straight_one_times_alpha(tiny_model: Path, 
         ({"output_colorspace": "ACESgc"}, ColorError, "no colour space 'ACESgc'"),
         ({"output_colorspace": "sRGB - Texture"}, ColorError, "not scene-linear"),
         ({"device": "cuda:99"}, RequestError, "no device 'cuda:99'"),
+        ({"device": "meta"}, RequestError, "no device 'meta'"),
         ({"device": "toaster"}, RequestError, "no device 'toaster'"),
         ({"backend": "magic"}, RequestError, "no backend 'magic'; here are: eager"),
     ],
@@ -233,6 +234,12 @@ def test_generate_up_to_a_last_frame(tiny_model: Path, tmp_path: Path) -> None:
         render(tiny_model, tmp_path / "none", task="generate", last_frame=0)
     with pytest.raises(RequestError, match="1000000000 frames are more than 100000; say with --frames"):
         render(tiny_model, tmp_path / "none", task="generate", last_frame=10**9)
+
+
+def test_a_generated_picture_larger_than_any_plate_is_refused(tiny_model: Path, tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match=r"16384x16384 pixels are more than 134 million; choose a smaller --width"):
+        render(tiny_model, tmp_path, task="generate", width=16384, height=16384, num_frames=1)
+    assert not contents(tmp_path)
 
 
 def test_a_photo_numbered_by_its_time(tiny_model: Path, tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ def pick_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
+        torch.empty(1, device=device).cpu()  # "meta" keeps no numbers
     except (RuntimeError, AssertionError) as error:
         raise RequestError(f"there is no device {name!r} here; use --device auto, and see layerflow doctor") from error
     return device
