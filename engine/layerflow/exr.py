@@ -211,7 +211,9 @@ def _has_last_row(path: Path) -> bool:
 def _open(path: Path) -> Any:
     if not path.is_file():
         raise PlateError(f"{path} is not there; give the path of an EXR frame")
-    source = oiio.ImageInput.open(str(path)) if OpenEXR.isOpenExrFile(str(path)) else None
+    if not OpenEXR.isOpenExrFile(str(path)):
+        raise PlateError(f"{path} is not a readable EXR; render the frame again")
+    source = oiio.ImageInput.open(str(path))
     if source is None:
         raise PlateError(f"{path} is not a readable EXR ({reason(oiio)}); render the frame again")
     return source

@@ -10,29 +10,24 @@ from typing import cast
 
 from torch import Tensor
 
-from layerflow import color
-from layerflow.assemble import Frame, assemble, given_layers, model_pictures, share_clipped, stacked
+from layerflow.assemble import Frame, assemble, model_pictures, share_clipped, stacked
 from layerflow.delivery import Delivery
 from layerflow.denoisers import raise_if
-from layerflow.errors import ColorError, OutputError, PlateError, RequestError
+from layerflow.errors import OutputError, RequestError
 from layerflow.exr import AlphaMode
 from layerflow.files import output_pattern, refused_as
 from layerflow.frame_windows import Window, windows
+from layerflow.intake import checked_linear, generated_format, generated_frames, plate_of
 from layerflow.journal import Journal
-from layerflow.layers import PictureFormat
-from layerflow.layout import DELIVERED, PROMPT_ORDER, Layout, Task
+from layerflow.layout import PROMPT_ORDER, Layout, Task
 from layerflow.models.folder import ModelFolder, find_model
 from layerflow.models.load import Engine
 from layerflow.pipeline import Clip, dropped_words, make_clip, pick_sampler
-from layerflow.plate import Plate, layer_names, open_plate
+from layerflow.plate import Plate
 from layerflow.preprocess import Fit, FitKind
 from layerflow.provenance import environment_of, record_of
 from layerflow.sampler import Sampler, SamplerState
-from layerflow.timecode import as_fps
-from layerflow.window import MAX_PIXELS
 from layerflow.wire import Event, Request
-
-MAX_NUM_FRAMES = 100_000  # of a generated shot
 
 OnEvent = Callable[[Event], None]
 
@@ -60,9 +55,12 @@ class Shot:
         if folder.path == Path(request.model):  # given by its path, which may be a relative one
             request = replace(request, model=str(folder.path.absolute()))
         pattern = output_pattern(request.output)
-        plate = None if request.task == "generate" else _open_plate(request, layout)
-        form, frames = _generated_format(request, folder) if plate is None else (plate.format, plate.frames)
-        if plate is not None:
+        plate = None
+        if request.task == "generate":
+            form, frames = generated_format(request, folder), generated_frames(request, layout.num_frames)
+        else:
+            plate = plate_of(request, layout)
+            form, frames = plate.format, plate.frames
             there = str(Path(str(request.plate)).absolute())
             with refused_as(RequestError):
                 request = replace(request, plate=there, first_frame=frames[0], last_frame=frames[-1])
@@ -70,7 +68,7 @@ class Shot:
             pattern=pattern,
             frames=frames,
             format=form,
-            colorspace=_checked_linear(request.output_colorspace),
+            colorspace=checked_linear(request.output_colorspace),
             alpha=cast(AlphaMode, request.alpha),
             per_layer=request.per_layer,
             preview=request.preview,
@@ -220,51 +218,3 @@ class Shot:
 
     def _is_written(self, frame: int) -> bool:
         return all(self.journal.has_written(path) for path in self.delivery.files_of(frame))
-
-
-def _checked_linear(name: str) -> str:
-    if not color.is_linear(name):  # raises ColorError for an unknown one
-        raise ColorError(f"{name} is not scene-linear, as EXR has to be; choose one that is, such as ACEScg")
-    return name
-
-
-def _open_plate(request: Request, layout: Layout) -> Plate:
-    """The plate, or of a layered EXR the layer that the task is given, so that one shot's layers start the next."""
-    given = next(name for name in DELIVERED if name in given_layers(layout))
-    plate = open_plate(
-        str(request.plate),
-        layer=given if given in layer_names(str(request.plate), request.first_frame) else None,
-        first_frame=request.first_frame,
-        last_frame=request.last_frame,
-        colorspace=request.colorspace,
-        fps=request.fps,
-    )
-    if "alpha" in given_layers(layout) and not plate.has_alpha:
-        raise PlateError(
-            f"{request.task} needs a foreground with an alpha channel and {request.plate} has none; "
-            "give RGBA frames, or decompose the plate first"
-        )
-    return plate
-
-
-def _generated_format(request: Request, folder: ModelFolder) -> tuple[PictureFormat, tuple[int, ...]]:
-    model = folder.manifest
-    layout = folder.layout("generate")
-    form = PictureFormat(
-        width=request.width or model.width,
-        height=request.height or model.height,
-        fps=as_fps(request.fps or model.fps),
-    )
-    if form.width * form.height > MAX_PIXELS:
-        raise RequestError(
-            f"{form.width}x{form.height} pixels are more than {MAX_PIXELS // 1_000_000} million; "
-            "choose a smaller --width or --height"
-        )
-    first = request.first_frame if request.first_frame is not None else 1
-    last = request.last_frame if request.num_frames is None else None
-    stop = last + 1 if last is not None else first + (request.num_frames or layout.num_frames)
-    if stop - first > MAX_NUM_FRAMES:
-        raise RequestError(f"{stop - first} frames are more than {MAX_NUM_FRAMES}; say with --frames which to make")
-    if stop <= first:
-        raise RequestError(f"last_frame {last} comes before the first frame {first}; set first_frame as well")
-    return form, tuple(range(first, stop))

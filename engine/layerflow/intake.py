@@ -1,0 +1,74 @@
+"""A request held against what is there: its plate, the size and frames it generates, its colour space."""
+
+from __future__ import annotations
+
+from layerflow import color
+from layerflow.assemble import given_layers
+from layerflow.errors import ColorError, PlateError, RequestError
+from layerflow.layers import PictureFormat
+from layerflow.layout import DELIVERED, Layout
+from layerflow.models.folder import ModelFolder
+from layerflow.plate import Plate, layer_names, open_plate
+from layerflow.timecode import as_fps
+from layerflow.window import MAX_PIXELS
+from layerflow.wire import Request
+
+MAX_NUM_FRAMES = 100_000  # of a generated shot
+
+
+def checked_linear(name: str) -> str:
+    """`name` when it is a scene-linear colour space. Raises ColorError."""
+    if not color.is_linear(name):  # raises for an unknown one
+        raise ColorError(f"{name} is not scene-linear, as EXR has to be; choose one that is, such as ACEScg")
+    return name
+
+
+def plate_of(request: Request, layout: Layout) -> Plate:
+    """The plate, or of a layered EXR the layer that the task is given, so that one shot's layers start the next.
+
+    Raises PlateError, and ColorError for an unknown colour space.
+    """
+    given = next(name for name in DELIVERED if name in given_layers(layout))
+    plate = open_plate(
+        str(request.plate),
+        layer=given if given in layer_names(str(request.plate), request.first_frame) else None,
+        first_frame=request.first_frame,
+        last_frame=request.last_frame,
+        colorspace=request.colorspace,
+        fps=request.fps,
+    )
+    if "alpha" in given_layers(layout) and not plate.has_alpha:
+        raise PlateError(
+            f"{request.task} needs a foreground with an alpha channel and {request.plate} has none; "
+            "give RGBA frames, or decompose the plate first"
+        )
+    return plate
+
+
+def generated_format(request: Request, folder: ModelFolder) -> PictureFormat:
+    """Size and frame rate of a shot without a plate; the model's own where the request does not say."""
+    model = folder.manifest
+    width, height = request.width or model.width, request.height or model.height
+    if width * height > MAX_PIXELS:
+        raise RequestError(
+            f"{width}x{height} pixels are more than {MAX_PIXELS // 1_000_000} million; "
+            "choose a smaller --width or --height"
+        )
+    return PictureFormat(width=width, height=height, fps=as_fps(request.fps or model.fps))
+
+
+def generated_frames(request: Request, length: int) -> tuple[int, ...]:
+    """Numbers of the frames of a shot without a plate: from 1, and `length` of them, where the request does not say."""
+    first, last, count = request.first_frame, request.last_frame, request.num_frames
+    if last is None:
+        first = 1 if first is None else first
+        last = first + (count or length) - 1
+    elif first is None:
+        first = 1 if count is None else last - count + 1
+    if first > last:
+        raise RequestError(f"last_frame {last} comes before the first frame {first}; set first_frame as well")
+    if first < 0:
+        raise RequestError(f"{count} frames up to {last} start below 0; set first_frame as well")
+    if last - first >= MAX_NUM_FRAMES:
+        raise RequestError(f"{last - first + 1} frames are more than {MAX_NUM_FRAMES}; say with --frames which to make")
+    return tuple(range(first, last + 1))
