@@ -176,7 +176,7 @@ class Shot:
         given: dict[str, Tensor] = {}
         if self.plate is not None:
             plate = self.plate
-            given = stacked([model_pictures(self._read(plate, f), self.layout, self.fit) for f in window.frames])
+            given = stacked([self._shown(plate, number) for number in window.frames])
         prompts = {name: getattr(request, name) for name in PROMPT_ORDER}
         return Clip(
             layout=self.layout,
@@ -187,12 +187,17 @@ class Shot:
             width=model.width,
         )
 
+    def _shown(self, plate: Plate, number: int) -> dict[str, Tensor]:
+        """The pictures of one plate frame that the model is shown."""
+        frame = self._read(plate, number)
+        if clipped := share_clipped(frame):
+            self.clipped[number] = clipped
+        return model_pictures(frame, self.layout, self.fit)
+
     def _read(self, plate: Plate, number: int) -> Frame:
         raise_if(self.stopped)
         frame = Frame(pixels=plate.read(number), colorspace=plate.colorspace)
         self.warn(*plate.notes)
-        if clipped := share_clipped(frame):
-            self.clipped[number] = clipped
         return frame
 
     def warn_of_clipping(self) -> None:

@@ -140,19 +140,18 @@ class Trainer:
         return warm * (0.02 + 0.98 * 0.5 * (1.0 + math.cos(math.pi * done)))
 
     def save(self) -> None:
-        """Writes the checkpoint aside and renames it, and the progress as JSON beside it."""
+        """Writes the checkpoint aside and renames it, so that there is always a whole one."""
         state = {
             "trained": self.trained.state_dict(),
             "average": self.average.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer, _ in self.optimizers],
             "noise": self.noise.get_state(),
+            "progress": json.dumps(asdict(self.progress) | {"rng": self.rng.bit_generator.state}),
         }
         self.folder.mkdir(parents=True, exist_ok=True)
         part = self.folder / "last.pt.part"
         torch.save(state, part)
         part.replace(self.folder / "last.pt")
-        record = asdict(self.progress) | {"rng": self.rng.bit_generator.state}
-        (self.folder / "progress.json").write_text(json.dumps(record))
 
     def resume(self) -> None:
         """Takes up from the checkpoint in `folder`. Raises FileNotFoundError when there is none."""
@@ -162,7 +161,7 @@ class Trainer:
         for (optimizer, _), saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
         self.noise.set_state(state["noise"].cpu())
-        record = json.loads((self.folder / "progress.json").read_text())
+        record = json.loads(state["progress"])
         self.rng.bit_generator.state = record.pop("rng")
         self.progress = Progress(**record)
 
