@@ -1,6 +1,6 @@
 """Streamed decoding against the whole clip on the full-size VAE with random weights: seconds, peak memory, difference.
 
-`python benchmarks/codec.py [ROWS COLUMNS LATENT_FRAMES]`, in latents; the default 12 18 16 is 64 frames of 96 x 144 pixels.
+`python benchmarks/codec.py [ROWS COLUMNS LATENT_FRAMES]`, in latents; 12 18 16, the default, is 64 frames of 96 x 144.
 Each way runs in a process of its own. The differences are those of random weights; trained ones may be kinder.
 """
 
