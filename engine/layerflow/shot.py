@@ -109,7 +109,7 @@ class Shot:
     @cached_property
     def sampler(self) -> Sampler:
         """The model's sampler with the request's changes."""
-        request, own = self.request, self.folder.manifest.sampler
+        request, own = self.request, self.folder.sampler(cast(Task, self.request.task))
         return pick_sampler(own, steps=request.steps, guidance=request.guidance, kind=request.sampler)
 
     @cached_property

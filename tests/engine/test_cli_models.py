@@ -68,6 +68,7 @@ def model(stand_in):
     )
     vars(manifest).update(licence="Apache-2.0", sampler=sampler, sha256={"a": "0", "b": "0"})
     found = SimpleNamespace(path=Path("models/mini"), manifest=manifest, sha256="f00d", damaged=lambda: iter(()))
+    found.sampler = lambda task: sampler
     folder = {"find_model": lambda name: found, "list_models": lambda: [found]}
     stand_in(module("layerflow.models.folder", **folder))
     return found

@@ -6,6 +6,7 @@ import json
 import pickle
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -239,3 +240,11 @@ def test_a_loaded_model_is_ready_and_frozen(tiny_model: Path) -> None:
     assert engine.dtype == torch.bfloat16 and engine.backend == "eager" and engine.device.type == "cpu"
     assert not engine.transformer.training
     assert not any(parameter.requires_grad for parameter in engine.transformer.parameters())
+
+
+def test_a_task_may_want_its_own_number_of_steps(tmp_path: Path) -> None:
+    model = open_model(write_tiny_model(tmp_path / "model"))
+    changed = write_manifest(model.path, replace(model.manifest, steps={"decompose": 1}))
+    assert changed.sampler("decompose").num_steps == 1
+    assert changed.sampler("generate") == model.manifest.sampler
+    assert changed.sha256 != model.sha256  # a frame made with other steps was made by another model

@@ -73,7 +73,7 @@ def _summary(model: ModelFolder) -> dict[str, Any]:
         "width": manifest.width,
         "height": manifest.height,
         "fps": manifest.fps,
-        "steps": manifest.sampler.num_steps,
+        "steps": {task: model.sampler(task).num_steps for task in manifest.layouts},
         "sampler": manifest.sampler.kind,
         "licence": manifest.licence,
         "path": str(model.path),

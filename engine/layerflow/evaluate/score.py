@@ -77,8 +77,9 @@ def decompose(
         height=model.height,
         width=model.width,
     )
+    sampler = pick_sampler(engine.folder.sampler("decompose"), steps=steps, guidance=None, kind=None)
     with torch.inference_mode():
-        made = make_clip(engine, clip, pick_sampler(model.sampler, steps=steps, guidance=None, kind=None))
+        made = make_clip(engine, clip, sampler)
     frames = range(len(plates))
     pictures = [{name: pixels[number] for name, pixels in made.items()} for number in frames]
 

@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -43,6 +43,7 @@ class Manifest:
     prompt_tokens: int
     licence: str
     description: str = ""
+    steps: Mapping[Task, int] = field(default_factory=dict)  # for tasks that want another number than the sampler's
     sha256: Mapping[str, str] = field(default_factory=dict)  # file, relative to the folder -> hash
 
     def to_dict(self) -> dict[str, Any]:
@@ -64,6 +65,7 @@ class Manifest:
                 "schedule": asdict(sampler.schedule),
                 "guidance": asdict(sampler.guidance),
             },
+            "steps": dict(self.steps),
             "layouts": {task: layout.to_dict() for task, layout in self.layouts.items()},
             "sha256": dict(self.sha256),
         }
@@ -88,9 +90,15 @@ class ModelFolder:
 
     @cached_property
     def sha256(self) -> str:
-        """One hash for the whole model: that of its files' hashes. Goes into every frame's header."""
-        listing = "".join(f"{name} {digest}\n" for name, digest in sorted(self.manifest.sha256.items()))
-        return hashlib.sha256(listing.encode()).hexdigest()
+        """One hash for all that decides the model's pixels: files, layouts, sampler. Goes into every header."""
+        values = self.manifest.to_dict()
+        deciding = {name: values[name] for name in ("sha256", "layouts", "sampler", "steps", "height", "width")}
+        return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
+
+    def sampler(self, task: Task) -> Sampler:
+        """The sampler that the model was tuned for in `task`."""
+        own = self.manifest.sampler
+        return replace(own, num_steps=self.manifest.steps.get(task, own.num_steps))
 
     def layout(self, task: Task) -> Layout:
         """The layout for `task`. Raises ModelError when this model was not made for it."""

@@ -86,7 +86,8 @@ def manifest(model: Model, recipe: Recipe) -> Manifest:
         description=DESCRIPTION,
         licence=LICENCE,
         layouts=recipe.layouts(),
-        sampler=Sampler(num_steps=2, guidance=Guidance(scale=1.0, power=None)),
+        sampler=Sampler(num_steps=12, guidance=Guidance(scale=1.0, power=None)),
+        steps={"decompose": 2},  # where a plate is given, more steps score lower
         height=recipe.height,
         width=recipe.width,
         fps=8.0,
