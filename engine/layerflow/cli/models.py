@@ -45,7 +45,7 @@ def info(name: str, as_json: bool) -> None:
         print_json(summary)
         return
     for key, value in summary.items():
-        click.echo(f"{key}: {', '.join(value) if isinstance(value, list) else value}")
+        click.echo(f"{key}: {_in_words(value)}")
 
 
 @models.command()
@@ -62,6 +62,12 @@ def verify(name: str, as_json: bool) -> None:
         print_json({"name": model.manifest.name, "files": len(model.manifest.sha256), "sha256": model.sha256})
     else:
         click.echo(f"{model.manifest.name}: {len(model.manifest.sha256)} files are as they should be")
+
+
+def _in_words(value: object) -> str:
+    if isinstance(value, dict):
+        value = [f"{key} {number}" for key, number in value.items()]
+    return ", ".join(value) if isinstance(value, list) else str(value)
 
 
 def _summary(model: ModelFolder) -> dict[str, Any]:
