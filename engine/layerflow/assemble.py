@@ -5,6 +5,7 @@ Whatever the plate gave is passed through untouched: an artist's plate never com
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -30,6 +31,10 @@ class Frame:
     @property
     def has_alpha(self) -> bool:
         return bool(self.pixels.shape[-1] == 4)
+
+    def sha256(self) -> str:
+        """Hex digest of the pixels as they were read, and of their colour space: tells one plate from another."""
+        return hashlib.sha256(self.colorspace.encode() + np.ascontiguousarray(self.pixels).tobytes()).hexdigest()
 
 
 def given_layers(layout: Layout) -> frozenset[str]:

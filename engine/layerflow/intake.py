@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from layerflow import color
-from layerflow.assemble import given_layers
+from layerflow.assemble import Frame, given_layers
 from layerflow.errors import ColorError, PlateError, RequestError
+from layerflow.exr import read_header
 from layerflow.layers import PictureFormat
 from layerflow.layout import DELIVERED, Layout
 from layerflow.models.folder import ModelFolder
@@ -43,6 +46,21 @@ def plate_of(request: Request, layout: Layout) -> Plate:
             "give RGBA frames, or decompose the plate first"
         )
     return plate
+
+
+def check_same_plate(made: Path, request: Request, layout: Layout) -> None:
+    """Raises PlateError when the plate frame that the EXR frame `made` came from is no longer what it was."""
+    header = read_header(made)
+    before = header.get("layerflow:plateSha256")
+    if request.plate is None or before is None:
+        return
+    plate, number = plate_of(request, layout), header.get("layerflow:frame", "")
+    pixels = plate.read(int(number) if number.isdecimal() else -1)
+    if Frame(pixels=pixels, colorspace=plate.colorspace).sha256() != before:
+        raise PlateError(
+            f"frame {number} of {request.plate} has changed since {made} was made from it; "
+            "put the old plate back, or make the shot anew"
+        )
 
 
 def generated_format(request: Request, folder: ModelFolder) -> PictureFormat:

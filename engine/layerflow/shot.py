@@ -219,7 +219,8 @@ class Shot:
         raise_if(self.stopped)
         frame = None if self.plate is None else self._read(self.plate, number)
         layers = assemble(made, frame, self.layout, self.fit, self.request.output_colorspace)
-        self.warn(*self.delivery.write(number, layers, header))
+        seen = {} if frame is None else {"layerflow:plateSha256": frame.sha256()}
+        self.warn(*self.delivery.write(number, layers, {**header, **seen}))
 
     def _is_written(self, frame: int) -> bool:
         return all(self.journal.has_written(path) for path in self.delivery.files_of(frame))

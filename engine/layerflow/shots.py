@@ -10,12 +10,15 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import cast
 
 import torch
 
 from layerflow.denoisers import interruptible
 from layerflow.errors import RequestError
 from layerflow.files import refused_as
+from layerflow.intake import check_same_plate
+from layerflow.layout import Task
 from layerflow.models.folder import find_model
 from layerflow.models.load import load_engine
 from layerflow.provenance import own_pattern, read_provenance
@@ -112,13 +115,15 @@ def rerun(
 ) -> ShotResult:
     """Makes the shot of the frame `exr_path` again from its header: on the same machine, the same bits.
 
-    Raises as `render` does, PlateError for a frame without our header, and RequestError when the model here is not the
-    one that made it.
+    Raises as `render` does, PlateError for a frame without our header or whose plate has changed, and RequestError when
+    the model here is not the one that made it.
     """
     path = Path(exr_path)
     request, model_sha256 = read_provenance(path)
-    if find_model(request.model).sha256 != model_sha256:
+    model = find_model(request.model)
+    if model.sha256 != model_sha256:
         raise RequestError(f"model {request.model} here is not the one that made {path}; install that version of it")
+    check_same_plate(path, request, model.layout(cast(Task, request.task)))
     with refused_as(RequestError):
         request = replace(request, output=output or own_pattern(path))
     return render(request, overwrite=overwrite, resume=resume, on_event=on_event, stopped=stopped)

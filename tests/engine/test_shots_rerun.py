@@ -118,3 +118,15 @@ def test_a_layer_s_own_sequence_is_not_written_over(tiny_model: Path, tmp_path: 
     assert contents(tmp_path / "out") == before
     again = shots.rerun(own, output=str(tmp_path / "again" / "dog.%04d.exr"))
     assert again.frames[1].read_bytes() == made.frames[1].read_bytes()
+
+
+def test_a_changed_plate_is_refused(tiny_model: Path, tmp_path: Path) -> None:
+    plate = write_plate(tmp_path / "plate", count=3)
+    made = render(tiny_model, tmp_path / "out", plate=plate)
+    write_plate(tmp_path / "plate", count=3, dim=0.5)
+    with pytest.raises(PlateError, match=r"frame 1002 of .* has changed since .*dog.1002.exr was made"):
+        shots.rerun(str(made.frames[1]), output=str(tmp_path / "again" / "dog.%04d.exr"))
+    assert not (tmp_path / "again").exists()
+    write_plate(tmp_path / "plate", count=3)  # the same pixels in new files
+    again = shots.rerun(str(made.frames[1]), output=str(tmp_path / "again" / "dog.%04d.exr"))
+    assert again.frames[2].read_bytes() == made.frames[2].read_bytes()
