@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import NoReturn
 
@@ -13,4 +14,10 @@ def main() -> NoReturn:
     end_at_once()
     from layerflow.cli.app import run
 
-    sys.exit(run(sys.argv[1:]))
+    try:
+        code = run(sys.argv[1:])
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except BrokenPipeError:  # whoever read our output, such as `head`, has seen enough
+        code = 1
+    os._exit(code)  # taking torch apart takes a second in which Ctrl-C seems not to have worked; all files are closed
