@@ -261,11 +261,3 @@ def test_shell_characters_in_a_prompt_are_text(shots):
     prompt = "$(touch /tmp/owned); `id` && echo \"'"
     assert run(["decompose", "dog.mov", "--foreground", prompt]) == 0
     assert asked(shots).foreground == prompt
-
-
-def test_a_reader_that_leaves_early_sees_no_traceback():
-    command = f"{sys.executable} -c 'from layerflow.cli import main; main()' decompose --help"
-    done = subprocess.run(
-        ["bash", "-c", f"set -o pipefail; (sleep 0.5; {command}) | true"], capture_output=True, text=True, timeout=60
-    )
-    assert done.stderr == ""

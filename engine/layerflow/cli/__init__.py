@@ -14,10 +14,7 @@ def main() -> NoReturn:
     end_at_once()
     from layerflow.cli.app import run
 
-    try:
-        code = run(sys.argv[1:])
-        sys.stdout.flush()
-        sys.stderr.flush()
-    except BrokenPipeError:  # whoever read our output, such as `head`, has seen enough
-        code = 1
+    code = run(sys.argv[1:])
+    sys.stdout.flush()
+    sys.stderr.flush()
     os._exit(code)  # taking torch apart takes a second in which Ctrl-C seems not to have worked; all files are closed
