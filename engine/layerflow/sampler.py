@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, Protocol, Self, get_args
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -52,8 +53,8 @@ class NoiseSchedule:
         """Training timesteps of an n-step run, from 999 downwards."""
         if not 1 <= num_steps <= NUM_TRAIN_STEPS:
             raise ValueError(f"num_steps must be in 1..{NUM_TRAIN_STEPS}, got {num_steps}")
-        spaced = torch.linspace(NUM_TRAIN_STEPS - 1, 0, num_steps + 1, dtype=torch.float64)[:-1]
-        return [int(t) for t in spaced]
+        # numpy's spacing, as released: torch's rounds otherwise, and 50 of the 1000 step counts fall on a neighbour.
+        return [int(t) for t in np.linspace(NUM_TRAIN_STEPS - 1, 0, num_steps, endpoint=False)]
 
     def signal(self, num_steps: int) -> Tensor:  # [S] float32, rising from 0
         """`a` of each step of an n-step run: exactly 0 at the first, so that sampling starts from pure noise.

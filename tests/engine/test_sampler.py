@@ -7,6 +7,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -243,3 +244,10 @@ def test_settings_survive_as_plain_values() -> None:
     )
     with pytest.raises(TypeError):
         sampler_from_dict({"num_step": 12})
+
+
+@pytest.mark.parametrize("num_steps", [99, 123, 369, 846])
+def test_timesteps_round_as_released(num_steps: int) -> None:
+    # Each of these has a step that falls on a whole number, or just below it, depending on who computes the spacing.
+    released = np.linspace(999, 0, num_steps, endpoint=False).astype(int)
+    assert NoiseSchedule().timesteps(num_steps) == released.tolist()
