@@ -87,6 +87,8 @@ def vae() -> AutoencoderKLCogVideoX:
         block_out_channels=tuple(config["ch"] * factor for factor in config["ch_mult"]),
         layers_per_block=config["num_res_blocks"],
         latent_channels=config["z_channels"],
+        down_block_types=("CogVideoXDownBlock3D",) * len(config["ch_mult"]),
+        up_block_types=("CogVideoXUpBlock3D",) * len(config["ch_mult"]),
     )
     model.load_state_dict(sat.vae_state(weights))
     return model
