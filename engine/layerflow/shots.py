@@ -20,7 +20,7 @@ from layerflow.files import refused_as
 from layerflow.intake import check_same_plate
 from layerflow.layout import Task
 from layerflow.models.folder import find_model
-from layerflow.models.load import load_engine
+from layerflow.models.load import LoadOptions, load_engine
 from layerflow.provenance import own_pattern, read_provenance
 from layerflow.shot import OnEvent, Shot
 from layerflow.wire import Event, Request
@@ -60,13 +60,7 @@ def render(
     shot.open_output(overwrite=overwrite, resume=resume)
     shot.say(Event("stage", f"loading model {shot.folder.manifest.name}"))
     with _enough_memory():
-        engine = load_engine(
-            shot.folder,
-            device=request.device,
-            precision=request.precision,
-            memory=request.memory,
-            backend=request.backend,
-        )
+        engine = load_engine(shot.folder, LoadOptions.of(request))
         with interruptible(engine.transformer, stopped):
             for window in shot.windows:
                 shot.make_window(engine, window)

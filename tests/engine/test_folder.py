@@ -25,7 +25,7 @@ from layerflow.models.folder import (
     open_model,
     write_manifest,
 )
-from layerflow.models.load import load_engine
+from layerflow.models.load import LoadOptions, load_engine
 from layerflow.sampler import Guidance, NoiseSchedule, Sampler
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -232,11 +232,11 @@ def test_what_is_not_here_is_told_before_weights_are_read(tiny_model: Path) -> N
     folder = open_model(tiny_model)
     for options, sentence in (({"device": "cuda:77"}, "no device 'cuda:77'"), ({"backend": "x"}, "no backend 'x'")):
         with pytest.raises(RequestError, match=sentence):
-            load_engine(folder, **options)
+            load_engine(folder, LoadOptions(**options))
 
 
 def test_a_loaded_model_is_ready_and_frozen(tiny_model: Path) -> None:
-    engine = load_engine(open_model(tiny_model), precision="bfloat16")
+    engine = load_engine(open_model(tiny_model), LoadOptions(precision="bfloat16"))
     assert engine.dtype == torch.bfloat16 and engine.backend == "eager" and engine.device.type == "cpu"
     assert not engine.transformer.training
     assert not any(parameter.requires_grad for parameter in engine.transformer.parameters())

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tiny import PROMPT_TOKENS, TEXT_WIDTH, WORDS
 
 from layerflow.layout import VARIANTS, Layout
-from layerflow.models.load import load_text
+from layerflow.models.text_encoder import load_text
 from layerflow.text import T5Text, layer_index, layer_prompts
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -11,7 +11,7 @@ import torch
 from tiny import random_linear_codec, save_linear_codec, write_text
 
 from layerflow.models.folder import open_model
-from layerflow.models.load import load_engine
+from layerflow.models.load import LoadOptions, load_engine
 from layerflow.sampler import NoiseSchedule
 from layerflow.training.mini import write_model
 from layerflow.training.recipe import Model, Recipe, fresh_model, measure_latents
@@ -118,7 +118,7 @@ def test_the_written_model_is_the_trained_one(start: Path, tmp_path: Path) -> No
     expected = {name: value.half() for name, value in training.model.transformer.state_dict().items()}
     (tmp_path / "LICENSE-data.md").write_text("CC0")
     write_model(training.model, RECIPE, tmp_path / "model", {"LICENSE-data.md": tmp_path / "LICENSE-data.md"})
-    engine = load_engine(open_model(tmp_path / "model"), device="cpu")
+    engine = load_engine(open_model(tmp_path / "model"), LoadOptions(device="cpu"))
     assert "LICENSE-data.md" in engine.folder.manifest.sha256
     assert engine.folder.manifest.layouts == RECIPE.layouts()
     for name, value in engine.transformer.state_dict().items():

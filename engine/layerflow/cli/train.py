@@ -74,7 +74,7 @@ def mini(
     resume: bool,
 ) -> None:
     """Train the bundled model on a packed dataset."""
-    from layerflow.models.load import pick_device
+    from layerflow.models.places import pick_device
     from layerflow.training import mini as training
     from layerflow.training.recipe import Recipe
 

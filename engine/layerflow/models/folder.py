@@ -27,6 +27,7 @@ from layerflow.sampler import Sampler, sampler_from_dict
 MANIFEST = "layerflow.json"
 FORMAT = 1
 CodecKind = Literal["linear", "cogvideox"]
+SAFE = {"use_safetensors": True, "local_files_only": True}  # nothing that can run code, nothing fetched
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,28 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from importlib.metadata import entry_points
-from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
-from diffusers import AutoencoderKLCogVideoX
 from safetensors import SafetensorError
-from safetensors.torch import load_file
-from transformers import AutoTokenizer, T5EncoderModel
-from transformers.utils import logging as transformers_logging
 
-from layerflow.codec import Codec, LinearCodec, VideoVAE
+from layerflow.codec import Codec
 from layerflow.denoisers import Network, eager
 from layerflow.errors import ModelError, RequestError
-from layerflow.models.folder import ModelFolder
-from layerflow.text import T5Text
+from layerflow.models.codecs import load_codec
+from layerflow.models.folder import SAFE, ModelFolder
+from layerflow.models.places import pick_device, pick_dtype
+from layerflow.models.text_encoder import load_text
+from layerflow.text import TextEncoder
 from layerflow.transformer import LayerFlowTransformer
+from layerflow.wire import Request
 
 BACKEND_GROUP = "layerflow.denoisers"  # entry points: name -> function(transformer) -> Network
-SAFE = {"use_safetensors": True, "local_files_only": True}  # nothing that can run code, nothing fetched
-STREAM_TILE = 240  # pixels; a tile of the streamed VAE
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadOptions:
+    """How a model is loaded; the fields are a Request's."""
+
+    device: str = "auto"
+    precision: str = "auto"
+    memory: str = "whole"
+    backend: str = "auto"
+
+    @classmethod
+    def of(cls, request: Request) -> Self:
+        """What `request` says of loading."""
+        return cls(**{field.name: getattr(request, field.name) for field in fields(cls)})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,31 +48,24 @@ class Engine:
     network: Network
     transformer: LayerFlowTransformer
     codec: Codec
-    text: T5Text
+    text: TextEncoder
     device: torch.device
     dtype: torch.dtype
     backend: str
 
 
-def load_engine(
-    folder: ModelFolder,
-    *,
-    device: str = "auto",
-    precision: str = "auto",
-    memory: str = "whole",
-    backend: str = "auto",
-) -> Engine:
+def load_engine(folder: ModelFolder, options: LoadOptions = LoadOptions()) -> Engine:
     """The model of `folder` on `device`. Raises ModelError for damaged weights, RequestError for what is not there."""
-    place = pick_device(device)
-    dtype = pick_dtype(precision, place)
+    place = pick_device(options.device)
+    dtype = pick_dtype(options.precision, place)
     if damaged := list(folder.damaged()):
         raise ModelError(f"{damaged[0]} of model {folder.manifest.name} is missing or damaged; install the model again")
     with _loadable(folder):
         transformer = LayerFlowTransformer.from_pretrained(folder.path / "transformer", torch_dtype=dtype, **SAFE)
-        codec = _codec(folder, place, dtype, streaming=memory == "stream")
+        codec = load_codec(folder, place, dtype, streaming=options.memory == "stream")
         text = load_text(folder.path, folder.manifest.prompt_tokens, place)
     transformer = transformer.eval().requires_grad_(False).to(place)
-    name, network = _network(backend, transformer)
+    name, network = _network(options.backend, transformer)
     return Engine(
         folder=folder,
         network=network,
@@ -85,41 +90,6 @@ def _loadable(folder: ModelFolder) -> Iterator[None]:
         ) from error
 
 
-def load_text(path: Path, num_tokens: int, device: torch.device | None = None) -> T5Text:
-    """The text encoder of the model folder `path`."""
-    transformers_logging.disable_progress_bar()  # the shot has progress of its own
-    encoder = T5EncoderModel.from_pretrained(path / "text_encoder", dtype=torch.float32, **SAFE).eval()
-    tokenizer = AutoTokenizer.from_pretrained(path / "tokenizer", local_files_only=True)
-    return T5Text(encoder=encoder.to(device), tokenizer=tokenizer, num_tokens=num_tokens)
-
-
-def load_linear_codec(path: Path) -> LinearCodec:
-    """The linear codec in a safetensors file."""
-    tensors = load_file(path)
-    codec = LinearCodec(len(tensors["basis"]))
-    codec.load_state_dict({name: value.float() for name, value in tensors.items()})
-    return codec
-
-
-def pick_device(name: str) -> torch.device:
-    """The device called `name`; "auto" is the first CUDA device or the CPU. Raises RequestError."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device).cpu()  # "meta" keeps no numbers
-    except (RuntimeError, AssertionError) as error:
-        raise RequestError(f"there is no device {name!r} here; use --device auto, and see layerflow doctor") from error
-    return device
-
-
-def pick_dtype(precision: str, device: torch.device) -> torch.dtype:
-    """The weights' type: "auto" is bfloat16 on CUDA, as released, and float32 elsewhere."""
-    if precision == "auto":
-        return torch.bfloat16 if device.type == "cuda" else torch.float32
-    return torch.bfloat16 if precision == "bfloat16" else torch.float32
-
-
 def backends() -> dict[str, Any]:
     """Every denoiser backend by name: "eager", and what other packages bring."""
     return {"eager": eager} | {point.name: point for point in entry_points(group=BACKEND_GROUP)}
@@ -133,11 +103,3 @@ def _network(name: str, transformer: LayerFlowTransformer) -> tuple[str, Network
         raise RequestError(f"there is no backend {name!r}; here are: {', '.join(known)} - or leave --backend auto")
     network: Network = known[name].load()(transformer)
     return name, network
-
-
-def _codec(folder: ModelFolder, device: torch.device, dtype: torch.dtype, *, streaming: bool) -> Codec:
-    path = folder.path / "codec"
-    if folder.manifest.codec == "linear":
-        return load_linear_codec(path / "codec.safetensors").to(device)
-    vae = AutoencoderKLCogVideoX.from_pretrained(path, torch_dtype=dtype, **SAFE)
-    return VideoVAE(vae.requires_grad_(False).to(device), streaming=streaming, tile=STREAM_TILE if streaming else None)

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from layerflow.codec import LinearCodec
 from layerflow.layout import LAYERS, Layout, Task, task_layouts
-from layerflow.models.load import load_linear_codec, load_text
+from layerflow.models.codecs import load_linear_codec
+from layerflow.models.text_encoder import load_text
 from layerflow.sampler import NoiseSchedule
 from layerflow.text import T5Text
 from layerflow.transformer import LayerFlowTransformer, sincos_positions

@@ -1,0 +1,31 @@
+"""A model folder's codec, ready to encode and decode."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKLCogVideoX
+from safetensors.torch import load_file
+
+from layerflow.codec import Codec, LinearCodec, VideoVAE
+from layerflow.models.folder import SAFE, ModelFolder
+
+STREAM_TILE = 240  # pixels; a tile of the streamed VAE
+
+
+def load_codec(folder: ModelFolder, device: torch.device, dtype: torch.dtype, *, streaming: bool) -> Codec:
+    """The codec of a model folder, the video VAE whole-clip or `streaming`."""
+    path = folder.path / "codec"
+    if folder.manifest.codec == "linear":
+        return load_linear_codec(path / "codec.safetensors").to(device)
+    vae = AutoencoderKLCogVideoX.from_pretrained(path, torch_dtype=dtype, **SAFE)
+    return VideoVAE(vae.requires_grad_(False).to(device), streaming=streaming, tile=STREAM_TILE if streaming else None)
+
+
+def load_linear_codec(path: Path) -> LinearCodec:
+    """The linear codec in a safetensors file."""
+    tensors = load_file(path)
+    codec = LinearCodec(len(tensors["basis"]))
+    codec.load_state_dict({name: value.float() for name, value in tensors.items()})
+    return codec

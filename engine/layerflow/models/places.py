@@ -1,0 +1,26 @@
+"""Where a model runs, and in which precision."""
+
+from __future__ import annotations
+
+import torch
+
+from layerflow.errors import RequestError
+
+
+def pick_device(name: str) -> torch.device:
+    """The device called `name`; "auto" is the first CUDA device or the CPU. Raises RequestError."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device).cpu()  # "meta" keeps no numbers
+    except (RuntimeError, AssertionError) as error:
+        raise RequestError(f"there is no device {name!r} here; use --device auto, and see layerflow doctor") from error
+    return device
+
+
+def pick_dtype(precision: str, device: torch.device) -> torch.dtype:
+    """The weights' type: "auto" is bfloat16 on CUDA, as released, and float32 elsewhere."""
+    if precision == "auto":
+        return torch.bfloat16 if device.type == "cuda" else torch.float32
+    return torch.bfloat16 if precision == "bfloat16" else torch.float32
