@@ -20,7 +20,7 @@ from layerflow.frame_windows import Window, windows
 from layerflow.intake import checked_linear, generated_format, generated_frames, plate_of
 from layerflow.journal import Journal
 from layerflow.layout import PROMPT_ORDER, Layout, Task
-from layerflow.models.folder import ModelFolder, find_model
+from layerflow.models.folder import ModelFolder, exact_name, find_model
 from layerflow.models.load import Engine
 from layerflow.pipeline import Clip, dropped_words, make_clip, pick_sampler
 from layerflow.plate import Plate
@@ -50,10 +50,9 @@ class Shot:
     @classmethod
     def prepare(cls, request: Request, on_event: OnEvent, stopped: Callable[[], bool]) -> Shot:
         """The checked shot: model, plate and output pattern are usable. Nothing is written."""
-        folder = find_model(request.model)
+        folder = find_model(request.model, request.task)
         layout = folder.layout(cast(Task, request.task))  # refuses a task the model was not made for
-        if folder.path == Path(request.model):  # given by its path, which may be a relative one
-            request = replace(request, model=str(folder.path.absolute()))
+        request = replace(request, model=exact_name(request.model, folder))
         pattern = output_pattern(request.output)
         plate = None
         if request.task == "generate":

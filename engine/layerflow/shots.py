@@ -114,7 +114,7 @@ def rerun(
     """
     path = Path(exr_path)
     request, model_sha256 = read_provenance(path)
-    model = find_model(request.model)
+    model = find_model(request.model, request.task)
     if model.sha256 != model_sha256:
         raise RequestError(f"model {request.model} here is not the one that made {path}; install that version of it")
     check_same_plate(path, request, model.layout(cast(Task, request.task)))

@@ -1,4 +1,4 @@
-"""The verbs around models: evaluate, train, models."""
+"""The verbs that make and judge models: evaluate, train."""
 
 from __future__ import annotations
 
@@ -57,44 +57,6 @@ def test_train_pack(stand_in, tmp_path, capsys):
     stand_in(module("layerflow.training.pack", Archives=archives, pack=lambda *pair: packed.append(pair)))
     assert run(["train", "pack", str(tmp_path), "-o", "data"]) == 0
     assert packed == [(("archives", tmp_path), Path("data"))]
-
-
-@pytest.fixture
-def model(stand_in):
-    """A model in place of every other."""
-    sampler = SimpleNamespace(num_steps=4, kind="ode")
-    manifest = SimpleNamespace(
-        name="mini", description="small", layouts={"generate": 0, "decompose": 0}, width=96, height=64, fps=8.0
-    )
-    vars(manifest).update(licence="Apache-2.0", sampler=sampler, sha256={"a": "0", "b": "0"})
-    found = SimpleNamespace(path=Path("models/mini"), manifest=manifest, sha256="f00d", damaged=lambda: iter(()))
-    found.sampler = lambda task: sampler
-    folder = {"find_model": lambda name: found, "list_models": lambda: [found]}
-    stand_in(module("layerflow.models.folder", **folder))
-    return found
-
-
-def test_models(model, capsys):
-    assert run(["models", "list"]) == run(["models", "info", "mini"]) == run(["models", "verify", "mini"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "mini: generate, decompose (models/mini)"
-    assert {"tasks: generate, decompose", "licence: Apache-2.0", "sha256: f00d"} <= set(lines)
-    assert lines[-1] == "mini: 2 files are as they should be"
-
-
-def test_models_as_json(model, capsys):
-    run(["models", "list", "--json"])
-    listed = last_json(capsys)["models"]
-    run(["models", "info", "--json"])
-    assert listed == [last_json(capsys)] and listed[0]["tasks"] == ["generate", "decompose"]
-    run(["models", "verify", "--json"])
-    assert last_json(capsys) == {"name": "mini", "files": 2, "sha256": "f00d"}
-
-
-def test_a_damaged_model_is_named(model, capsys):
-    model.damaged = lambda: iter(["b"])
-    assert run(["models", "verify"]) == 5
-    assert "models/mini is damaged: b; install the model again" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

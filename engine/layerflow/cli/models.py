@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import click
+from rich.filesize import decimal
 
 from layerflow.cli.options import json_option
 from layerflow.cli.report import print_json
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def models() -> None:
-    """List, describe and verify the models on this machine."""
+    """Get, list, describe, verify and remove the models on this machine."""
 
 
 @models.command("list")
@@ -24,44 +25,74 @@ def models() -> None:
 def list_models(as_json: bool) -> None:
     """List the models that --model takes by name."""
     from layerflow.models import folder
+    from layerflow.models.disk import size_on_disk
 
     found = folder.list_models()
     if as_json:
         print_json({"models": [_summary(model) for model in found]})
         return
     for model in found:
-        click.echo(f"{model.manifest.name}: {', '.join(model.manifest.layouts)} ({model.path})")
+        tasks, size = ", ".join(model.manifest.layouts), decimal(size_on_disk([model.path]))
+        click.echo(f"{folder.model_name(model)}: {tasks}, {size} ({model.path})")
 
 
 @models.command()
 @click.argument("name", default="mini")
 @json_option
 def info(name: str, as_json: bool) -> None:
-    """Describe one model: NAME is a name or a folder."""
-    from layerflow.models.folder import find_model
+    """Describe one model, or every model of a family: NAME is a name or a folder."""
+    from layerflow.models.folder import find_models
 
-    summary = _summary(find_model(name))
+    summaries = [_summary(model) for model in find_models(name)]
     if as_json:
-        print_json(summary)
+        print_json(summaries[0] if len(summaries) == 1 else {"models": summaries})
         return
-    for key, value in summary.items():
-        click.echo(f"{key}: {_in_words(value)}")
+    for summary in summaries:
+        for key, value in summary.items():
+            click.echo(f"{key}: {_in_words(value)}")
 
 
 @models.command()
 @click.argument("name", default="mini")
 @json_option
 def verify(name: str, as_json: bool) -> None:
-    """Check every file of a model against its recorded hash."""
-    from layerflow.models.folder import find_model
+    """Check every file of a model, or of a family of models, against its recorded hash."""
+    from layerflow.models.folder import find_models, model_name
 
-    model = find_model(name)
-    if damaged := list(model.damaged()):
-        raise ModelError(f"{model.path} is damaged: {', '.join(damaged)}; install the model again")
+    found = find_models(name)
+    broken = [str(model.path / file) for model in found for file in model.damaged()]
+    if broken:
+        raise ModelError(f"damaged or missing: {', '.join(broken)}; remove that model and install it again")
     if as_json:
-        print_json({"name": model.manifest.name, "files": len(model.manifest.sha256), "sha256": model.sha256})
+        checked = [{"name": model_name(model), "files": _count(model), "sha256": model.sha256} for model in found]
+        print_json(checked[0] if len(checked) == 1 else {"models": checked})
     else:
-        click.echo(f"{model.manifest.name}: {len(model.manifest.sha256)} files are as they should be")
+        for model in found:
+            click.echo(f"{model_name(model)}: {_count(model)} files are as they should be")
+
+
+@models.command()
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
+def remove(name: str, yes: bool, as_json: bool) -> None:
+    """Delete a model, or a family of models, from the folder of models."""
+    from layerflow.models import disk
+
+    folders = disk.removable(name)
+    freed = disk.bytes_freed(folders)
+    if not yes:
+        listed = ", ".join(map(str, folders))
+        click.confirm(f"Delete {listed}? That frees {decimal(freed)}.", abort=True, err=True)
+    disk.remove(folders)
+    if as_json:
+        print_json({"removed": folders, "bytes": freed})
+    else:
+        click.echo(f"removed {name}, {decimal(freed)} freed")
+
+
+def _count(model: ModelFolder) -> int:
+    return len(model.manifest.sha256)
 
 
 def _in_words(value: object) -> str:
@@ -71,9 +102,12 @@ def _in_words(value: object) -> str:
 
 
 def _summary(model: ModelFolder) -> dict[str, Any]:
+    from layerflow.models.disk import size_on_disk
+    from layerflow.models.folder import model_name
+
     manifest = model.manifest
     return {
-        "name": manifest.name,
+        "name": model_name(model),
         "description": manifest.description,
         "tasks": list(manifest.layouts),
         "width": manifest.width,
@@ -83,5 +117,6 @@ def _summary(model: ModelFolder) -> dict[str, Any]:
         "sampler": manifest.sampler.kind,
         "licence": manifest.licence,
         "path": str(model.path),
+        "bytes": size_on_disk([model.path]),
         "sha256": model.sha256,
     }

@@ -45,7 +45,7 @@ def evaluate_model(
     background, `whole_frame_iou` a matte that is white everywhere. Raises ModelError, also for a model of clips of
     another length.
     """
-    folder, truth = find_model(model), heldout_clips(num_clips)
+    folder, truth = find_model(model, "decompose"), heldout_clips(num_clips)
     length, own = truth.blended.shape[1], folder.layout("decompose").num_frames
     if own != length:
         raise ModelError(f"held-out clips have {length} frames and model {model} makes {own}; score one of {length}")
