@@ -110,7 +110,7 @@ def prepare_output(
                 "free some space or choose another output folder"
             )
         longest = max((path for path in targets if path.parent == folder), key=lambda path: len(path.name))
-        with _output_errors(longest):
+        with output_errors(longest):
             _create(_part_of(longest))
             _part_of(longest).unlink()
 
@@ -118,7 +118,7 @@ def prepare_output(
 def _refuse_sources(targets: list[Path], sources: Iterable[Path]) -> None:
     read = {_identity(path) for path in sources}
     for path in targets:
-        with _output_errors(path):
+        with output_errors(path):
             if read and path.exists() and _identity(path) in read:
                 raise OutputError(f"{path} is one of the files that are read; choose another output")
 
@@ -131,7 +131,7 @@ def _identity(path: Path) -> tuple[int, int]:
 def _refuse_existing(targets: list[Path], remedy: str) -> None:
     there = []
     for path in targets:
-        with _output_errors(path):
+        with output_errors(path):
             there += [path] if path.exists() else []
     if there:
         more = f" and {len(there) - 1} more are" if len(there) > 1 else " is"
@@ -140,7 +140,7 @@ def _refuse_existing(targets: list[Path], remedy: str) -> None:
 
 def make_folder(folder: Path) -> None:
     """Makes `folder` and those above it, where they are not there yet. Raises OutputError."""
-    with _output_errors(folder):
+    with output_errors(folder):
         for place in (folder, *folder.parents):
             if place.is_symlink() and not place.exists():
                 raise OutputError(f"{place} is a link to a place that is not there; repair it or choose another folder")
@@ -156,7 +156,7 @@ def atomic_path(final: Path) -> Iterator[Path]:
     part = _part_of(final)
     created = False
     try:
-        with _output_errors(final):
+        with output_errors(final):
             if final.is_symlink() and not final.exists():
                 raise OutputError(f"{final} is a link to a file that is not there; remove it or choose another output")
             if final.is_dir():
@@ -166,10 +166,10 @@ def atomic_path(final: Path) -> Iterator[Path]:
             yield part
             if part.stat().st_ino != identity:
                 raise OutputError(f"something else is writing {final} at the same time; choose another output")
-            _sync(part)
+            sync(part)
             part.replace(final)
             if os.name == "posix":
-                _sync(final.parent)
+                sync(final.parent)
     finally:
         if created:
             with contextlib.suppress(OSError):
@@ -198,7 +198,8 @@ def _create(part: Path) -> int:
         os.close(handle)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Returns when `path`, a file or a folder, is on disk."""
     handle = os.open(path, os.O_RDWR if path.is_file() else os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -207,7 +208,8 @@ def _sync(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _output_errors(final: Path) -> Iterator[None]:
+def output_errors(final: Path) -> Iterator[None]:
+    """Turns what the system says of writing `final` into an OutputError."""
     try:
         yield
     except OSError as error:

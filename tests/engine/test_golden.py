@@ -5,10 +5,12 @@ Every size, step count and name is read from the set itself; a test runs once fo
 
 from __future__ import annotations
 
+import atexit
 import json
 import math
 import os
 import re
+import tempfile
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,13 +20,18 @@ import numpy as np
 import pytest
 import torch
 from diffusers import AutoencoderKLCogVideoX
+from released_files import write_base, write_checkpoint, write_sat_base
 from safetensors.torch import load_file
 from torch import Tensor
 
+from layerflow.cli.app import run
 from layerflow.codec import VideoVAE
 from layerflow.denoisers import LayerDenoiser, eager, given_mask, splice
 from layerflow.layout import VARIANTS
-from layerflow.models import sat
+from layerflow.models.base import vae_config
+from layerflow.models.folder import open_model
+from layerflow.models.load import Engine, LoadOptions, load_engine
+from layerflow.models.sat import vae_state
 from layerflow.pipeline import Clip, sequence_pixels
 from layerflow.preprocess import cover_crop, signed_foreground
 from layerflow.sampler import Guidance, NoiseSchedule, Sampler, SamplerState, guided
@@ -34,6 +41,7 @@ from layerflow.transformer import LayerFlowTransformer, sincos_positions
 
 GOLDEN = Path(os.environ.get("LAYERFLOW_GOLDEN") or Path(__file__).parents[1] / "golden")
 TIGHT = 5e-6
+OPTIONS = LoadOptions(device="cpu", precision="float32")
 ULP = 1.2e-7  # float32 rounding of values in [-1, 1]
 
 
@@ -61,37 +69,65 @@ def spread(expected: Tensor) -> float:
 
 
 @cache
-def transformer(variant: str, motion_scale: float = 0.0) -> LayerFlowTransformer:
-    weights, tiny = tensors(f"layerflow-{variant}"), record(f"layerflow-{variant}")["tiny_config"]
-    config = sat.transformer_config(
-        weights,
-        VARIANTS[variant],
-        prompt_tokens=tiny["L"],
-        rows=tiny["lat_h"] // 2,
-        columns=tiny["lat_w"] // 2,
-        scale=tiny["h_interp"],
-    )
-    network = LayerFlowTransformer(**config).eval()
-    grid = {"rows": config["position_rows"], "columns": config["position_columns"]}
-    network.load_state_dict(
-        sat.transformer_state(weights, text_tokens=config["text_tokens"], motion_scale=motion_scale, **grid)
-    )
-    return network
+def folder() -> Path:
+    """A place for imported models that lasts as long as the process."""
+    place = tempfile.TemporaryDirectory(prefix="layerflow-golden-")
+    atexit.register(place.cleanup)
+    return Path(place.name)
 
 
 @cache
-def vae() -> AutoencoderKLCogVideoX:
-    config = record("vae")["config"]["encoder_config"]
-    weights = {key.removeprefix("vae."): value.float() for key, value in tensors("vae-weights").items()}
-    model = AutoencoderKLCogVideoX(
-        block_out_channels=tuple(config["ch"] * factor for factor in config["ch_mult"]),
-        layers_per_block=config["num_res_blocks"],
-        latent_channels=config["z_channels"],
-        down_block_types=("CogVideoXDownBlock3D",) * len(config["ch_mult"]),
-        up_block_types=("CogVideoXUpBlock3D",) * len(config["ch_mult"]),
-    )
-    model.load_state_dict(sat.vae_state(weights))
-    return model
+def imported(variant: str) -> Path:
+    """The recorded checkpoint of `variant`, imported from files in the released layout through the public command.
+
+    In turn: wrapped with all that a training run leaves or bare, beside a base in the authors' form or in diffusers'.
+    """
+    about = record(f"layerflow-{variant}")["tiny_config"]
+    weights = {key: tensors(f"layerflow-{variant}")[key] for key in record(f"layerflow-{variant}")["state_dict_keys"]}
+    odd = bool(list(VARIANTS).index(variant) % 2)
+    source = write_checkpoint(folder() / "download", variant, weights, whole_run=odd)
+    size = ("--height", 8 * about["lat_h"], "--width", 8 * about["lat_w"], "--prompt-tokens", about["L"])
+    named = () if odd else ("--variant", variant)  # else the name of its folder tells it from others of its shapes
+    target = folder() / "models" / variant
+    command = ("models", "import", source, "--base", base(about["text_hidden"], sat=odd), *named, *size, "-o", target)
+    assert run([str(part) for part in command]) == 0
+    return target
+
+
+@cache
+def base(text_width: int, *, sat: bool) -> Path:
+    """CogVideoX-2B with the recorded VAE in one of its two forms."""
+    weights = {key.removeprefix("vae."): value for key, value in tensors("vae-weights").items()}
+    if sat:
+        return write_sat_base(folder() / f"sat-{text_width}", weights, text_width=text_width)
+    vae = AutoencoderKLCogVideoX(**vae_config(weights))
+    vae.load_state_dict(vae_state(weights))
+    return write_base(folder() / f"diffusers-{text_width}", vae, text_width=text_width)
+
+
+@cache
+def engine(variant: str) -> Engine:
+    """The imported model, loaded as a shot would load it."""
+    return load_engine(open_model(imported(variant)), OPTIONS)
+
+
+@cache
+def transformer(variant: str, motion_scale: float = 0.0) -> LayerFlowTransformer:
+    if not motion_scale:
+        return engine(variant).transformer
+    network = load_engine(open_model(imported(variant)), OPTIONS).transformer
+    motion = load_file(imported(variant) / "motion" / "adapter_model.safetensors")
+    for name in [key for key in motion if ".lora_A." in key]:
+        weight = network.get_parameter(name.removeprefix("base_model.model.").replace(".lora_A", ""))
+        weight += motion_scale * motion[name.replace("lora_A", "lora_B")] @ motion[name] / len(motion[name])
+    return network
+
+
+def recorded_codec() -> VideoVAE:
+    """The recorded VAE, out of any imported model."""
+    found = engine(names("layerflow-")[0]).codec
+    assert isinstance(found, VideoVAE)
+    return found
 
 
 @cache
@@ -228,12 +264,12 @@ def eval_ints(text: str) -> list[int]:
 def test_vae_keys() -> None:
     mapping = record("vae")["diffusers_mapping"]
     state = {key: torch.empty(0) for key in mapping}
-    assert dict(zip(mapping, sat.vae_state(state), strict=True)) == mapping
+    assert dict(zip(mapping, vae_state(state), strict=True)) == mapping
 
 
 @pytest.mark.parametrize("clip", sorted(record("vae")["clips"]))
 def test_vae_clip(clip: str) -> None:
-    stored, codec = tensors("vae-clips"), VideoVAE(vae())
+    stored, codec = tensors("vae-clips"), recorded_codec()
     pixels = stored[f"{clip}.input"][0].float().movedim(0, 1)
     mean, std = codec.posterior(pixels)
     sample = mean + std * stored[f"{clip}.sample_noise"]
@@ -247,7 +283,8 @@ def test_vae_clip(clip: str) -> None:
 @pytest.mark.parametrize("variant", names("e2e-"))
 def test_end_to_end(variant: str) -> None:
     about, stored, layout = record(f"e2e-{variant}"), tensors(f"e2e-{variant}"), VARIANTS[variant].layout
-    codec = VideoVAE(vae())
+    codec = engine(variant).codec
+    assert isinstance(codec, VideoVAE)
     assert codec.scale == about["scale_factor"]
 
     sent = about["texts_as_sent_to_T5"][0]

@@ -110,7 +110,7 @@ def tiny_vae() -> AutoencoderKLCogVideoX:
     ).eval()
 
 
-def write_text(folder: Path) -> None:
+def write_text(folder: Path, *, width: int = TEXT_WIDTH) -> None:
     """A T5 encoder of one layer and a tokenizer of a few words, which ends every prompt with a token of its own."""
     backend = Tokenizer(WordLevel({word: number for number, word in enumerate(WORDS)}, unk_token="[UNK]"))
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -121,7 +121,7 @@ def write_text(folder: Path) -> None:
     tokenizer.save_pretrained(folder / "tokenizer")
     config = T5Config(
         vocab_size=len(WORDS),
-        d_model=TEXT_WIDTH,
+        d_model=width,
         d_kv=16,
         d_ff=32,
         num_layers=1,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.filesize import decimal
 
+from layerflow.cli.models_import import import_model
 from layerflow.cli.options import json_option
 from layerflow.cli.report import print_json
 from layerflow.errors import ModelError
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
 
 @click.group()
 def models() -> None:
-    """Get, list, describe, verify and remove the models on this machine."""
+    """Get, import, list, describe, verify and remove the models on this machine."""
+
+
+models.add_command(import_model)
 
 
 @models.command("list")

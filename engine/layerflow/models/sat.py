@@ -1,8 +1,9 @@
 """State dicts of the released checkpoints (SwissArmyTransformer keys) as state dicts of our classes.
 
-Both LoRA pairs are folded into the weights they belong to,
+Two LoRA pairs stand beside each weight of the attention,
     y = W x + motion_scale * (B A x) / r_motion + (D C x) / r_content,
-the scaling being 1/rank. The content pair (C, D) is always on; the motion pair (A, B) is off at inference.
+the scaling being 1/rank. The content pair (C, D) is always on and folded into W in float32; the motion pair (A, B) is
+off at inference and stays a LoRA.
 """
 
 from __future__ import annotations
@@ -16,8 +17,7 @@ from einops import rearrange
 from torch import Tensor
 
 from layerflow.layout import Variant
-
-TRANSFORMER_PREFIX = "model.diffusion_model."
+from layerflow.models.released import MODULATIONS, POSITIONS, Dimensions, Grid
 
 _RENAMES = {
     "mixins.patch_embed.": "patch_embed.",
@@ -36,53 +36,53 @@ _BLOCK_RENAMES = {
     "mlp.dense_h_to_4h.": "ff.net.0.proj.",
     "mlp.dense_4h_to_h.": "ff.net.2.",
 }
+_ATTENTION = (  # fused layer there, which third of it, ours
+    ("query_key_value", 0, "to_q"),
+    ("query_key_value", 1, "to_k"),
+    ("query_key_value", 2, "to_v"),
+    ("dense", 0, "to_out.0"),
+)
 _ADALN_CHUNKS = {"norm1": (0, 1, 2, 6, 7, 8), "norm2": (3, 4, 5, 9, 10, 11)}
 
 
-def transformer_state(
-    sat: Mapping[str, Tensor], *, text_tokens: int, rows: int, columns: int, motion_scale: float = 0.0
-) -> dict[str, Tensor]:
-    """Our transformer's state dict from a released one, LoRA merged in float32.
+def transformer_tensors(own: Mapping[str, Tensor], grid: Grid, num_prompts: int) -> Iterator[tuple[str, Tensor]]:
+    """Name and value of every parameter of our transformer, one after another, from a released state dict.
 
-    `text_tokens` is prompts times tokens per prompt; `rows` and `columns` are the token grid of one latent frame. Other
-    prefixes (`conditioner.*`, `first_stage_model.*`) are left out. Raises KeyError when a block lacks a weight.
+    `own` has no prefix. What is merged is float32, everything else as stored; only one block is held at a time.
     """
-    own = {k.removeprefix(TRANSFORMER_PREFIX): v for k, v in sat.items() if k.startswith(TRANSFORMER_PREFIX)}
-    state = dict(_renamed(own))
-    positions = own["mixins.pos_embed.pos_embedding"][0]
-    state["text_positions"] = positions[:text_tokens].clone()
-    state["video_positions"] = rearrange(positions[text_tokens:], "(f h w) d -> f h w d", h=rows, w=columns).clone()
-    for index in range(num_blocks(own)):
-        state |= {f"transformer_blocks.{index}.{k}": v for k, v in _block(own, index, motion_scale)}
-    return state
+    yield from _renamed(own)
+    num_text = num_prompts * grid.prompt_tokens
+    positions = own[POSITIONS][0]
+    yield "text_positions", positions[:num_text]
+    yield "video_positions", rearrange(positions[num_text:], "(f h w) d -> f h w d", h=grid.rows, w=grid.columns)
+    for index in range(Dimensions.of(own).num_blocks):
+        yield from ((f"transformer_blocks.{index}.{name}", value) for name, value in _block(own, index))
 
 
-def num_blocks(sat: Mapping[str, Tensor]) -> int:
-    """How many transformer blocks a released state dict holds."""
-    found = [re.search(r"transformer\.layers\.(\d+)\.", key) for key in sat]
-    return 1 + max((int(match[1]) for match in found if match), default=-1)
+def motion_tensors(own: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+    """Name and value of every matrix of the Motion LoRA, named after the layer of ours that it belongs to."""
+    for index in range(Dimensions.of(own).num_blocks):
+        attention = f"transformer.layers.{index}.attention."
+        for module, row, name in _ATTENTION:
+            target = f"transformer_blocks.{index}.attn1.{name}"
+            yield f"{target}.lora_A.weight", own[f"{attention}{module}.matrix_A.{row}"]
+            yield f"{target}.lora_B.weight", own[f"{attention}{module}.matrix_B.{row}"]
 
 
-def transformer_config(
-    sat: Mapping[str, Tensor], variant: Variant, *, prompt_tokens: int, rows: int, columns: int, scale: float = 1.875
-) -> dict[str, Any]:
-    """Arguments of `LayerFlowTransformer` for a released state dict, read from its shapes."""
-    own = {k.removeprefix(TRANSFORMER_PREFIX): v for k, v in sat.items()}
-    width, channels, patch, _ = own["mixins.patch_embed.proj.weight"].shape
-    head = own["mixins.adaln_layer.query_layernorm_list.0.weight"].shape[0]
+def transformer_config(dimensions: Dimensions, variant: Variant, grid: Grid) -> dict[str, Any]:
+    """Arguments of `LayerFlowTransformer` for a released checkpoint."""
     return {
-        "num_attention_heads": width // head,
-        "attention_head_dim": head,
-        "num_blocks": num_blocks(own),
-        "latent_channels": channels,
-        "patch_size": patch,
-        "text_width": own["mixins.patch_embed.text_proj.weight"].shape[1],
-        "time_width": own["time_embed.0.weight"].shape[0],
-        "text_tokens": len(variant.layout.prompts) * prompt_tokens,
+        "num_attention_heads": dimensions.width // dimensions.head_width,
+        "attention_head_dim": dimensions.head_width,
+        "num_blocks": dimensions.num_blocks,
+        "latent_channels": dimensions.channels,
+        "patch_size": dimensions.patch,
+        "text_width": dimensions.text_width,
+        "time_width": dimensions.time_width,
+        "text_tokens": len(variant.layout.prompts) * grid.prompt_tokens,
         "position_frames": variant.position_frames,
-        "position_rows": rows,
-        "position_columns": columns,
-        "position_scale": scale,
+        "position_rows": grid.rows,
+        "position_columns": grid.columns,
         "has_layer_embedding": variant.layer_embedding,
     }
 
@@ -94,33 +94,26 @@ def _renamed(own: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
                 yield new + key.removeprefix(old), value
 
 
-def _block(own: Mapping[str, Tensor], index: int, motion_scale: float) -> Iterator[tuple[str, Tensor]]:
+def _block(own: Mapping[str, Tensor], index: int) -> Iterator[tuple[str, Tensor]]:
     layer, adaln = f"transformer.layers.{index}.", "mixins.adaln_layer."
     for part in ("weight", "bias"):
         for old, new in _BLOCK_RENAMES.items():
             yield new + part, own[f"{layer}{old}{part}"]
-        chunks = own[f"{adaln}adaLN_modulations.{index}.1.{part}"].chunk(12)
+        chunks = own[f"{adaln}adaLN_modulations.{index}.1.{part}"].chunk(MODULATIONS)
         for norm, picks in _ADALN_CHUNKS.items():
             yield f"{norm}.linear.{part}", torch.cat([chunks[i] for i in picks])
         for short, name in (("q", "query"), ("k", "key")):
             yield f"attn1.norm_{short}.{part}", own[f"{adaln}{name}_layernorm_list.{index}.{part}"]
-    fused = f"{layer}attention.query_key_value."
-    for row, name in enumerate(("to_q", "to_k", "to_v")):
-        weight = own[f"{fused}original.weight"].chunk(3)[row]
-        yield f"attn1.{name}.weight", weight + _lora(own, fused, row, motion_scale)
-        yield f"attn1.{name}.bias", own[f"{fused}original.bias"].chunk(3)[row]
-    dense = f"{layer}attention.dense."
-    yield "attn1.to_out.0.weight", own[f"{dense}original.weight"] + _lora(own, dense, 0, motion_scale)
-    yield "attn1.to_out.0.bias", own[f"{dense}original.bias"]
+    yield from _attention(own, f"{layer}attention.")
 
 
-def _lora(own: Mapping[str, Tensor], module: str, row: int, motion_scale: float) -> Tensor:
-    down, up = own[f"{module}matrix_C.{row}"].float(), own[f"{module}matrix_D.{row}"].float()
-    delta = up @ down / len(down)
-    if motion_scale:
-        down, up = own[f"{module}matrix_A.{row}"].float(), own[f"{module}matrix_B.{row}"].float()
-        delta = delta + motion_scale * (up @ down) / len(down)
-    return delta
+def _attention(own: Mapping[str, Tensor], attention: str) -> Iterator[tuple[str, Tensor]]:
+    for module, row, name in _ATTENTION:
+        parts = 1 if module == "dense" else 3
+        weight, bias = (own[f"{attention}{module}.original.{part}"].chunk(parts)[row] for part in ("weight", "bias"))
+        down, up = (own[f"{attention}{module}.matrix_{letter}.{row}"].float() for letter in "CD")
+        yield f"attn1.{name}.weight", weight.float() + up @ down / len(down)
+        yield f"attn1.{name}.bias", bias
 
 
 def vae_state(sat: Mapping[str, Tensor]) -> dict[str, Tensor]:
