@@ -4,7 +4,7 @@ LayerFlowError
 ├── RequestError   the request itself: prompts, numbers, frame range, task against model
 ├── PlateError     a plate that is missing, damaged or unusable
 ├── ColorError     an unknown colour space or OCIO config
-├── ModelError     a model folder that is missing, damaged or of the wrong kind
+├── ModelError     a model folder or LoRA that is missing, damaged or of the wrong kind
 ├── OutputError    an output that cannot be written, or is already there
 └── Interrupted    someone asked to stop; what was done is kept, and --resume goes on from there
 
@@ -42,7 +42,7 @@ class ColorError(LayerFlowError):
 
 
 class ModelError(LayerFlowError):
-    """The model folder is missing, damaged or of the wrong kind."""
+    """The model folder or a LoRA is missing, damaged or of the wrong kind."""
 
     exit_code = 5
 
