@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from layerflow import color
 from layerflow.assemble import Frame, given_layers
 from layerflow.errors import ColorError, PlateError, RequestError
 from layerflow.exr import read_header
+from layerflow.files import refused_as
 from layerflow.layers import PictureFormat
 from layerflow.layout import DELIVERED, Layout
+from layerflow.models.adapter_files import find_lora
 from layerflow.models.folder import ModelFolder
+from layerflow.models.network import chosen_loras
 from layerflow.plate import Plate, layer_names, open_plate
 from layerflow.timecode import as_fps
 from layerflow.window import MAX_PIXELS
@@ -61,6 +65,21 @@ def check_same_plate(made: Path, request: Request, layout: Layout) -> None:
             f"frame {number} of {request.plate} has changed since {made} was made from it; "
             "put the old plate back, or make the shot anew"
         )
+
+
+def with_found_loras(request: Request, folder: ModelFolder) -> Request:
+    """The request with the LoRAs' whole paths, and their weights written out. Raises as `chosen_loras` does."""
+    chosen_loras(folder, lora=request.lora, motion=request.motion)
+    with refused_as(RequestError):
+        return replace(request, lora=tuple(find_lora(text).text for text in request.lora))
+
+
+def check_same_loras(made: Path, request: Request) -> None:
+    """Raises RequestError when a LoRA has changed since the frame `made` was made, ModelError when it is gone."""
+    before = read_header(made).get("layerflow:loraSha256", "").split(", ")
+    for index, files in enumerate(map(find_lora, request.lora)):
+        if before[index : index + 1] != [files.sha256]:
+            raise RequestError(f"{files} here is not the one that made {made}; put the old file back")
 
 
 def generated_format(request: Request, folder: ModelFolder) -> PictureFormat:

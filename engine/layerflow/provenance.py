@@ -9,6 +9,7 @@ from pathlib import Path
 
 from layerflow import exr
 from layerflow.errors import PlateError, RequestError
+from layerflow.models.adapter_files import find_lora
 from layerflow.models.folder import ModelFolder
 from layerflow.models.load import Engine
 from layerflow.wire import Request
@@ -18,9 +19,11 @@ NOT_IN_HEADER = ("output", "preview", "per_layer")  # what a request says beside
 
 
 def record_of(request: Request, model: ModelFolder) -> dict[str, str]:
-    """What decides the pixels of every frame of a shot, as header strings."""
+    """What decides the pixels of every frame of a shot, as header strings. ModelError when a LoRA cannot be read."""
     values = {name: value for name, value in request.to_dict().items() if name not in NOT_IN_HEADER}
+    loras = {"layerflow:loraSha256": ", ".join(find_lora(text).sha256 for text in request.lora)} if request.lora else {}
     return {
+        **loras,
         "layerflow:request": json.dumps(values, sort_keys=True, ensure_ascii=False),
         "layerflow:seed": str(request.seed),
         "layerflow:model": model.manifest.name,

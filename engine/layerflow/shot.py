@@ -17,7 +17,7 @@ from layerflow.errors import OutputError, RequestError
 from layerflow.exr import AlphaMode
 from layerflow.files import output_pattern, refused_as
 from layerflow.frame_windows import Window, windows
-from layerflow.intake import checked_linear, generated_format, generated_frames, plate_of
+from layerflow.intake import checked_linear, generated_format, generated_frames, plate_of, with_found_loras
 from layerflow.journal import Journal
 from layerflow.layout import PROMPT_ORDER, Layout, Task
 from layerflow.models.folder import ModelFolder, exact_name, find_model
@@ -53,6 +53,7 @@ class Shot:
         folder = find_model(request.model, request.task)
         layout = folder.layout(cast(Task, request.task))  # refuses a task the model was not made for
         request = replace(request, model=exact_name(request.model, folder))
+        request = with_found_loras(request, folder)
         pattern = output_pattern(request.output)
         plate = None
         if request.task == "generate":

@@ -17,7 +17,7 @@ import torch
 from layerflow.denoisers import interruptible
 from layerflow.errors import RequestError
 from layerflow.files import refused_as
-from layerflow.intake import check_same_plate
+from layerflow.intake import check_same_loras, check_same_plate
 from layerflow.layout import Task
 from layerflow.models.folder import find_model
 from layerflow.models.load import LoadOptions, load_engine
@@ -110,13 +110,14 @@ def rerun(
     """Makes the shot of the frame `exr_path` again from its header: on the same machine, the same bits.
 
     Raises as `render` does, PlateError for a frame without our header or whose plate has changed, and RequestError when
-    the model here is not the one that made it.
+    the model or a LoRA here is not the one that made it.
     """
     path = Path(exr_path)
     request, model_sha256 = read_provenance(path)
     model = find_model(request.model, request.task)
     if model.sha256 != model_sha256:
         raise RequestError(f"model {request.model} here is not the one that made {path}; install that version of it")
+    check_same_loras(path, request)
     check_same_plate(path, request, model.layout(cast(Task, request.task)))
     with refused_as(RequestError):
         request = replace(request, output=output or own_pattern(path))

@@ -101,7 +101,8 @@ def test_decompose_hands_every_option_on(shots, capsys):
         --frames 1001-1016 --seed 7
         --steps 12 --guidance 5.5 --sampler ode --colorspace sRGB --output-colorspace ACES2065-1
         --alpha premultiplied --per-layer --preview --fit crop --fps 23.976 --memory stream --device cpu
-        --precision float32 --backend torch -o out/dog.%04d.exr --overwrite --resume"""
+        --precision float32 --backend torch --lora a.safetensors:0.8 --lora b --motion 0.25
+        -o out/dog.%04d.exr --overwrite --resume"""
     assert run(command.split()) == 0
     request, options = shots.calls[0]
     assert request == Request(
@@ -128,6 +129,8 @@ def test_decompose_hands_every_option_on(shots, capsys):
         device="cpu",
         precision="float32",
         backend="torch",
+        lora=("a.safetensors:0.8", "b"),
+        motion=0.25,
         output="out/dog.%04d.exr",
     )
     assert options["overwrite"] is True and options["resume"] is True and options["stopped"]() is False
@@ -220,6 +223,8 @@ def test_errors_are_a_sentence_and_a_code(shots, capsys, error, exit_code):
         (["decompose", "dog.mov", "--frames", "all"], "frames are written like"),
         (["decompose", "dog.mov", "-o", "dog.exr"], "exactly one %04d"),
         (["decompose", "http://example.org/dog.mov"], "local file"),
+        (["decompose", "dog.mov", "--lora", "a:9"], "the weight of the LoRA 'a' must be from -4.0 to 4.0"),
+        (["decompose", "dog.mov", "--motion", "2"], "motion must be from 0.0 to 1.0"),
         (["generate", "--background", "sea"], "needs a foreground prompt"),
         (["generate", "dog.mov", "--foreground", "a", "--background", "b"], "unexpected extra argument"),
         (["matte", "dog.mov"], "No such command 'matte'"),

@@ -11,6 +11,7 @@ import math
 import os
 import re
 import tempfile
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -106,21 +107,13 @@ def base(text_width: int, *, sat: bool) -> Path:
 
 
 @cache
-def engine(variant: str) -> Engine:
-    """The imported model, loaded as a shot would load it."""
-    return load_engine(open_model(imported(variant)), OPTIONS)
+def engine(variant: str, motion: float = 0.0) -> Engine:
+    """The imported model, loaded as a shot would load it, its Motion LoRA merged with this scale."""
+    return load_engine(open_model(imported(variant)), replace(OPTIONS, motion=motion))
 
 
-@cache
-def transformer(variant: str, motion_scale: float = 0.0) -> LayerFlowTransformer:
-    if not motion_scale:
-        return engine(variant).transformer
-    network = load_engine(open_model(imported(variant)), OPTIONS).transformer
-    motion = load_file(imported(variant) / "motion" / "adapter_model.safetensors")
-    for name in [key for key in motion if ".lora_A." in key]:
-        weight = network.get_parameter(name.removeprefix("base_model.model.").replace(".lora_A", ""))
-        weight += motion_scale * motion[name.replace("lora_A", "lora_B")] @ motion[name] / len(motion[name])
-    return network
+def transformer(variant: str, motion: float = 0.0) -> LayerFlowTransformer:
+    return engine(variant, motion).transformer
 
 
 def recorded_codec() -> VideoVAE:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import layerflow.wire
-from layerflow.wire import Event, Request, parse_frames
+from layerflow.wire import Event, Request, parse_frames, parse_lora, write_lora
 from layerflow.wire.request import TASKS
 
 WIRE = Path(layerflow.wire.__file__).parent
@@ -51,6 +51,8 @@ requests = st.builds(
     guidance=st.none() | st.floats(0.0, 100.0),
     alpha=st.sampled_from(["straight", "premultiplied"]),
     preview=st.booleans(),
+    lora=st.lists(st.sampled_from(["dog.safetensors", "a b/é:0.5", "C:\\x:-4"]), max_size=3).map(tuple),
+    motion=st.floats(0.0, 1.0),
 )
 
 
@@ -114,6 +116,25 @@ def test_any_values_make_a_request_or_a_value_error(values):
         ({"output": "out/dog.%099d.exr"}, "99 digits; use %04d"),
         ({"plate": " "}, "the plate path is empty"),
         ({"output": "s3://bucket/dog.%04d.exr"}, "must be a local file"),
+        ({"motion": -0.1}, "motion must be from 0.0 to 1.0, got -0.1"),
+        ({"motion": float("nan")}, "motion must be from 0.0 to 1.0, got nan"),
+        ({"lora": "dog.safetensors"}, "lora must be a list of texts, got 'dog.safetensors'"),
+        ({"lora": (0.8,)}, "lora must be a list of texts"),
+        ({"lora": None}, "lora must be a list of texts"),
+        ({"lora": ("a.safetensors", "")}, "there is no file in the LoRA ''"),
+        ({"lora": (":0.8",)}, "there is no file in the LoRA ':0.8'; write FILE or FILE:WEIGHT"),
+        (
+            {"lora": ("dog.safetensors:",)},
+            "the weight is missing behind the colon of the LoRA 'dog.safetensors:'; try dog.safetensors:0.8",
+        ),
+        (
+            {"lora": ("dog.safetensors:nan",)},
+            "the weight of the LoRA 'dog.safetensors' must be from -4.0 to 4.0, got nan",
+        ),
+        ({"lora": ("dog.safetensors:-inf",)}, "must be from -4.0 to 4.0, got -inf"),
+        ({"lora": ("dog.safetensors:4.1",)}, "must be from -4.0 to 4.0, got 4.1"),
+        ({"lora": ("https://example.org/dog.safetensors:0.8",)}, "must be a local file"),
+        ({"lora": ("dog\0.safetensors",)}, "the LoRA path holds the control character U+0000"),
     ],
 )
 def test_refusals(values, sentence):
@@ -223,6 +244,36 @@ def test_frames_that_are_not_frames(text):
 def test_frames_the_wrong_way_round():
     with pytest.raises(ValueError, match="write 1001-1016"):
         parse_frames("1016-1001")
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "weight"),
+    [
+        ("dog.safetensors", "dog.safetensors", 1.0),
+        ("dog.safetensors:0.8", "dog.safetensors", 0.8),
+        ("dog.safetensors:-4", "dog.safetensors", -4.0),
+        ("dog.safetensors:+.5", "dog.safetensors", 0.5),
+        ("dog.safetensors:1e-05", "dog.safetensors", 1e-05),
+        ("loras/a b/é", "loras/a b/é", 1.0),
+        ("C:\\loras\\dog.safetensors", "C:\\loras\\dog.safetensors", 1.0),
+        ("C:\\loras\\dog.safetensors:0.5", "C:\\loras\\dog.safetensors", 0.5),
+        ("C:/dog.safetensors", "C:/dog.safetensors", 1.0),
+        ("take:two/dog.safetensors", "take:two/dog.safetensors", 1.0),
+        ("take:2:1", "take:2", 1.0),
+        ("dog.safetensors:1_0", "dog.safetensors:1_0", 1.0),
+        ("dog.safetensors:٢", "dog.safetensors:٢", 1.0),
+    ],
+)
+def test_parse_lora(text, path, weight):
+    assert parse_lora(text) == (path, weight)
+    assert parse_lora(write_lora(path, weight)) == (path, weight)
+
+
+def test_loras_of_json_are_a_tuple():
+    request_ = Request.from_json('{"task": "decompose", "plate": "a.exr", "lora": ["a.safetensors:0.5"]}')
+    assert request_.lora == ("a.safetensors:0.5",) and json.loads(request_.to_json())["lora"] == ["a.safetensors:0.5"]
+    with pytest.raises(ValueError, match=r"lora must be a list of texts, got \(\['a'\],\)"):
+        Request.from_json('{"task": "decompose", "plate": "a.exr", "lora": [["a"]]}')
 
 
 def test_events():

@@ -15,7 +15,8 @@ from layerflow.codec import Codec
 from layerflow.denoisers import Network, eager
 from layerflow.errors import ModelError, RequestError
 from layerflow.models.codecs import load_codec
-from layerflow.models.folder import SAFE, ModelFolder
+from layerflow.models.folder import ModelFolder
+from layerflow.models.network import load_transformer
 from layerflow.models.places import pick_device, pick_dtype
 from layerflow.models.text_encoder import load_text
 from layerflow.text import TextEncoder
@@ -33,6 +34,8 @@ class LoadOptions:
     precision: str = "auto"
     memory: str = "whole"
     backend: str = "auto"
+    lora: tuple[str, ...] = ()
+    motion: float = 0.0
 
     @classmethod
     def of(cls, request: Request) -> Self:
@@ -61,10 +64,10 @@ def load_engine(folder: ModelFolder, options: LoadOptions = LoadOptions()) -> En
     if damaged := list(folder.damaged()):
         raise ModelError(f"{damaged[0]} of model {folder.manifest.name} is missing or damaged; install the model again")
     with _loadable(folder):
-        transformer = LayerFlowTransformer.from_pretrained(folder.path / "transformer", torch_dtype=dtype, **SAFE)
+        transformer = load_transformer(folder, dtype=dtype, lora=options.lora, motion=options.motion)
         codec = load_codec(folder, place, dtype, streaming=options.memory == "stream")
         text = load_text(folder.path, folder.manifest.prompt_tokens, place)
-    transformer = transformer.eval().requires_grad_(False).to(place)
+    transformer = transformer.to(place)
     name, network = _network(options.backend, transformer)
     return Engine(
         folder=folder,

@@ -8,7 +8,14 @@ from dataclasses import fields
 from typing import Any, Optional, Sequence, Tuple
 
 _TYPES = {"str": (str,), "int": (int,), "float": (int, float), "bool": (bool,)}
-_TYPE_NAMES = {"str": "text", "int": "a whole number", "float": "a number", "bool": "true or false"}
+_TEXTS = "Tuple[str, ...]"
+_TYPE_NAMES = {
+    "str": "text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    _TEXTS: "a list of texts",
+}
 
 MAX_FRAME_DIGITS = 12  # cameras and phones number files by date and time
 
@@ -39,11 +46,16 @@ def check_types(values: Any) -> None:
     """Every field of a dataclass holds what its annotation says; a truth value is not a number."""
     for field in fields(values):
         value, annotation = getattr(values, field.name), str(field.type)
-        kind = annotation.replace("Optional[", "").rstrip("]")
-        if value is None and annotation != kind:
-            continue
-        if not isinstance(value, _TYPES[kind]) or (isinstance(value, bool) and kind != "bool"):
+        optional = annotation.startswith("Optional[")
+        kind = annotation[len("Optional[") : -1] if optional else annotation
+        if not (_is_a(kind, value) or (optional and value is None)):
             raise ValueError("{} must be {}, got {!r}".format(field.name, _TYPE_NAMES[kind], value))
+
+
+def _is_a(kind: str, value: Any) -> bool:
+    if kind == _TEXTS:
+        return isinstance(value, tuple) and all(isinstance(item, str) for item in value)
+    return isinstance(value, _TYPES[kind]) and (kind == "bool" or not isinstance(value, bool))
 
 
 def check_choice(name: str, value: Optional[str], choices: Sequence[str]) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import difflib
 import json
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Dict, Mapping, Optional
+from typing import Any, Dict, Mapping, Optional, Tuple
 
 from layerflow.wire import checks
 from layerflow.wire.checks import parse_frames
+from layerflow.wire.lora import parse_lora
 
 __all__ = ["TASKS", "Request", "parse_frames"]
 
@@ -41,6 +42,7 @@ _RANGES = {
     "width": (16, 16384),
     "height": (16, 16384),
     "num_frames": (1, 100000),
+    "motion": (0.0, 1.0),
 }  # type: Dict[str, Any]
 
 _GENERATE_ONLY = ("width", "height", "num_frames")
@@ -77,6 +79,8 @@ class Request:
     device: str = "auto"
     precision: str = "auto"  # or "float32", "bfloat16"
     backend: str = "auto"
+    lora: Tuple[str, ...] = ()  # files or folders, each with ":weight" behind it or not
+    motion: float = 0.0  # scale of the model's Motion LoRA: 0 moving pictures, 1 still ones
 
     def __post_init__(self) -> None:
         checks.check_types(self)
@@ -90,6 +94,8 @@ class Request:
         for name, (low, high) in _RANGES.items():
             checks.check_range(name, getattr(self, name), low, high)
         checks.check_output_pattern(self.output)
+        for text in self.lora:
+            parse_lora(text)
 
     def _check_prompts(self) -> None:
         for name in ("foreground", "background", "blended"):
@@ -145,7 +151,8 @@ class Request:
                 raise ValueError("a request has no field {!r}; {}".format(name, hint))
         if "task" not in values:
             raise ValueError("a request needs a task; give one of {}".format(", ".join(TASKS)))
-        return cls(**values)
+        lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}  # of JSON
+        return cls(**{**values, **lists})
 
     @classmethod
     def from_json(cls, text: str) -> "Request":
