@@ -96,13 +96,13 @@ def save_linear_codec(codec: LinearCodec, folder: Path) -> None:
     save_file({name: value.contiguous() for name, value in codec.state_dict().items()}, folder / "codec.safetensors")
 
 
-def tiny_vae() -> AutoencoderKLCogVideoX:
+def tiny_vae(*, channels: int = 8, groups: int = 2) -> AutoencoderKLCogVideoX:
     """A video VAE with the released one's shape: 8 times smaller, 4 times shorter, causal."""
     return AutoencoderKLCogVideoX(
-        block_out_channels=(8, 8, 8, 8),
+        block_out_channels=(channels,) * 4,
         latent_channels=4,
         layers_per_block=1,
-        norm_num_groups=2,
+        norm_num_groups=groups,
         down_block_types=("CogVideoXDownBlock3D",) * 4,
         up_block_types=("CogVideoXUpBlock3D",) * 4,
         temporal_compression_ratio=4,

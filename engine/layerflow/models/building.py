@@ -28,7 +28,7 @@ def building(target: Path) -> Iterator[Path]:
         raise ModelError(f"{target} is already there; remove it with layerflow models remove, or choose another --name")
     make_folder(target.parent)
     part = target.with_name(f".{target.name}.part")
-    with _alone(target), output_errors(target):
+    with output_errors(target), _alone(target):
         shutil.rmtree(part, ignore_errors=True)
         try:
             part.mkdir()
@@ -44,8 +44,7 @@ def building(target: Path) -> Iterator[Path]:
 def _alone(target: Path) -> Iterator[None]:
     lock = FileLock(target.with_name(f".{target.name}.lock"))
     try:
-        with output_errors(target):
-            lock.acquire(timeout=0)
+        lock.acquire(timeout=0)
     except Timeout as error:
         raise ModelError(f"{target} is being made by another process; wait for it to end") from error
     try:

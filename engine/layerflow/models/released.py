@@ -199,8 +199,11 @@ def recognise(dimensions: Dimensions, grid: Grid, path: Path, variant: str | Non
     if variant is not None:
         if variant in fitting:
             return variant
-        looks = f"it is {' or '.join(fitting)}" if fitting else _table_sentence(dimensions, grid)
-        raise ModelError(f"{path} is not {variant}: {looks}; leave --variant out or correct it")
+        if fitting:
+            raise ModelError(
+                f"{path} is not {variant}, it is {' or '.join(fitting)}; leave --variant out or correct it"
+            )
+        raise ModelError(f"{path} is not {variant}: {_table_sentence(dimensions, grid)}")
     if not fitting:
         raise ModelError(f"{path} is none of the released variants: {_table_sentence(dimensions, grid)}")
     named = [name for name in fitting if FOLDERS[name] in path.absolute().parts]
