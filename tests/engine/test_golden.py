@@ -11,7 +11,6 @@ import math
 import os
 import re
 import tempfile
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -42,7 +41,6 @@ from layerflow.transformer import LayerFlowTransformer, sincos_positions
 
 GOLDEN = Path(os.environ.get("LAYERFLOW_GOLDEN") or Path(__file__).parents[1] / "golden")
 TIGHT = 5e-6
-OPTIONS = LoadOptions(device="cpu", precision="float32")
 ULP = 1.2e-7  # float32 rounding of values in [-1, 1]
 
 
@@ -108,8 +106,8 @@ def base(text_width: int, *, sat: bool) -> Path:
 
 @cache
 def engine(variant: str, motion: float = 0.0) -> Engine:
-    """The imported model, loaded as a shot would load it, its Motion LoRA merged with this scale."""
-    return load_engine(open_model(imported(variant)), replace(OPTIONS, motion=motion))
+    """The imported model, loaded as a shot would load it."""
+    return load_engine(open_model(imported(variant)), LoadOptions(device="cpu", precision="float32", motion=motion))
 
 
 def transformer(variant: str, motion: float = 0.0) -> LayerFlowTransformer:
