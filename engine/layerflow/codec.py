@@ -160,12 +160,15 @@ class LinearCodec(nn.Module):
 def decode_layers(codec: Codec, latents: Tensor, layout: Layout) -> Iterator[tuple[str, Tensor]]:
     """Each layer's name and pixels `[F, 3, H, W]` in [-1, 1], as soon as its last frame is decoded.
 
-    Lead frames are dropped. Raises ValueError when the codec gives fewer frames than the layout has.
+    Lead frames are dropped. Raises ValueError when the codec gives fewer frames than the layout has, and
+    FloatingPointError for pixels that are not finite.
     """
     waiting = torch.empty(0)
     to_drop = layout.lead_frames
     remaining = list(layout.layers)
     for pixels in codec.stream(latents):
+        if not pixels.isfinite().all():  # here, since the clamp below would make plain white of an overflow
+            raise FloatingPointError("the decoded pixels are not finite")
         waiting = torch.cat([waiting, pixels.cpu()]) if waiting.numel() else pixels.cpu()
         if to_drop and len(waiting) > to_drop:
             waiting, to_drop = waiting[to_drop:], 0

@@ -57,7 +57,7 @@ class LayerDenoiser:
     layout: Layout
     given: Tensor  # [1, F - P, C, H, W]; no frames when nothing is given
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-    dtype: torch.dtype = torch.float32
+    dtype: torch.dtype = torch.float32  # of the network's weights; what becomes of the latents is its own affair
 
     @torch.inference_mode()
     def __call__(self, latents: Tensor, timestep: Tensor, text: Tensor) -> Tensor:
@@ -65,7 +65,7 @@ class LayerDenoiser:
         whole = splice(self.layout, latents, self.given.expand(len(latents), -1, -1, -1, -1))
         mask = given_mask(self.layout)
         v = self.network(
-            whole.to(self.device, self.dtype),
+            whole.to(self.device),
             timestep.to(self.device),
             text.to(self.device, self.dtype),
             layer_index(self.layout).to(self.device, self.dtype),

@@ -10,7 +10,8 @@ A clip is as many frames as the model makes at once; `shots.py` makes shots of c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from layerflow.codec import decode_layers
 from layerflow.denoisers import LayerDenoiser, given_mask, splice
+from layerflow.errors import ModelError, RequestError
 from layerflow.layout import Layout
 from layerflow.models.load import Engine
 from layerflow.preprocess import to_unit
@@ -53,6 +55,7 @@ def make_clip(
 
     `on_state` gets the sampler's state after every step; handing one back as `state` goes on from there, to the same
     bits. Every random draw comes from one CPU generator: first the codec's, then the sampler's.
+    Raises RequestError or ModelError when numbers run out of range; nothing of that step is kept.
     """
     generator = torch.Generator().manual_seed(clip.seed)
     given = given_latents(engine, clip, generator)
@@ -61,11 +64,28 @@ def make_clip(
     )
     guided_v = guided(denoiser, embed_prompts(engine, clip), sampler.guidance)
     state = state or sampler.start((1, clip.layout.num_predicted, *given.shape[2:]), generator)
-    while state.step < sampler.num_steps:
-        state = sampler.step(state, guided_v)
-        on_state(state)
-    whole = splice(clip.layout, state.latents, given)[0]
-    return {name: to_unit(pixels) for name, pixels in decode_layers(engine.codec, whole, clip.layout)}
+    with _finite(engine):
+        while state.step < sampler.num_steps:
+            state = sampler.step(state, guided_v)
+            on_state(state)
+        whole = splice(clip.layout, state.latents, given)[0]
+        return {name: to_unit(pixels) for name, pixels in decode_layers(engine.codec, whole, clip.layout)}
+
+
+@contextmanager
+def _finite(engine: Engine) -> Iterator[None]:
+    """Turns numbers that ran out of range into the user's next step."""
+    try:
+        yield
+    except FloatingPointError as error:
+        name = engine.folder.manifest.name
+        if engine.dtype == torch.float16:
+            raise RequestError(
+                f"model {name} gave numbers that are not finite in float16; use --precision bfloat16 or float32"
+            ) from error
+        raise ModelError(
+            f"model {name} gave numbers that are not finite ({error}); check it with layerflow models verify"
+        ) from error
 
 
 def given_latents(engine: Engine, clip: Clip, generator: torch.Generator) -> Tensor:

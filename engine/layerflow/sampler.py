@@ -162,7 +162,7 @@ class Sampler:
 
         `guided_v(latents, timestep, weight)` is v after guidance. `noise` replaces the draws of the state's own
         generator, one call a draw; the released order is one draw in the first step and two in every later one but the
-        last, of which the first is thrown away.
+        last, of which the first is thrown away. Raises FloatingPointError for latents that are not finite.
         """
         index, x = state.step, state.latents
         timestep = self.timesteps[index]
@@ -179,6 +179,8 @@ class Sampler:
                 latents = _sde_update(x, corrected, self._released_draw(index, draw), a[index], a[index + 1])
             else:
                 latents = _ode_update(x, corrected, a[index], a[index + 1])
+        if not latents.isfinite().all():
+            raise FloatingPointError(f"the latents after step {index + 1} are not finite")
         return SamplerState(
             step=index + 1,
             latents=latents,

@@ -7,6 +7,9 @@ diffusers' own classes; what is LayerFlow's is here: stored position tables, the
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import ClassVar, Self
+
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.loaders import PeftAdapterMixin
@@ -89,7 +92,7 @@ class Preconditioner(nn.Module):
     guess of v from x_t = a x_0 + sigma noise is a sigma (1 - s^2) / (a^2 s^2 + sigma^2) x_t; the network is left with
     what that guess misses, at unit variance. What goes in is the best linear guess of x_0 / s, and not x_t at unit
     variance as usual: pure noise then goes in as zeros, and cannot drown the layer that is known. Given latents count
-    as noiseless.
+    as noiseless. All of it is float32, whatever the type of the network's weights: c_skip x is most of v.
     """
 
     def __init__(self, num_layers: int, channels: int) -> None:
@@ -98,6 +101,11 @@ class Preconditioner(nn.Module):
         self.register_buffer("signal", torch.ones(1000))  # a, by timestep
         self.rms: Tensor
         self.signal: Tensor
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Follows the network to its device; its own numbers stay as they are when the network's are cast."""
+        applied: Self = super()._apply(lambda own: own.to(fn(own).device), recurse)  # type: ignore[no-untyped-call]
+        return applied
 
     def forward(
         self, latents_BFCHW: Tensor, timestep: Tensor, given: Tensor | None
@@ -123,6 +131,7 @@ class LayerFlowTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: 
     """
 
     _supports_gradient_checkpointing = False
+    _keep_in_fp32_modules: ClassVar[list[str]] = ["precondition"]
 
     @register_to_config  # type: ignore[untyped-decorator]  # diffusers has no types
     def __init__(
@@ -187,15 +196,18 @@ class LayerFlowTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: 
 
     def forward(
         self,
-        latents: Tensor,  # [B, F, C, H, W] the whole sequence, given latents in their place
-        timestep: Tensor,  # [B] in [0, 999]
+        latents: Tensor,  # [B, F, C, H, W] float32, the whole sequence, given latents in their place
+        timestep: Tensor,  # [B] float32 in [0, 999]
         text: Tensor,  # [B, G, N, text width] one row of tokens per prompt
         layer_index: Tensor,  # [G] layer index of each prompt, float
         given: Tensor | None = None,  # [F] bool, the latent frames that are the condition
     ) -> Tensor:
-        """Predicted v for every latent frame, `[B, F, C, H, W]`; what it says of given frames has no meaning."""
+        """Predicted v for every latent frame, `[B, F, C, H, W]` float32; of given frames what it says has no meaning.
+
+        Latents become the type of the weights where they enter the network proper, as released.
+        """
         if self.precondition is None:
-            return self._network(latents, timestep, text, layer_index, given)
+            return self._network(latents, timestep, text, layer_index, given).float()
         c_in, c_skip, c_out = self.precondition(latents, timestep, given)
         v: Tensor = c_skip * latents + c_out * self._network(c_in * latents, timestep, text, layer_index, given)
         return v
@@ -208,6 +220,7 @@ class LayerFlowTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: 
         layer_index: Tensor,
         given: Tensor | None,
     ) -> Tensor:
+        latents = latents.to(self.dtype)
         text_BND, video_BTD = self._embed(latents, text, layer_index, given)
         if self.layer_view is not None:
             video_BTD = video_BTD + self.layer_view(latents)

@@ -167,6 +167,17 @@ def test_tiles_of_one_picture_join_to_it(make_vae: Callable[..., VideoVAE]) -> N
     assert float(inside.amax((-2, -1)).sub(inside.amin((-2, -1))).max()) < 0.2
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("streaming", [False, True])
+def test_low_precision_is_near(make_vae: Callable[..., VideoVAE], dtype: torch.dtype, streaming: bool) -> None:
+    exact, low = make_vae(streaming=streaming), make_vae(streaming=streaming)
+    low.vae.to(dtype)
+    pixels = torch.rand(8, 3, 16, 24, generator=seeded())
+    latents = exact.encode(pixels, seeded(1))
+    for made, right in ((low.encode(pixels, seeded(1)), latents), (decoded(low, latents), decoded(exact, latents))):
+        assert made.dtype == torch.float32 and 0 < float((made - right).abs().mean()) < 0.05 * float(right.std())
+
+
 class Scripted:
     """A codec that hands out numbered frames in pieces, and tells how many latents it has decoded."""
 
@@ -230,3 +241,16 @@ def test_too_few_frames_are_noticed() -> None:
     layout = Layout(layers=LAYERS, num_frames=8, latent_frames=2)
     with pytest.raises(ValueError, match=r"too few frames: \['blended'\] are missing"):
         list(decode_layers(Scripted([31]), torch.zeros(1), layout))
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_an_overflow_is_told_and_not_shown_as_white(number: float) -> None:
+    class Overflowing(Scripted):
+        def stream(self, latents: Tensor) -> Iterator[Tensor]:
+            for pixels in super().stream(latents):
+                pixels[-1, 0, 0, 0] = number
+                yield pixels
+
+    layout = Layout(layers=LAYERS, num_frames=4, latent_frames=1)
+    with pytest.raises(FloatingPointError, match="the decoded pixels are not finite"):
+        list(decode_layers(Overflowing([16]), torch.zeros(1), layout))

@@ -235,9 +235,11 @@ def test_what_is_not_here_is_told_before_weights_are_read(tiny_model: Path) -> N
             load_engine(folder, LoadOptions(**options))
 
 
-def test_a_loaded_model_is_ready_and_frozen(tiny_model: Path) -> None:
-    engine = load_engine(open_model(tiny_model), LoadOptions(precision="bfloat16"))
-    assert engine.dtype == torch.bfloat16 and engine.backend == "eager" and engine.device.type == "cpu"
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
+def test_a_loaded_model_is_ready_and_frozen(tiny_model: Path, precision: str) -> None:
+    engine = load_engine(open_model(tiny_model), LoadOptions(precision=precision))
+    assert engine.dtype == engine.transformer.dtype == getattr(torch, precision)
+    assert engine.backend == "eager" and engine.device.type == "cpu"
     assert not engine.transformer.training
     assert not any(parameter.requires_grad for parameter in engine.transformer.parameters())
 

@@ -132,6 +132,20 @@ def test_a_step_does_not_change_the_state_it_starts_from() -> None:
     assert all(torch.equal(value, before[name]) for name, value in state.tensors().items())
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+def test_numbers_that_run_out_of_range_are_told_at_once(kind: str, number: float) -> None:
+    def v(x: Tensor, timestep: int, weight: float) -> Tensor:
+        made = curved_v(x, timestep, weight)
+        made[0, 0, 0, 0, 0] = number if timestep < 999 else 0.0
+        return made
+
+    sampler = Sampler(num_steps=3, kind=kind, guidance=PLAIN)
+    state = sampler.step(sampler.start(SHAPE, torch.Generator().manual_seed(5)), v)
+    with pytest.raises(FloatingPointError, match="the latents after step 2 are not finite"):
+        sampler.step(state, v)
+
+
 def test_draws_come_in_the_released_order() -> None:
     """One draw in the first step; in every later one but the last two, of which the first is thrown away."""
     sampler = Sampler(num_steps=5, guidance=PLAIN)

@@ -203,6 +203,53 @@ def test_preconditioning_takes_given_latents_as_noiseless() -> None:
     assert (c_skip == 0).all() and torch.equal(c_out[0, 0, :, 0, 0], scaling.rms[0])  # of pure noise nothing is kept
 
 
+LOW = (torch.bfloat16, torch.float16)
+
+
+def in_low_precision(net: LayerFlowTransformer, folder: Path, dtype: torch.dtype) -> list[LayerFlowTransformer]:
+    """The network cast, and the network loaded so."""
+    net.save_pretrained(folder)
+    return [net.to(dtype), LayerFlowTransformer.from_pretrained(folder, torch_dtype=dtype).eval()]
+
+
+@pytest.mark.parametrize("dtype", LOW)
+def test_scaling_stays_float32_in_any_precision(tmp_path: Path, dtype: torch.dtype) -> None:
+    net = network(mixed_layers=4)
+    net.precondition.rms.uniform_(0.1, 1.0)
+    net.precondition.signal.copy_(NoiseSchedule().training_signal)
+    exact = {name: value.clone() for name, value in net.precondition.state_dict().items()}
+    for low in in_low_precision(net, tmp_path, dtype):
+        assert low.dtype == low.copy_gate.gates[0].weight.dtype == dtype
+        for name, value in low.precondition.state_dict().items():
+            assert value.dtype == torch.float32 and torch.equal(value, exact[name])
+
+
+@pytest.mark.parametrize("dtype", LOW)
+def test_what_a_silent_network_leaves_of_v_is_exact_in_any_precision(tmp_path: Path, dtype: torch.dtype) -> None:
+    """With nothing from the network proper, v is the linear guess, to the last bit of float32."""
+    net, told = network(mixed_layers=4), inputs()
+    with torch.no_grad():
+        for layer in (net.proj_out, *net.copy_gate.gates):
+            layer.weight.zero_()
+            layer.bias.zero_()
+        net.precondition.rms.uniform_(0.1, 1.0)
+        net.precondition.signal.copy_(NoiseSchedule().training_signal)
+    v = net(**told)
+    for low in in_low_precision(net, tmp_path, dtype):
+        assert torch.equal(low(**{**told, "text": told["text"].to(dtype)}), v)
+
+
+@pytest.mark.parametrize("dtype", LOW)
+@pytest.mark.parametrize("mixed_layers", [0, 4])
+def test_v_is_float32_and_near_in_any_precision(tmp_path: Path, dtype: torch.dtype, mixed_layers: int) -> None:
+    net, told = network(mixed_layers=mixed_layers), inputs()
+    v = net(**told)
+    for low in in_low_precision(net, tmp_path, dtype):
+        near = low(**{**told, "text": told["text"].to(dtype)})
+        assert near.dtype == torch.float32 and not torch.equal(near, v)
+        assert (near - v).abs().max() < 0.1 * v.std()
+
+
 def test_norms_have_the_released_epsilons() -> None:
     net = network()
     assert net.norm_out.norm.eps == NORM_OUT_EPS == 1e-6

@@ -51,7 +51,13 @@ _SHOT = (
         help="Decode the whole clip, or piece by piece in less memory.",
     ),
     click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
-    click.option("--precision", type=click.Choice(["auto", "float32", "bfloat16"]), default="auto", show_default=True),
+    click.option(
+        "--precision",
+        type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
+        default="auto",
+        show_default=True,
+        help="Number type of the network and of a video VAE.",
+    ),
     click.option("--backend", default="auto", show_default=True, help="What runs the network; doctor lists them."),
     click.option("--lora", multiple=True, metavar="FILE[:WEIGHT]", help="A LoRA to merge into the model; may repeat."),
     click.option(

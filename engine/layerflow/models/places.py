@@ -6,6 +6,8 @@ import torch
 
 from layerflow.errors import RequestError
 
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}  # as a Request names them
+
 
 def pick_device(name: str) -> torch.device:
     """The device called `name`; "auto" is the first CUDA device or the CPU. Raises RequestError."""
@@ -23,4 +25,4 @@ def pick_dtype(precision: str, device: torch.device) -> torch.dtype:
     """The weights' type: "auto" is bfloat16 on CUDA, as released, and float32 elsewhere."""
     if precision == "auto":
         return torch.bfloat16 if device.type == "cuda" else torch.float32
-    return torch.bfloat16 if precision == "bfloat16" else torch.float32
+    return DTYPES[precision]

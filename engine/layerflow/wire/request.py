@@ -28,7 +28,7 @@ _CHOICES = {
     "alpha": ("straight", "premultiplied"),
     "fit": ("pad", "crop"),
     "memory": ("whole", "stream"),
-    "precision": ("auto", "float32", "bfloat16"),
+    "precision": ("auto", "float32", "bfloat16", "float16"),
 }
 
 _LAST_FRAME = 10**checks.MAX_FRAME_DIGITS - 1
@@ -77,7 +77,7 @@ class Request:
     output: str = ""  # one %04d or #### in the file name; empty: out/<task>.%04d.exr
     memory: str = "whole"  # or "stream": how much of the clip the codec holds at once
     device: str = "auto"
-    precision: str = "auto"  # or "float32", "bfloat16"
+    precision: str = "auto"  # or "float32", "bfloat16", "float16"
     backend: str = "auto"
     lora: Tuple[str, ...] = ()  # files or folders, each with ":weight" behind it or not
     motion: float = 0.0  # scale of the model's Motion LoRA: 0 moving pictures, 1 still ones
