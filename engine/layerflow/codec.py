@@ -26,8 +26,11 @@ class Codec(Protocol):
     spatial: int  # pixels per latent column and row
     temporal: int  # frames per latent frame
 
-    def encode(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
-        """Latents `[f, C, h, w]` of pixels `[F, 3, H, W]`; a codec that samples draws from `generator` (CPU)."""
+    def encode(self, pixels: Tensor, generator: torch.Generator | None) -> Tensor:
+        """Latents `[f, C, h, w]` of pixels `[F, 3, H, W]`; a codec that samples draws from `generator` (CPU).
+
+        Without one it gives the mean of what it would draw.
+        """
         ...
 
     def stream(self, latents: Tensor) -> Iterator[Tensor]:
@@ -64,9 +67,11 @@ class VideoVAE:
         posterior = self.vae.encode(clip).latent_dist
         return posterior.mean.float(), posterior.std.float()
 
-    def encode(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
-        """A draw from the posterior, as released (not its mean), times the scaling factor."""
+    def encode(self, pixels: Tensor, generator: torch.Generator | None) -> Tensor:
+        """A draw from the posterior, as released, or without a generator its mean; times the scaling factor."""
         mean, std = self.posterior(pixels)
+        if generator is None:
+            return self.scaled(mean)
         noise = torch.randn(mean.shape, generator=generator).to(mean)
         return self.scaled(mean + std * noise)
 

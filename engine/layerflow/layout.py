@@ -8,8 +8,8 @@ an `if task` further down.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from itertools import pairwise
+from dataclasses import asdict, dataclass, replace
+from itertools import chain, pairwise, starmap
 from typing import Any, Literal, get_args
 
 Task = Literal["generate", "decompose", "background", "foreground"]
@@ -84,6 +84,13 @@ class Layout:
         """Whether any latent frame of `layer` is part of the condition."""
         span = self.span(layer)
         return any(start < span.stop and span.start < stop for start, stop in self.given)
+
+    def with_whole_condition(self) -> Layout:
+        """This layout with all of every layer given of which some latent frames are."""
+        spans = [self.span(layer) for layer in self.layers if self.is_given(layer)]
+        given = {*chain(*starmap(range, self.given)), *chain(*(range(span.start, span.stop) for span in spans))}
+        edges = [frame for frame in range(self.num_latents + 1) if (frame in given) != (frame - 1 in given)]
+        return replace(self, given=tuple(zip(edges[::2], edges[1::2], strict=True)))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; `from_dict` is the way back."""

@@ -41,6 +41,7 @@ class Clip:
     seed: int
     height: int
     width: int
+    drawn: bool = True  # given latents are drawn from the codec's posterior, as released; else they are its mean
 
 
 def make_clip(
@@ -94,7 +95,7 @@ def given_latents(engine: Engine, clip: Clip, generator: torch.Generator) -> Ten
     if not clip.given:
         side = engine.codec.spatial
         return torch.zeros(1, 0, engine.codec.latent_channels, clip.height // side, clip.width // side)
-    encoded = engine.codec.encode(sequence_pixels(clip), generator)
+    encoded = engine.codec.encode(sequence_pixels(clip), generator if clip.drawn else None)
     return encoded.float().cpu()[mask][None]
 
 

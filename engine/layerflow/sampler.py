@@ -146,6 +146,7 @@ class Sampler:
     kind: SamplerKind = "sde"
     schedule: NoiseSchedule = NoiseSchedule()
     guidance: Guidance = Guidance()
+    snaps: bool = True  # the denoiser counts on the nearest training level, as released; else on the step's own
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(SamplerKind):
@@ -188,6 +189,11 @@ class Sampler:
             generator=None if generator is None else generator.get_state(),
         )
 
+    @property
+    def mean_guidance(self) -> float:
+        """The mean of the guidance weights of all steps."""
+        return sum(self.guidance.weight(timestep, self.num_steps) for timestep in self.timesteps) / self.num_steps
+
     @cached_property
     def timesteps(self) -> list[int]:
         """What the denoiser is told in each step."""
@@ -201,7 +207,7 @@ class Sampler:
         return self.schedule.signal(self.num_steps)
 
     def _denoised(self, x: Tensor, v: Tensor, a: float) -> Tensor:
-        q = self.schedule.quantised(a)
+        q = self.schedule.quantised(a) if self.snaps else a
         return q * x - math.sqrt(1.0 - q * q) * v
 
     @staticmethod

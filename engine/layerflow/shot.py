@@ -51,7 +51,8 @@ class Shot:
     def prepare(cls, request: Request, on_event: OnEvent, stopped: Callable[[], bool]) -> Shot:
         """The checked shot: model, plate and output pattern are usable. Nothing is written."""
         folder = find_model(request.model, request.task)
-        layout = folder.layout(cast(Task, request.task))  # refuses a task the model was not made for
+        # Refuses a task that the model was not made for.
+        layout = folder.layout(cast(Task, request.task), faithful=request.faithful)
         request = replace(request, model=exact_name(request.model, folder))
         request = with_found_loras(request, folder)
         pattern = output_pattern(request.output)
@@ -109,7 +110,8 @@ class Shot:
     @cached_property
     def sampler(self) -> Sampler:
         """The model's sampler with the request's changes."""
-        request, own = self.request, self.folder.sampler(cast(Task, self.request.task))
+        request = self.request
+        own = self.folder.sampler(cast(Task, request.task), faithful=request.faithful)
         return pick_sampler(own, steps=request.steps, guidance=request.guidance, kind=request.sampler)
 
     @cached_property
@@ -185,6 +187,7 @@ class Shot:
             seed=request.seed,
             height=model.height,
             width=model.width,
+            drawn=self.folder.fidelity(faithful=request.faithful).posterior,
         )
 
     def _shown(self, plate: Plate, number: int) -> dict[str, Tensor]:

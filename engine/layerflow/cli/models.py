@@ -102,7 +102,7 @@ def _count(model: ModelFolder) -> int:
 def _in_words(value: object) -> str:
     if isinstance(value, dict):
         value = [f"{key} {number}" for key, number in value.items()]
-    return ", ".join(value) if isinstance(value, list) else str(value)
+    return ", ".join(value) or "nothing" if isinstance(value, list) else str(value)
 
 
 def _summary(model: ModelFolder) -> dict[str, Any]:
@@ -119,6 +119,7 @@ def _summary(model: ModelFolder) -> dict[str, Any]:
         "fps": manifest.fps,
         "steps": {task: model.sampler(task).num_steps for task in manifest.layouts},
         "sampler": manifest.sampler.kind,
+        "cleaned_up": list(manifest.fidelity.cleaned_up),
         "licence": manifest.licence,
         "path": str(model.path),
         "bytes": size_on_disk([model.path]),

@@ -8,16 +8,18 @@ Shapes: F frame, H W rows and columns.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from layerflow import color, layers
 from layerflow.assemble import Frame, assemble, model_pictures, stacked
 from layerflow.difference import Difference
 from layerflow.errors import ModelError
 from layerflow.layers import LayerStack, PictureFormat, Pixels
+from layerflow.layout import Layout
 from layerflow.models.folder import find_model
 from layerflow.models.load import Engine, load_engine
 from layerflow.pipeline import Clip, make_clip, pick_sampler
@@ -76,26 +78,28 @@ def decompose(
         seed=seed,
         height=model.height,
         width=model.width,
+        drawn=model.fidelity.posterior,
     )
     sampler = pick_sampler(engine.folder.sampler("decompose"), steps=steps, guidance=None, kind=None)
     with torch.inference_mode():
         made = make_clip(engine, clip, sampler)
-    frames = range(len(plates))
-    pictures = [{name: pixels[number] for name, pixels in made.items()} for number in frames]
+    return layer_stack(made, plates, layout, fit), layer_stack(made, plates, layout, fit, reveal=False)
 
-    def stack(reveal: bool) -> LayerStack:
-        assembled = [
-            assemble(picture, plate, layout, fit, LINEAR, reveal=reveal)
-            for picture, plate in zip(pictures, plates, strict=True)
-        ]
-        return LayerStack(
-            layers={name: np.stack([frame[name] for frame in assembled]) for name in assembled[0]},
-            frames=tuple(frames),
-            format=PictureFormat(width=width, height=height),
-            colorspace=LINEAR,
-        )
 
-    return stack(True), stack(False)
+def layer_stack(
+    made: Mapping[str, Tensor], plates: Sequence[Frame | None], layout: Layout, fit: Fit, *, reveal: bool = True
+) -> LayerStack:
+    """The layers that an artist gets of one clip: `made` are the model's, `[F, 3, h, w]`, `plates` its frames."""
+    assembled = [
+        assemble({name: pixels[number] for name, pixels in made.items()}, plate, layout, fit, LINEAR, reveal=reveal)
+        for number, plate in enumerate(plates)
+    ]
+    return LayerStack(
+        layers={name: np.stack([frame[name] for frame in assembled]) for name in assembled[0]},
+        frames=tuple(range(len(plates))),
+        format=PictureFormat(width=fit.width, height=fit.height),
+        colorspace=LINEAR,
+    )
 
 
 def score_clip(stack: LayerStack, truth: ClipBatch, index: int) -> dict[str, float]:

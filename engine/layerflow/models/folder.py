@@ -22,11 +22,13 @@ from platformdirs import user_data_path
 
 from layerflow.errors import ModelError
 from layerflow.layout import Layout, Task
+from layerflow.models.fidelity import RELEASED, Fidelity
 from layerflow.sampler import Sampler, sampler_from_dict
 
 MANIFEST = "layerflow.json"
 FORMAT = 1
 CodecKind = Literal["linear", "cogvideox"]
+DECIDING = ("sha256", "layouts", "sampler", "steps", "fidelity", "height", "width")  # what makes a model's pixels
 SAFE = {"use_safetensors": True, "local_files_only": True}  # nothing that can run code, nothing fetched
 
 
@@ -45,11 +47,17 @@ class Manifest:
     licence: str
     description: str = ""
     steps: Mapping[Task, int] = field(default_factory=dict)  # for tasks that want another number than the sampler's
+    fidelity: Fidelity = RELEASED  # without --faithful; sampler, steps and layouts are those of the release
     sha256: Mapping[str, str] = field(default_factory=dict)  # file, relative to the folder -> hash
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON values; `from_dict` is the way back."""
+        """JSON values; `from_dict` is the way back.
+
+        What is as released goes without saying: a folder from before there was a choice keeps its hash.
+        """
         sampler = self.sampler
+        cleaned = {} if sampler.snaps else {"snaps": False}
+        fidelity = {} if self.fidelity == RELEASED else {"fidelity": asdict(self.fidelity)}
         return {
             "format": FORMAT,
             "name": self.name,
@@ -65,8 +73,10 @@ class Manifest:
                 "kind": sampler.kind,
                 "schedule": asdict(sampler.schedule),
                 "guidance": asdict(sampler.guidance),
+                **cleaned,
             },
             "steps": dict(self.steps),
+            **fidelity,
             "layouts": {task: layout.to_dict() for task, layout in self.layouts.items()},
             "sha256": dict(self.sha256),
         }
@@ -79,6 +89,7 @@ class Manifest:
             raise ValueError(f"format {found} is not {FORMAT}")
         fields["layouts"] = {task: Layout.from_dict(layout) for task, layout in fields["layouts"].items()}
         fields["sampler"] = sampler_from_dict(fields["sampler"])
+        fields["fidelity"] = Fidelity(**fields.get("fidelity", {}))
         return cls(**fields)
 
 
@@ -92,21 +103,25 @@ class ModelFolder:
     @cached_property
     def sha256(self) -> str:
         """One hash for all that decides the model's pixels: files, layouts, sampler. Goes into every header."""
-        values = self.manifest.to_dict()
-        deciding = {name: values[name] for name in ("sha256", "layouts", "sampler", "steps", "height", "width")}
+        deciding = {name: value for name, value in self.manifest.to_dict().items() if name in DECIDING}
         return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 
-    def sampler(self, task: Task) -> Sampler:
+    def fidelity(self, *, faithful: bool = False) -> Fidelity:
+        """Which of the release's quirks are kept: all of them, or those the manifest keeps."""
+        return RELEASED if faithful else self.manifest.fidelity
+
+    def sampler(self, task: Task, *, faithful: bool = False) -> Sampler:
         """The sampler that the model was tuned for in `task`."""
         own = self.manifest.sampler
-        return replace(own, num_steps=self.manifest.steps.get(task, own.num_steps))
+        tuned = replace(own, num_steps=self.manifest.steps.get(task, own.num_steps))
+        return self.fidelity(faithful=faithful).sampler(tuned)
 
-    def layout(self, task: Task) -> Layout:
+    def layout(self, task: Task, *, faithful: bool = False) -> Layout:
         """The layout for `task`. Raises ModelError when this model was not made for it."""
         if task not in self.manifest.layouts:
             can = ", ".join(self.manifest.layouts)
             raise ModelError(f"model {self.manifest.name} cannot {task}; it can: {can} - choose another with --model")
-        return self.manifest.layouts[task]
+        return self.fidelity(faithful=faithful).layout(self.manifest.layouts[task])
 
     def damaged(self) -> Iterator[str]:
         """Files that are missing or differ from what the manifest says."""

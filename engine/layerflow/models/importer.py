@@ -22,6 +22,7 @@ from layerflow.models import sat
 from layerflow.models.base import SPATIAL, Base, find_base
 from layerflow.models.building import building, check_space, save_tensors, take_over
 from layerflow.models.checkpoint import open_checkpoint
+from layerflow.models.fidelity import IMPORTED
 from layerflow.models.folder import MANIFEST, Manifest, ModelFolder, models_path, open_model, write_manifest
 from layerflow.models.released import RELEASED_GRID, Dimensions, Grid, own_tensors, recognise
 from layerflow.sampler import Sampler
@@ -111,6 +112,7 @@ def manifest_of(variant: str, grid: Grid, *, name: str, licence: str = LICENCE) 
         description=f"LayerFlow {variant} on CogVideoX-2B, {known.layout.num_frames} frames a layer.",
         layouts={known.task: known.layout},
         sampler=Sampler(),
+        fidelity=IMPORTED,
         height=grid.height,
         width=grid.width,
         fps=FPS,
