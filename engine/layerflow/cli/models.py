@@ -8,6 +8,7 @@ import click
 from rich.filesize import decimal
 
 from layerflow.cli.models_import import import_model
+from layerflow.cli.models_pull import pull_models
 from layerflow.cli.options import json_option
 from layerflow.cli.report import print_json
 from layerflow.errors import ModelError
@@ -22,6 +23,7 @@ def models() -> None:
 
 
 models.add_command(import_model)
+models.add_command(pull_models)
 
 
 @models.command("list")

@@ -8,17 +8,21 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import (
     BarColumn,
+    DownloadColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 from layerflow.wire import Event
 
-_COUNTED = {"step": "Sampling", "frame": "Writing frames"}
+_COUNTED = {"step": "Sampling", "frame": "Writing frames", "download": "Downloading"}
 _SPEED_WINDOW_S = 1800.0  # one step of a large model can take minutes, so the speed is taken over many of them
 
 
@@ -43,12 +47,23 @@ def _bars(console: Console) -> Progress:
     return Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
-        MofNCompleteColumn(),
+        _Amount(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         console=console,
         speed_estimate_period=_SPEED_WINDOW_S,
     )
+
+
+class _Amount(ProgressColumn):
+    """How much is done: of a download in bytes, of anything else in numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._bytes, self._numbers = DownloadColumn(), MofNCompleteColumn()
+
+    def render(self, task: Task) -> Text:
+        return (self._bytes if task.fields["in_bytes"] else self._numbers).render(task)
 
 
 class _Bars:
@@ -62,11 +77,15 @@ class _Bars:
         if event.kind == "warning":
             self._bars.console.print(f"warning: {event.message}", markup=False, highlight=False)
         elif event.kind == "stage":
-            self._bars.update(self._task("stage", None), description=event.message)
+            self._bars.update(self._task(event, None), description=event.message)
         else:
-            self._bars.update(self._task(event.kind, event.total), completed=event.done, total=event.total)
+            self._bars.update(self._task(event, event.total), completed=event.done, total=event.total)
 
-    def _task(self, kind: str, total: int | None) -> TaskID:
+    def _task(self, event: Event, total: int | None) -> TaskID:
+        """The bar of such events. What was done before this run is no part of its speed."""
+        kind = event.kind
         if kind not in self._tasks:
-            self._tasks[kind] = self._bars.add_task(_COUNTED.get(kind, ""), total=total)
+            self._tasks[kind] = self._bars.add_task(
+                _COUNTED.get(kind, ""), total=total, completed=event.done, in_bytes=kind == "download"
+            )
         return self._tasks[kind]

@@ -8,9 +8,11 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from os import stat_result
 from pathlib import Path
+
+from rich.filesize import decimal
 
 from layerflow.errors import ModelError
 from layerflow.models.folder import bundled_path, find_place, has_manifest, members_of, models_path
@@ -79,3 +81,25 @@ def remove(folders: Iterable[Path]) -> None:
 
 def _hidden(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}.removed")
+
+
+def device_of(folder: Path) -> int:
+    """The disk that `folder` is on, or will be."""
+    return _nearest(folder).stat().st_dev
+
+
+def check_disks(needed: Mapping[Path, int]) -> None:
+    """Raises ModelError unless each folder can take so many bytes, together where they are on one disk."""
+    for device in {device_of(folder) for folder in needed}:
+        here = {folder: count for folder, count in needed.items() if device_of(folder) == device}
+        free = shutil.disk_usage(_nearest(next(iter(here)))).free
+        if (lacking := sum(here.values()) - free) > 0:
+            places = " and ".join(f"{decimal(count)} in {folder}" for folder, count in here.items())
+            raise ModelError(
+                f"the disk lacks {decimal(lacking)}: this needs {places}, and {decimal(free)} are free; free some "
+                "space, pull fewer with --variant, or name other folders in HF_HOME and LAYERFLOW_MODELS"
+            )
+
+
+def _nearest(folder: Path) -> Path:
+    return next(place for place in (folder, *folder.absolute().parents) if place.exists())

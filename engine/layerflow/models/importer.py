@@ -23,7 +23,7 @@ from layerflow.models.base import SPATIAL, Base, find_base
 from layerflow.models.building import building, check_space, save_tensors, take_over
 from layerflow.models.checkpoint import open_checkpoint
 from layerflow.models.fidelity import IMPORTED
-from layerflow.models.folder import MANIFEST, Manifest, ModelFolder, models_path, open_model, write_manifest
+from layerflow.models.folder import Manifest, ModelFolder, members_of, models_path, open_model, write_manifest
 from layerflow.models.released import RELEASED_GRID, Dimensions, Grid, own_tensors, recognise
 from layerflow.sampler import Sampler
 from layerflow.transformer import LayerFlowTransformer
@@ -84,8 +84,8 @@ def _name_of(target: Path) -> str:
 
 def find_imported_base() -> Path:
     """The folder of a model that was imported before: its text encoder and VAE serve again. Raises ModelError."""
-    for manifest in sorted((models_path() / FAMILY).glob(f"*/{MANIFEST}")):
-        return manifest.parent
+    for folder in members_of(models_path() / FAMILY):
+        return folder
     raise ModelError("no model has been imported yet; give with --base the folder of CogVideoX-2B")
 
 
