@@ -75,7 +75,7 @@ class AdapterFiles:
             with self.weights.open("rb") as file:
                 length = int.from_bytes(file.read(8), "little")
             if length > MAX_HEADER_BYTES:
-                raise ValueError(f"its header claims {length} bytes")
+                raise ValueError(f"no safetensors file has a header of {length} bytes")
             opened = safe_open(self.weights, framework="pt")
         with opened as tensors:
             yield tensors

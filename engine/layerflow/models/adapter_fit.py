@@ -37,8 +37,9 @@ def checked_ranks(label: str, shapes: Mapping[str, Shape], network: nn.Module) -
     `[O, R, 1, 1]`. Raises ModelError about the first that does not fit.
     """
     ranks: dict[str, int] = {}
+    layers = {name: layer for name, layer in network.named_modules() if isinstance(layer, (nn.Linear, nn.Conv2d))}
     for name, shape in shapes.items():
-        if problem := _misfit(name, shape, network, ranks):
+        if problem := _misfit(name, shape, layers, ranks):
             made_for = _made_for(shapes) or _made_for_width(name, shape)
             told = f" was made for {made_for}:" if made_for else " does not fit this model:"
             raise ModelError(f"{label}{told} {problem}; choose a LoRA made for this model's network")
@@ -50,18 +51,17 @@ def checked_ranks(label: str, shapes: Mapping[str, Shape], network: nn.Module) -
     return ranks
 
 
-def _misfit(name: str, shape: Shape, network: nn.Module, ranks: dict[str, int]) -> str:
+def _misfit(name: str, shape: Shape, layers: Mapping[str, nn.Linear | nn.Conv2d], ranks: dict[str, int]) -> str:
     """What is wrong with one tensor, or nothing; `ranks` learns its rank."""
     match = _WEIGHT.fullmatch(name)
     if match is None:
         return f"{name} is not a LoRA's weight"
     module = match["module"]
-    base = dict(network.named_modules()).get(module)
-    if not isinstance(base, (nn.Linear, nn.Conv2d)):
+    if module not in layers:
         return f"the network has no layer {module}"
     is_down = match["half"] == "lora_A"
     rank = shape[0 if is_down else 1] if len(shape) > 1 else 0
-    outputs, *inputs = base.weight.shape
+    outputs, *inputs = layers[module].weight.shape
     fitting = (rank, *inputs) if is_down else (outputs, rank, *(1 for _ in inputs[1:]))
     if shape != fitting or ranks.setdefault(module, rank) != rank or rank == 0:
         return f"{name} is {_by(shape)} where the network takes {_by(fitting)}"

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import torch
 from diffusers.utils import convert_unet_state_dict_to_peft
 from torch import Tensor, nn
 
@@ -43,11 +44,14 @@ class Adapter:
     layers: Mapping[str, Any]  # module of the network -> peft's layer, which has the LoRA's weights and no others
 
     def delta(self, module: str) -> Tensor:
-        """What the LoRA adds to the weight of `module`: float32, in the weight's shape. ModelError for NaN and Inf."""
-        delta: Tensor = self.layers[module].get_delta_weight(ADAPTER).detach()
-        if not delta.isfinite().all():
-            raise ModelError(f"{self.files} is not made of finite numbers in {module}; download or export it again")
-        return delta
+        """What the LoRA adds to the weight of `module`: float32, in the weight's shape."""
+        delta: Tensor = self.layers[module].get_delta_weight(ADAPTER)
+        return delta.detach()
+
+
+def is_finite(values: Tensor) -> bool:
+    """Whether no number is NaN or infinite. Several times faster than to ask it of each."""
+    return bool(torch.stack(values.aminmax()).isfinite().all())
 
 
 def read_adapter(files: AdapterFiles, shell: nn.Module) -> Adapter:
@@ -90,6 +94,8 @@ def _read(files: AdapterFiles, shell: nn.Module) -> tuple[dict[str, Tensor], dic
         scalars = [name for name, shape in shapes.items() if name.endswith(".alpha") and shape in ((), (1,))]
         ranks = checked_ranks(str(files), {name: shapes[name] for name in shapes if name not in scalars}, shell)
         tensors = {name: stored.get_tensor(key).float() for name, key in names.items()}
+    if broken := next((name for name, value in tensors.items() if not is_finite(value)), None):
+        raise ModelError(f"{files} is not made of finite numbers in {broken}; download or export it again")
     return tensors, {name.removesuffix(".alpha"): tensors.pop(name).item() for name in scalars}, ranks
 
 

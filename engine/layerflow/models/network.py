@@ -12,7 +12,7 @@ from torch import Tensor
 
 from layerflow.errors import ModelError, RequestError
 from layerflow.models.adapter_files import AdapterFiles, find_lora, peft_folder
-from layerflow.models.adapters import Adapter, read_adapter
+from layerflow.models.adapters import Adapter, is_finite, read_adapter
 from layerflow.models.folder import SAFE, ModelFolder
 from layerflow.transformer import LayerFlowTransformer
 
@@ -70,7 +70,7 @@ def _merge(adapters: Sequence[Adapter], path: Path, transformer: LayerFlowTransf
                     merged = merged + adapter.delta(module)
             weight = transformer.get_parameter(name)
             weight.data = merged.to(weight.dtype)
-            if not weight.isfinite().all():
+            if not is_finite(weight):
                 raise ModelError(
                     f"the LoRAs drive {name} beyond what {str(weight.dtype)[6:]} holds; lower their weights"
                 )
