@@ -24,7 +24,7 @@ from layerflow.layout import Layout
 from layerflow.models.load import Engine
 from layerflow.preprocess import to_unit
 from layerflow.sampler import Sampler, SamplerState, guided, with_constant_guidance
-from layerflow.text import layer_prompts
+from layerflow.text import Dropped, layer_prompts
 
 # What the sequence holds where a layer is not known yet, best first. The codec mixes neighbouring layers a little, so
 # the released models were conditioned with the picture at hand in the empty slots rather than with grey.
@@ -112,10 +112,10 @@ def embed_prompts(engine: Engine, clip: Clip) -> Tensor:  # [1, prompts, tokens,
     return engine.text.encode(layer_prompts(clip.layout, dict(clip.prompts)))[None]
 
 
-def dropped_words(engine: Engine, clip: Clip) -> dict[str, str]:
+def dropped_words(engine: Engine, clip: Clip) -> dict[str, Dropped]:
     """The end of each prompt that is too long for the text encoder, by layer."""
     numbered = zip(clip.layout.prompts, layer_prompts(clip.layout, dict(clip.prompts)), strict=True)
-    return {name: tail for name, prompt in numbered if (tail := engine.text.dropped(prompt))}
+    return {name: tail for name, prompt in numbered if (tail := engine.text.dropped(prompt)) is not None}
 
 
 def pick_sampler(own: Sampler, *, steps: int | None, guidance: float | None, kind: str | None) -> Sampler:

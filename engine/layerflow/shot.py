@@ -169,7 +169,8 @@ class Shot:
     def _make(self, engine: Engine, window: Window) -> dict[str, Tensor]:
         clip = self._clip(window)
         for name, tail in dropped_words(engine, clip).items():
-            self.warn(f"the {name} prompt is too long; the model does not see: {tail}")
+            count = "1 token" if tail.num_tokens == 1 else f"{tail.num_tokens} tokens"
+            self.warn(f"the {name} prompt is {count} too long; shorten it, the model does not see: {tail.in_short()}")
         kept = self.journal.load(window.index)
         return make_clip(engine, clip, self.sampler, state=kept, on_state=lambda state: self._keep(window, state))
 

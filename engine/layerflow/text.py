@@ -14,15 +14,34 @@ from torch import Tensor
 from layerflow.layout import Layout
 
 
+@dataclass(frozen=True, kw_only=True)
+class Dropped:
+    """The end of a prompt that does not fit into the encoder's tokens, in the prompt's own words."""
+
+    text: str
+    num_tokens: int
+
+    def in_short(self, length: int = 120) -> str:
+        """At most `length` characters of it on one line; what is more than that is left out in the middle."""
+        line = " ".join(self.text.split())
+        tail = length // 3
+        return line if len(line) <= length else f"{line[: length - tail - 3]} … {line[-tail:]}"
+
+
 class TextEncoder(Protocol):
     """Prompts to embeddings."""
 
-    def encode(self, prompts: list[str]) -> Tensor:
-        """Embeddings `[prompts, tokens, width]`, float32."""
+    @property
+    def precision(self) -> str:
+        """What the encoder computes in: float32, bfloat16 or int8."""
         ...
 
-    def dropped(self, prompt: str) -> str:
-        """The end of `prompt` that does not fit into the encoder's tokens; empty when all of it fits."""
+    def encode(self, prompts: list[str]) -> Tensor:
+        """Embeddings `[prompts, tokens, width]`, float32 on the CPU. A prompt's do not depend on its neighbours."""
+        ...
+
+    def dropped(self, prompt: str) -> Dropped | None:
+        """The end of `prompt` that does not fit into the encoder's tokens; None when all of it fits."""
         ...
 
 
@@ -37,28 +56,47 @@ def layer_index(layout: Layout) -> Tensor:  # [G] float32
 
 
 @dataclass(frozen=True, kw_only=True)
-class T5Text:
-    """A transformers T5 encoder and its tokenizer, padding every prompt to `num_tokens`."""
+class PromptTokens:
+    """A fast transformers tokenizer, cutting or padding every prompt to `num_tokens`."""
 
-    encoder: Any  # transformers.T5EncoderModel
     tokenizer: Any
     num_tokens: int = 226
 
+    def ids(self, prompts: list[str]) -> Tensor:  # -> [prompts, tokens]
+        """Token numbers of the prompts; the end token is kept when a prompt is cut."""
+        encoded = self.tokenizer(
+            prompts, padding="max_length", truncation=True, max_length=self.num_tokens, return_tensors="pt"
+        )
+        ids: Tensor = encoded.input_ids
+        return ids
+
+    def dropped(self, prompt: str) -> Dropped | None:
+        """The end of `prompt` past `num_tokens`; None when all of it fits."""
+        whole = self.tokenizer(prompt, truncation=False, verbose=False, return_offsets_mapping=True)
+        too_many = len(whole.input_ids) - self.num_tokens
+        if too_many <= 0:
+            return None
+        first_cut = self.num_tokens - self.tokenizer.num_special_tokens_to_add()
+        start, _ = whole.offset_mapping[first_cut]
+        return Dropped(text=prompt[start:].strip(), num_tokens=too_many)
+
+
+@dataclass(frozen=True, kw_only=True)
+class T5Text(PromptTokens):
+    """A transformers T5 encoder in memory, and its tokenizer."""
+
+    encoder: Any  # transformers.T5EncoderModel
+
+    @property
+    def precision(self) -> str:
+        """What the encoder computes in."""
+        return str(self.encoder.dtype).removeprefix("torch.")
+
     @torch.inference_mode()
     def encode(self, prompts: list[str]) -> Tensor:  # -> [prompts, tokens, width]
-        """Embeddings of the prompts, float32 on the CPU."""
-        tokens = self.tokenizer(
-            prompts, padding="max_length", truncation=True, max_length=self.num_tokens, return_tensors="pt"
-        ).input_ids
+        """Embeddings of the prompts, float32 on the CPU. One at a time: a batch's size may change the last bits."""
+        ids = self.ids(prompts).to(self.encoder.device)
         # An all-ones mask is T5's "no mask": pads attend and are attended to.
-        hidden = self.encoder(tokens.to(self.encoder.device), attention_mask=torch.ones_like(tokens)).last_hidden_state
-        embeddings: Tensor = hidden.float().cpu()
+        rows = [self.encoder(row, attention_mask=torch.ones_like(row)).last_hidden_state for row in ids[:, None]]
+        embeddings: Tensor = torch.cat(rows).float().cpu()
         return embeddings
-
-    def dropped(self, prompt: str) -> str:
-        """The end of `prompt` past `num_tokens`; empty when all of it fits."""
-        tokens = self.tokenizer(prompt, truncation=False, verbose=False).input_ids
-        kept = self.num_tokens - self.tokenizer.num_special_tokens_to_add()
-        return (
-            str(self.tokenizer.decode(tokens[kept:], skip_special_tokens=True)) if len(tokens) > self.num_tokens else ""
-        )

@@ -149,7 +149,9 @@ def test_pixels_that_are_no_numbers(tiny_model: Path, tmp_path: Path) -> None:
 
 def test_a_prompt_that_is_too_long_is_told(tiny_model: Path, tmp_path: Path) -> None:
     result = render(tiny_model, tmp_path, task="generate", foreground="a red dog in the garden at night", num_frames=1)
-    assert result.warnings == ("the foreground prompt is too long; the model does not see: garden at night",)
+    assert result.warnings == (
+        "the foreground prompt is 3 tokens too long; shorten it, the model does not see: garden at night",
+    )
 
 
 @pytest.mark.parametrize("alpha", ["straight", "premultiplied"])

@@ -12,7 +12,7 @@ from tiny import PROMPT_TOKENS, TEXT_WIDTH, WORDS
 
 from layerflow.layout import VARIANTS, Layout
 from layerflow.models.text_encoder import load_text
-from layerflow.text import T5Text, layer_index, layer_prompts
+from layerflow.text import Dropped, T5Text, layer_index, layer_prompts
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -58,7 +58,9 @@ def test_the_mask_is_the_encoder_s_no_mask(text: T5Text) -> None:
 @given(st.lists(st.sampled_from(WORDS[3:]), max_size=20))
 def test_what_is_dropped_is_exactly_the_end_that_is_not_seen(text: T5Text, words: list[str]) -> None:
     room = PROMPT_TOKENS - 1  # one is the end's own
-    assert text.dropped(" ".join(words)) == " ".join(words[room:])
+    dropped = text.dropped(" ".join(words))
+    left_out = words[room:]
+    assert dropped == (Dropped(text=" ".join(left_out), num_tokens=len(left_out)) if left_out else None)
     seen = text.encode([" ".join(words)])
     torch.testing.assert_close(seen, text.encode([" ".join(words[:room])]))
 
@@ -66,7 +68,7 @@ def test_what_is_dropped_is_exactly_the_end_that_is_not_seen(text: T5Text, words
 def test_other_calls_do_not_change_what_is_dropped(text: T5Text) -> None:
     long = " ".join(["dog"] * 9)
     for _ in range(2):
-        assert text.dropped(long) == "dog dog" and text.dropped("dog") == ""
+        assert text.dropped(long) == Dropped(text="dog dog", num_tokens=2) and text.dropped("dog") is None
         text.encode([long])
 
 

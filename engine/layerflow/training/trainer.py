@@ -120,13 +120,7 @@ class Trainer:
         names = ("foreground", "background", "blended")
         rows = [layer_prompts(layout, dict(zip(names, caption, strict=True))) for caption in captions]
         text = self.model.text
-        tokens = text.tokenizer(
-            [prompt for row in rows for prompt in row],
-            padding="max_length",
-            truncation=True,
-            max_length=text.num_tokens,
-            return_tensors="pt",
-        ).input_ids.to(self.device)
+        tokens = text.ids([prompt for row in rows for prompt in row]).to(self.device)
         hidden = text.encoder(tokens, attention_mask=torch.ones_like(tokens)).last_hidden_state
         kept = torch.rand(len(tokens), generator=self.noise) >= self.recipe.text_dropout
         hidden = hidden * kept.to(hidden)[:, None, None]
