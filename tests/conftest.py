@@ -6,7 +6,7 @@ import functools
 import importlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import ModuleType
 
 import hypothesis
@@ -18,6 +18,14 @@ REQUIRE_ALL = bool(os.environ.get("LAYERFLOW_REQUIRE_ALL"))
 # Machines differ in speed, so no example has a deadline. Where nothing may be skipped, nothing is left to chance.
 hypothesis.settings.register_profile("layerflow", deadline=None, derandomize=REQUIRE_ALL)
 hypothesis.settings.load_profile("layerflow")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keeps what the tests cache out of the user's own cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LAYERFLOW_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture

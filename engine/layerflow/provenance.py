@@ -37,6 +37,7 @@ def environment_of(engine: Engine) -> dict[str, str]:
         "layerflow:version": version("layerflow"),
         "layerflow:backend": engine.backend,
         "layerflow:precision": str(engine.dtype).removeprefix("torch."),
+        "layerflow:textPrecision": engine.text.precision,
         "layerflow:device": str(engine.device),
         "layerflow:libraries": ", ".join(f"{name} {version(name)}" for name in LIBRARIES),
         "layerflow:python": platform.python_version(),

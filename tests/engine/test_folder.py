@@ -93,6 +93,17 @@ def test_missing_files_are_named(own_model: Path) -> None:
         load_engine(open_model(own_model))
 
 
+def test_a_part_is_checked_alone(own_model: Path) -> None:
+    for file in ("text_encoder/model.safetensors", "transformer/config.json"):
+        (own_model / file).write_bytes(b"")
+    folder = open_model(own_model)
+    assert list(folder.damaged("text_encoder")) == ["text_encoder/model.safetensors"]
+    assert not list(folder.damaged("text")) and not list(folder.damaged("codec")) and len(list(folder.damaged())) == 2
+    folder.check("codec", "tokenizer")
+    with pytest.raises(ModelError, match=r"transformer/config\.json of model tiny is missing or damaged"):
+        folder.check("codec", "transformer")
+
+
 class Bomb:
     """Unpickling it makes a folder."""
 
@@ -119,10 +130,10 @@ def test_pickled_weights_are_never_opened(
     (own_model / part / pickled).write_bytes(pickle.dumps(Bomb(bomb)))
     folder = write_manifest(own_model, open_model(own_model).manifest)
     with pytest.raises(ModelError, match="model tiny cannot be loaded"):
-        load_engine(folder)
+        load_engine(folder).text.encode(["0, a dog"])
     torch.save({"a": Bomb(bomb)}, own_model / part / pickled)
     with pytest.raises(ModelError, match="model tiny cannot be loaded"):
-        load_engine(write_manifest(own_model, folder.manifest))
+        load_engine(write_manifest(own_model, folder.manifest)).text.encode(["0, a dog"])
     assert not bomb.exists()
 
 

@@ -59,6 +59,13 @@ _SHOT = (
         show_default=True,
         help="Number type of the network and of a video VAE.",
     ),
+    click.option(
+        "--text-precision",
+        type=click.Choice(["auto", "float32", "bfloat16"]),
+        default="auto",
+        show_default=True,
+        help="Of the text encoder.",
+    ),
     click.option("--backend", default="auto", show_default=True, help="What runs the network; doctor lists them."),
     click.option("--lora", multiple=True, metavar="FILE[:WEIGHT]", help="A LoRA to merge into the model; may repeat."),
     click.option(

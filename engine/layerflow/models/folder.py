@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from platformdirs import user_data_path
+from safetensors import SafetensorError
 
 from layerflow.errors import ModelError
 from layerflow.layout import Layout, Task
@@ -123,11 +124,27 @@ class ModelFolder:
             raise ModelError(f"model {self.manifest.name} cannot {task}; it can: {can} - choose another with --model")
         return self.fidelity(faithful=faithful).layout(self.manifest.layouts[task])
 
-    def damaged(self) -> Iterator[str]:
-        """Files that are missing or differ from what the manifest says."""
+    def damaged(self, part: str = "") -> Iterator[str]:
+        """Files that are missing or differ from what the manifest says; with `part`, only those below that folder."""
         for name, expected in self.manifest.sha256.items():
-            if not _is_intact(self.path / name, expected):
+            if name.startswith(f"{part}/" if part else "") and not _is_intact(self.path / name, expected):
                 yield name
+
+    def check(self, *parts: str) -> None:
+        """Raises ModelError naming a file below the folders `parts` that is missing or damaged."""
+        for name in (name for part in parts for name in self.damaged(part)):
+            raise ModelError(f"{name} of model {self.manifest.name} is missing or damaged; install the model again")
+
+    @contextlib.contextmanager
+    def loading(self) -> Iterator[None]:
+        """Turns what the libraries say of files that do not hold what they need into a ModelError."""
+        try:
+            yield
+        except (OSError, ValueError, KeyError, SafetensorError) as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise ModelError(
+                f"model {self.manifest.name} cannot be loaded ({reason}); install the model again"
+            ) from error
 
 
 def _is_intact(file: Path, expected: str) -> bool:

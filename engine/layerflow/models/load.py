@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from importlib.metadata import entry_points
 from typing import Any, Self
 
 import torch
-from safetensors import SafetensorError
 
 from layerflow.codec import Codec
 from layerflow.denoisers import Network, eager
-from layerflow.errors import ModelError, RequestError
+from layerflow.errors import RequestError
 from layerflow.models.codecs import load_codec
 from layerflow.models.folder import ModelFolder
 from layerflow.models.network import load_transformer
 from layerflow.models.places import pick_device, pick_dtype
-from layerflow.models.text_encoder import load_text
+from layerflow.models.text_encoder import open_text
 from layerflow.text import TextEncoder
 from layerflow.transformer import LayerFlowTransformer
 from layerflow.wire import Request
@@ -32,6 +29,7 @@ class LoadOptions:
 
     device: str = "auto"
     precision: str = "auto"
+    text_precision: str = "auto"
     memory: str = "whole"
     backend: str = "auto"
     lora: tuple[str, ...] = ()
@@ -61,12 +59,11 @@ def load_engine(folder: ModelFolder, options: LoadOptions = LoadOptions()) -> En
     """The model of `folder` on `device`. Raises ModelError for damaged weights, RequestError for what is not there."""
     place = pick_device(options.device)
     dtype = pick_dtype(options.precision, place)
-    if damaged := list(folder.damaged()):
-        raise ModelError(f"{damaged[0]} of model {folder.manifest.name} is missing or damaged; install the model again")
-    with _loadable(folder):
+    folder.check("transformer", "motion", "codec")  # the text encoder is checked when it is loaded
+    with folder.loading():
         transformer = load_transformer(folder, dtype=dtype, lora=options.lora, motion=options.motion)
         codec = load_codec(folder, place, dtype, streaming=options.memory == "stream")
-        text = load_text(folder.path, folder.manifest.prompt_tokens, place)
+    text = open_text(folder, device=place, precision=options.text_precision, residence="keep")
     transformer = transformer.to(place)
     name, network = _network(options.backend, transformer)
     return Engine(
@@ -79,18 +76,6 @@ def load_engine(folder: ModelFolder, options: LoadOptions = LoadOptions()) -> En
         dtype=dtype,
         backend=name,
     )
-
-
-@contextmanager
-def _loadable(folder: ModelFolder) -> Iterator[None]:
-    """Turns what the libraries say of a folder that does not hold what they need into a ModelError."""
-    try:
-        yield
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ModelError(
-            f"model {folder.manifest.name} cannot be loaded ({reason}); install the model again"
-        ) from error
 
 
 def backends() -> dict[str, Any]:

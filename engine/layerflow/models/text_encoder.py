@@ -1,20 +1,124 @@
-"""A model folder's text encoder, ready to encode."""
+"""A model folder's text encoder: its tokenizer at hand, T5 itself only for prompts that were never encoded before."""
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor
 from transformers import AutoTokenizer, T5EncoderModel
 from transformers.utils import logging as transformers_logging
 
-from layerflow.models.folder import SAFE
-from layerflow.text import T5Text
+from layerflow.models.folder import SAFE, ModelFolder
+from layerflow.models.t5 import Residence, load_t5, pick_text_precision
+from layerflow.models.text_cache import TextCache, cache_path
+from layerflow.text import Dropped, PromptTokens, T5Text, TextEncoder
+
+LIBRARIES = ("torch", "transformers", "tokenizers")
+
+
+def open_text(folder: ModelFolder, *, device: torch.device, precision: str, residence: Residence) -> TextEncoder:
+    """The text encoder of `folder`, running on `device`; its weights are loaded when they are needed.
+
+    `precision` is a Request's text_precision. `residence` says where the weights are then: they stay on the device
+    ("keep"), are freed after every use ("drop"), or come from the disk block by block ("stream"). The embeddings are
+    the same bits for all three. Raises ModelError when the tokenizer cannot be loaded.
+    """
+    folder.check("tokenizer")
+    with folder.loading():
+        precision = pick_text_precision(precision, folder.path / "text_encoder", device)
+        tokens = PromptTokens(tokenizer=_tokenizer(folder.path), num_tokens=folder.manifest.prompt_tokens)
+    cache = TextCache(folder=cache_path() / "text", decides=_deciding(folder, device, precision))
+    return LazyText(folder=folder, tokens=tokens, device=device, precision=precision, residence=residence, cache=cache)
+
+
+@dataclass(kw_only=True)
+class LazyText:
+    """Prompts to embeddings: those of the last call, those on disk, and T5 for the others."""
+
+    folder: ModelFolder
+    tokens: PromptTokens
+    device: torch.device
+    precision: str  # what T5 computes in
+    residence: Residence
+    cache: TextCache
+    _last: dict[str, Tensor] = field(default_factory=dict)  # a shot's windows share their prompts
+    _kept: T5Text | None = None
+
+    def encode(self, prompts: list[str]) -> Tensor:  # -> [prompts, tokens, width]
+        """Embeddings of the prompts, float32 on the CPU. Raises ModelError when T5 is needed and damaged."""
+        known = {prompt: self._known(prompt) for prompt in prompts}
+        if missing := [prompt for prompt, embedding in known.items() if embedding is None]:
+            known |= self._encoded(missing)
+        self._last = {prompt: embedding for prompt, embedding in known.items() if embedding is not None}
+        return torch.stack([self._last[prompt] for prompt in prompts])
+
+    def dropped(self, prompt: str) -> Dropped | None:
+        """The end of `prompt` that does not fit into the encoder's tokens; None when all of it fits."""
+        return self.tokens.dropped(prompt)
+
+    def _known(self, prompt: str) -> Tensor | None:
+        return self._last[prompt] if prompt in self._last else self.cache.load(prompt)
+
+    def _encoded(self, prompts: list[str]) -> dict[str, Tensor]:
+        with self._t5() as t5:
+            embeddings = dict(zip(prompts, t5.encode(prompts), strict=True))
+        for prompt, embedding in embeddings.items():
+            self.cache.save(prompt, embedding)
+        return embeddings
+
+    @contextmanager
+    def _t5(self) -> Iterator[T5Text]:
+        """The encoder itself, in memory for as long as its residence says."""
+        t5 = self._kept or self._loaded()
+        self._kept = t5 if self.residence == "keep" else None
+        yield t5
+        if self._kept is None:
+            del t5
+            gc.collect()  # modules refer to each other in circles
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+
+    def _loaded(self) -> T5Text:
+        self.folder.check("text_encoder")
+        with self.folder.loading():
+            encoder = load_t5(
+                self.folder.path / "text_encoder",
+                device=self.device,
+                precision=self.precision,
+                residence=self.residence,
+            )
+        return T5Text(encoder=encoder, tokenizer=self.tokens.tokenizer, num_tokens=self.tokens.num_tokens)
+
+
+def _deciding(folder: ModelFolder, device: torch.device, precision: str) -> dict[str, str]:
+    """All that decides the bits of a prompt's embedding.
+
+    Devices and libraries round in their own ways, bfloat16 most of all: a shot made again on the same machine gives the
+    same bits only when the embedding does not come from another one.
+    """
+    named = {name: digest for name, digest in folder.manifest.sha256.items() if name.startswith(_PARTS)}
+    libraries = {name: version(name) for name in LIBRARIES}
+    kind = torch.cuda.get_device_name(device) if device.type == "cuda" else torch.backends.cpu.get_cpu_capability()
+    tokens = str(folder.manifest.prompt_tokens)
+    return {"tokens": tokens, "precision": precision, "device": f"{device.type} {kind}", **libraries, **named}
+
+
+_PARTS = ("text_encoder/", "tokenizer/")
 
 
 def load_text(path: Path, num_tokens: int, device: torch.device | None = None) -> T5Text:
-    """The text encoder of the model folder `path`."""
-    transformers_logging.disable_progress_bar()  # the shot has progress of its own
+    """The text encoder in the folder `path`, whole, in float32 and ready to be trained."""
+    transformers_logging.disable_progress_bar()
     encoder = T5EncoderModel.from_pretrained(path / "text_encoder", dtype=torch.float32, **SAFE).eval()
-    tokenizer = AutoTokenizer.from_pretrained(path / "tokenizer", local_files_only=True)
-    return T5Text(encoder=encoder.to(device), tokenizer=tokenizer, num_tokens=num_tokens)
+    return T5Text(encoder=encoder.to(device), tokenizer=_tokenizer(path), num_tokens=num_tokens)
+
+
+def _tokenizer(path: Path) -> Any:
+    return AutoTokenizer.from_pretrained(path / "tokenizer", local_files_only=True)

@@ -29,6 +29,7 @@ _CHOICES = {
     "fit": ("pad", "crop"),
     "memory": ("whole", "stream"),
     "precision": ("auto", "float32", "bfloat16", "float16"),
+    "text_precision": ("auto", "float32", "bfloat16"),
 }
 
 _LAST_FRAME = 10**checks.MAX_FRAME_DIGITS - 1
@@ -79,6 +80,7 @@ class Request:
     memory: str = "whole"  # or "stream": how much of the clip the codec holds at once
     device: str = "auto"
     precision: str = "auto"  # or "float32", "bfloat16", "float16"
+    text_precision: str = "auto"  # of the text encoder: or "float32", "bfloat16"
     backend: str = "auto"
     lora: Tuple[str, ...] = ()  # files or folders, each with ":weight" behind it or not
     motion: float = 0.0  # scale of the model's Motion LoRA: 0 moving pictures, 1 still ones

@@ -1,0 +1,59 @@
+"""T5 in the precision and in the place that a machine has room for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from transformers import T5Config, T5EncoderModel
+from transformers.utils import logging as transformers_logging
+
+from layerflow.models.folder import SAFE
+
+Residence = Literal["keep", "drop", "stream"]
+
+BIG = 1_000_000_000  # weights; the released encoder has 4.76 thousand million
+
+
+def pick_text_precision(asked: str, path: Path, device: torch.device) -> str:
+    """float32 or bfloat16: what the encoder in `path` is to run in.
+
+    "auto" is bfloat16 on CUDA and for a big encoder, as released, and float32 otherwise.
+    """
+    if asked != "auto":
+        return asked
+    return "bfloat16" if device.type == "cuda" or num_weights(path) > BIG else "float32"
+
+
+def num_weights(path: Path) -> int:
+    """How many weights the encoder in `path` has, as its config says."""
+    with torch.device("meta"):
+        return int(T5EncoderModel(T5Config.from_pretrained(path, local_files_only=True)).num_parameters())
+
+
+def text_width(path: Path) -> int:
+    """Width of the embeddings that the encoder in `path` makes."""
+    return int(T5Config.from_pretrained(path, local_files_only=True).d_model)
+
+
+def load_t5(path: Path, *, device: torch.device, precision: str, residence: Residence) -> Any:
+    """The T5EncoderModel in `path`, running on `device`; its blocks are read from the disk as they run for "stream"."""
+    transformers_logging.disable_progress_bar()  # the shot has progress of its own
+    encoder = T5EncoderModel.from_pretrained(
+        path, dtype=getattr(torch, precision), device_map=_device_map(device, residence), **SAFE
+    )
+    return encoder.eval().requires_grad_(False)
+
+
+def _device_map(device: torch.device, residence: Residence) -> Mapping[str, str]:
+    place = f"cuda:{device.index or 0}" if device.type == "cuda" else str(device)
+    if residence != "stream":
+        return {"": place}
+    # What is in no block says where the blocks run; they get their weights straight from the safetensors files, one
+    # matrix at a time, and give them back after each use.
+    return {"shared": place, "encoder.embed_tokens": place, "encoder.final_layer_norm": place} | {
+        "encoder.dropout": place,
+        "encoder.block": "disk",
+    }
