@@ -15,6 +15,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from layerflow.layout import Layout
+from layerflow.residence import visiting
 
 WHOLE_CLIP = 1 << 30  # frames per batch; more than any clip has
 
@@ -47,9 +48,20 @@ class VideoVAE:
 
     temporal = 4
 
-    def __init__(self, vae: AutoencoderKLCogVideoX, *, streaming: bool = False, tile: int | None = None) -> None:
-        """`tile` is the side of a tile in pixels (streaming only); None decodes full pictures."""
+    def __init__(
+        self,
+        vae: AutoencoderKLCogVideoX,
+        *,
+        streaming: bool = False,
+        tile: int | None = None,
+        device: torch.device | None = None,
+    ) -> None:
+        """`tile` is the side of a tile in pixels (streaming only); None decodes full pictures.
+
+        On `device` it works and between its uses it is where it was given; None: it works there too.
+        """
         self.vae = vae.eval()
+        self.device = device or vae.device
         self.streaming = streaming
         self.tile = tile if streaming else None
         self.latent_channels: int = vae.config.latent_channels
@@ -63,8 +75,9 @@ class VideoVAE:
     @torch.inference_mode()
     def posterior(self, pixels: Tensor) -> tuple[Tensor, Tensor]:  # [F, 3, H, W] -> [1, C, f, h, w] twice
         """Mean and standard deviation of the latents, unscaled, in the VAE's own axis order."""
-        clip = rearrange(pixels, "f c h w -> 1 c f h w").to(self.vae.device, self.vae.dtype)
-        posterior = self.vae.encode(clip).latent_dist
+        clip = rearrange(pixels, "f c h w -> 1 c f h w").to(self.device, self.vae.dtype)
+        with visiting(self.vae, self.device):
+            posterior = self.vae.encode(clip).latent_dist
         return posterior.mean.float(), posterior.std.float()
 
     def encode(self, pixels: Tensor, generator: torch.Generator | None) -> Tensor:
@@ -81,17 +94,33 @@ class VideoVAE:
 
     @torch.inference_mode()
     def stream(self, latents: Tensor) -> Iterator[Tensor]:
-        clip = rearrange(latents / self.scale, "f c h w -> 1 c f h w").to(self.vae.device, self.vae.dtype)
+        """In tiles it comes in one piece: the memory of all tiles' convolutions takes more room than the pixels."""
+        clip = rearrange(latents / self.scale, "f c h w -> 1 c f h w").to(self.vae.dtype)
         tiles = list(self._tiles(clip.shape[-2:]))
-        memory: list[Any] = [None] * len(tiles)  # each tile's convolutions remember the frames before
+        with visiting(self.vae, self.device):
+            if len(tiles) == 1:
+                yield from self._decode(clip)
+            else:
+                yield self._joined(clip, tiles)
+
+    def _decode(self, clip: Tensor) -> Iterator[Tensor]:  # [1, C, f, h, w] -> [n, 3, H, W] float32 on the CPU
+        memory: Any = None  # the convolutions remember the frames before
         for start, stop in self._batches(clip.shape[2]):
-            decoded = []
-            for index, (rows, columns) in enumerate(tiles):
-                part = clip[:, :, start:stop, rows, columns]
-                pixels, memory[index] = self.vae.decoder(part, conv_cache=memory[index])
-                decoded.append(pixels)
-            picture = _joined(decoded, tiles, clip.shape[-2:], self.spatial)
-            yield rearrange(picture, "1 c f h w -> f c h w").float()
+            pixels, memory = self.vae.decoder(clip[:, :, start:stop].to(self.device), conv_cache=memory)
+            yield rearrange(pixels, "1 c f h w -> f c h w").float().cpu()
+
+    def _joined(self, clip: Tensor, tiles: Sequence[tuple[slice, slice]]) -> Tensor:  # [1, C, f, h, w] -> [F, 3, H, W]
+        """The pictures that overlapping tiles make, weighted by distance from each tile's edge."""
+        pictures, weights = torch.empty(0), torch.zeros([side * self.spatial for side in clip.shape[-2:]])
+        for tile in tiles:
+            part = torch.cat(list(self._decode(clip[..., *tile])))
+            if not pictures.numel():
+                pictures = part.new_zeros(*part.shape[:2], *weights.shape)
+            rows, columns = (slice(span.start * self.spatial, span.stop * self.spatial) for span in tile)
+            weight = _ramp(part.shape[-2])[:, None] * _ramp(part.shape[-1])
+            pictures[..., rows, columns] += part * weight
+            weights[rows, columns] += weight
+        return pictures / weights
 
     def _batches(self, num_latents: int) -> Iterator[tuple[int, int]]:
         """Two latent frames at a time when streaming; an odd count puts its extra frame into the first batch."""
@@ -188,22 +217,6 @@ def _spans(length: int, side: int, overlap: int) -> list[slice]:
     """Windows of `side` that cover `length`, neighbours sharing at least `overlap`, the last one flush with the end."""
     starts = list(range(0, max(length - overlap, 1), side - overlap)) if side < length else [0]
     return [slice(max(0, min(start, length - side)), min(length, max(start, 0) + side)) for start in starts]
-
-
-def _joined(
-    parts: list[Tensor], tiles: list[tuple[slice, slice]], shape: Sequence[int], spatial: int
-) -> Tensor:  # each [1, 3, F, H, W]
-    """The picture that overlapping tiles make, weighted by distance from each tile's edge."""
-    if len(parts) == 1:
-        return parts[0]
-    picture = parts[0].new_zeros(*parts[0].shape[:3], shape[0] * spatial, shape[1] * spatial)
-    weights = picture.new_zeros(picture.shape[-2:])
-    for part, spans in zip(parts, tiles, strict=True):
-        rows, columns = (slice(span.start * spatial, span.stop * spatial) for span in spans)
-        weight = _ramp(part.shape[-2]).to(part)[:, None] * _ramp(part.shape[-1]).to(part)
-        picture[..., rows, columns] += part * weight
-        weights[rows, columns] += weight
-    return picture / weights
 
 
 def _ramp(length: int) -> Tensor:

@@ -66,9 +66,10 @@ def make_clip(
     guided_v = guided(denoiser, embed_prompts(engine, clip), sampler.guidance)
     state = state or sampler.start((1, clip.layout.num_predicted, *given.shape[2:]), generator)
     with _finite(engine):
-        while state.step < sampler.num_steps:
-            state = sampler.step(state, guided_v)
-            on_state(state)
+        with engine.sampling():
+            while state.step < sampler.num_steps:
+                state = sampler.step(state, guided_v)
+                on_state(state)
         whole = splice(clip.layout, state.latents, given)[0]
         return {name: to_unit(pixels) for name, pixels in decode_layers(engine.codec, whole, clip.layout)}
 

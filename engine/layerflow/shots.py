@@ -94,7 +94,7 @@ def _enough_memory() -> Iterator[None]:
             raise
         raise RequestError(
             "there is not enough memory for this shot; close other programs, or choose another --device, "
-            "--memory stream or a smaller plate"
+            "--memory low or a smaller plate"
         ) from error
 
 

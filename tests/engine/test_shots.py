@@ -59,7 +59,7 @@ def test_frames_differ_in_time_and_by_seed(tiny_model: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(("task", "num_channels"), [("decompose", 3), ("background", 4)])
-@pytest.mark.parametrize("memory", ["whole", "stream"])
+@pytest.mark.parametrize("memory", ["full", "balanced", "low"])
 def test_a_released_layout_with_a_video_vae(
     released_model: Path, tmp_path: Path, task: str, num_channels: int, memory: str
 ) -> None:

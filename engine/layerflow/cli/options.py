@@ -46,10 +46,10 @@ _SHOT = (
     click.option("--fps", type=float, help="Frames per second.  [the plate's]"),
     click.option(
         "--memory",
-        type=click.Choice(["whole", "stream"]),
-        default="whole",
+        type=click.Choice(["auto", "full", "balanced", "low"]),
+        default="auto",
         show_default=True,
-        help="Decode the whole clip, or piece by piece in less memory.",
+        help="Memory plan: how much is on the device at once.",
     ),
     click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
     click.option(

@@ -10,17 +10,18 @@ from safetensors.torch import load_file
 
 from layerflow.codec import Codec, LinearCodec, VideoVAE
 from layerflow.models.folder import SAFE, ModelFolder
+from layerflow.models.plans import Plan
 
-STREAM_TILE = 240  # pixels; a tile of the streamed VAE
 
-
-def load_codec(folder: ModelFolder, device: torch.device, dtype: torch.dtype, *, streaming: bool) -> Codec:
-    """The codec of a model folder, the video VAE whole-clip or `streaming`."""
+def load_codec(folder: ModelFolder, device: torch.device, dtype: torch.dtype, plan: Plan) -> Codec:
+    """The codec of a model folder, at work on `device` under `plan`."""
     path = folder.path / "codec"
     if folder.manifest.codec == "linear":
         return load_linear_codec(path / "codec.safetensors").to(device)
-    vae = AutoencoderKLCogVideoX.from_pretrained(path, torch_dtype=dtype, **SAFE)
-    return VideoVAE(vae.requires_grad_(False).to(device), streaming=streaming, tile=STREAM_TILE if streaming else None)
+    vae = AutoencoderKLCogVideoX.from_pretrained(path, torch_dtype=dtype, **SAFE).requires_grad_(False)
+    if plan.codec == "device":
+        vae.to(device)
+    return VideoVAE(vae, streaming=plan.tile is not None, tile=plan.tile, device=device)
 
 
 def load_linear_codec(path: Path) -> LinearCodec:

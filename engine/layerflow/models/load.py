@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, fields
 from importlib.metadata import entry_points
 from typing import Any, Self
@@ -13,9 +14,14 @@ from layerflow.denoisers import Network, eager
 from layerflow.errors import RequestError
 from layerflow.models.codecs import load_codec
 from layerflow.models.folder import ModelFolder
+from layerflow.models.memory import free_bytes, pick_plan
 from layerflow.models.network import load_transformer
+from layerflow.models.offload import offload_blocks
 from layerflow.models.places import pick_device, pick_dtype
+from layerflow.models.plans import Plan, plan_named
 from layerflow.models.text_encoder import open_text
+from layerflow.models.weights import weights_of
+from layerflow.residence import visiting
 from layerflow.text import TextEncoder
 from layerflow.transformer import LayerFlowTransformer
 from layerflow.wire import Request
@@ -30,7 +36,7 @@ class LoadOptions:
     device: str = "auto"
     precision: str = "auto"
     text_precision: str = "auto"
-    memory: str = "whole"
+    memory: str = "auto"
     backend: str = "auto"
     lora: tuple[str, ...] = ()
     motion: float = 0.0
@@ -53,6 +59,13 @@ class Engine:
     device: torch.device
     dtype: torch.dtype
     backend: str
+    plan: Plan
+
+    def sampling(self) -> AbstractContextManager[None]:
+        """Within it, the transformer is where it works."""
+        if self.plan.transformer == "turns":
+            return visiting(self.transformer, self.device)
+        return nullcontext()
 
 
 def load_engine(folder: ModelFolder, options: LoadOptions = LoadOptions()) -> Engine:
@@ -60,11 +73,11 @@ def load_engine(folder: ModelFolder, options: LoadOptions = LoadOptions()) -> En
     place = pick_device(options.device)
     dtype = pick_dtype(options.precision, place)
     folder.check("transformer", "motion", "codec")  # the text encoder is checked when it is loaded
+    plan, _ = choose_plan(folder, options)
     with folder.loading():
-        transformer = load_transformer(folder, dtype=dtype, lora=options.lora, motion=options.motion)
-        codec = load_codec(folder, place, dtype, streaming=options.memory == "stream")
-    text = open_text(folder, device=place, precision=options.text_precision, residence="keep")
-    transformer = transformer.to(place)
+        transformer = _transformer(folder, options, plan, place, dtype)
+        codec = load_codec(folder, place, dtype, plan)
+    text = open_text(folder, device=place, precision=options.text_precision, residence=plan.text)
     name, network = _network(options.backend, transformer)
     return Engine(
         folder=folder,
@@ -75,7 +88,32 @@ def load_engine(folder: ModelFolder, options: LoadOptions = LoadOptions()) -> En
         device=place,
         dtype=dtype,
         backend=name,
+        plan=plan,
     )
+
+
+def choose_plan(folder: ModelFolder, options: LoadOptions) -> tuple[Plan, str]:
+    """The memory plan that `options` name, or the one that fits what is free; and a sentence that says why."""
+    if options.memory != "auto":
+        return plan_named(options.memory), f"memory plan {options.memory}, as asked"
+    place = pick_device(options.device)
+    with folder.loading():
+        return pick_plan(folder, place, pick_dtype(options.precision, place), free_bytes(place))
+
+
+def _transformer(
+    folder: ModelFolder, options: LoadOptions, plan: Plan, device: torch.device, dtype: torch.dtype
+) -> LayerFlowTransformer:
+    """The transformer where `plan` keeps it."""
+    loaded = dtype
+    if plan.transformer == "blocks" and device.type == "cpu":
+        loaded = weights_of(folder.path / "transformer").dtype or dtype  # as stored, it needs no memory of its own
+    transformer = load_transformer(folder, dtype=loaded, lora=options.lora, motion=options.motion)
+    if plan.transformer == "blocks":
+        offload_blocks(transformer, device, dtype)
+    elif plan.transformer == "device":
+        transformer.to(device)
+    return transformer
 
 
 def backends() -> dict[str, Any]:

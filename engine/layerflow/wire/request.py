@@ -27,7 +27,7 @@ _CHOICES = {
     "sampler": ("sde", "ode"),
     "alpha": ("straight", "premultiplied"),
     "fit": ("pad", "crop"),
-    "memory": ("whole", "stream"),
+    "memory": ("auto", "full", "balanced", "low"),
     "precision": ("auto", "float32", "bfloat16", "float16"),
     "text_precision": ("auto", "float32", "bfloat16"),
 }
@@ -77,7 +77,7 @@ class Request:
     height: Optional[int] = None
     num_frames: Optional[int] = None  # generating only; first_frame and last_frame together set it
     output: str = ""  # one %04d or #### in the file name; empty: out/<task>.%04d.exr
-    memory: str = "whole"  # or "stream": how much of the clip the codec holds at once
+    memory: str = "auto"  # or "full", "balanced", "low": the memory plan; "auto" picks one by what is free
     device: str = "auto"
     precision: str = "auto"  # or "float32", "bfloat16", "float16"
     text_precision: str = "auto"  # of the text encoder: or "float32", "bfloat16"

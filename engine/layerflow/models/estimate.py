@@ -1,0 +1,106 @@
+"""How much memory a shot takes under a plan. Estimates: the constants were measured, see docs/memory.md."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from layerflow.models.folder import ModelFolder
+from layerflow.models.plans import Plan
+from layerflow.models.weights import Weights, weights_of
+
+TOKEN_COPIES = 12.5  # of the hidden tokens at once, at the peak of a block
+PIXEL_COPIES = 13.4  # of the VAE's features at full size, at the peak of decoding the whole clip
+TILE_COPIES = 24.0  # the same of the frames of a tile that are decoded at once
+STREAM_FRAMES = 8  # that a streamed VAE works on at once
+GUIDANCE_BATCH = 2  # with and without prompts
+SPATIAL = 8  # pixels per latent column and row, of both codecs
+BLOCKS_AT_ONCE = 2  # of what streams: one works, the next comes in
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """Bytes on the device while each part of the model works, the parts that stay there included."""
+
+    text: int
+    transformer: int
+    codec: int
+
+    @property
+    def peak(self) -> int:
+        """Bytes at the worst moment."""
+        return max(self.text, self.transformer, self.codec)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Part:
+    working: int  # bytes while it works
+    staying: int  # bytes while others do
+
+
+def estimate(folder: ModelFolder, plan: Plan, device: torch.device, dtype: torch.dtype) -> Estimate:
+    """What the model in `folder` takes on `device` under `plan`, for the longest of its tasks."""
+    parts = {
+        "text": _text(folder, plan),
+        "transformer": _transformer(folder, plan, device, dtype),
+        "codec": _codec(folder, plan, device, dtype),
+    }
+    stay = sum(part.staying for part in parts.values())
+    return Estimate(**{name: stay - part.staying + part.working for name, part in parts.items()})
+
+
+def _text(folder: ModelFolder, plan: Plan) -> _Part:
+    weights = weights_of(folder.path / "text_encoder")
+    whole = weights.num_parameters * 4
+    if plan.text == "stream":
+        return _Part(working=_streamed(weights) * 4, staying=0)
+    return _Part(working=whole, staying=whole if plan.text == "keep" else 0)
+
+
+def _transformer(folder: ModelFolder, plan: Plan, device: torch.device, dtype: torch.dtype) -> _Part:
+    weights = weights_of(folder.path / "transformer")
+    config, size = weights.config, dtype.itemsize
+    width = config["num_attention_heads"] * config["attention_head_dim"]
+    tokens = _num_tokens(folder, config["patch_size"])
+    activations = int(TOKEN_COPIES * GUIDANCE_BATCH * tokens * width * size)
+    if plan.transformer == "blocks":
+        return _Part(working=_streamed(weights) * size + activations, staying=0)
+    whole = weights.num_parameters * size
+    return _Part(working=whole + activations, staying=whole if _stays(plan.transformer, device) else 0)
+
+
+def _codec(folder: ModelFolder, plan: Plan, device: torch.device, dtype: torch.dtype) -> _Part:
+    weights, manifest = weights_of(folder.path / "codec"), folder.manifest
+    frames = max(layout.num_sequence_frames for layout in manifest.layouts.values())
+    pixels = frames * manifest.height * manifest.width
+    if manifest.codec == "linear":
+        whole = weights.num_parameters * 4
+        return _Part(working=whole + 2 * 3 * pixels * 4, staying=whole)  # as pixels, and in blocks
+    features = weights.config["block_out_channels"][0] * dtype.itemsize  # bytes of one pixel's
+    whole = weights.num_parameters * dtype.itemsize
+    if plan.tile is None:
+        activations = PIXEL_COPIES * pixels * features
+    else:
+        tile = min(plan.tile, manifest.height) * min(plan.tile, manifest.width) * STREAM_FRAMES
+        activations = TILE_COPIES * tile * features + 3 * pixels * (4 if device.type == "cpu" else dtype.itemsize)
+    return _Part(working=whole + int(activations), staying=whole if _stays(plan.codec, device) else 0)
+
+
+def _stays(residence: str, device: torch.device) -> bool:
+    """Whether what takes turns is there also when others work: on a CPU there is nowhere else."""
+    return residence == "device" or device.type == "cpu"
+
+
+def _streamed(weights: Weights) -> int:
+    """Parameters of a streamed network that are there at once."""
+    return weights.outside_blocks + BLOCKS_AT_ONCE * weights.largest_block
+
+
+def _num_tokens(folder: ModelFolder, patch: int) -> int:
+    """Tokens of the longest sequence, text and video."""
+    manifest = folder.manifest
+    grid = (manifest.height // (SPATIAL * patch)) * (manifest.width // (SPATIAL * patch))
+    return max(
+        len(layout.prompts) * manifest.prompt_tokens + layout.num_latents * grid for layout in manifest.layouts.values()
+    )

@@ -1,0 +1,20 @@
+"""Where a network's weights are while it works, and while another does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+
+@contextmanager
+def visiting(module: nn.Module, device: torch.device) -> Iterator[None]:
+    """Within it, `module` is on `device`; afterwards back where its first weight was."""
+    home = next(module.parameters()).device
+    try:
+        module.to(device)
+        yield
+    finally:
+        module.to(home)
