@@ -31,6 +31,7 @@ from layerflow.layout import VARIANTS
 from layerflow.models.base import vae_config
 from layerflow.models.folder import open_model
 from layerflow.models.load import Engine, LoadOptions, load_engine
+from layerflow.models.released import PREFIX
 from layerflow.models.sat import vae_state
 from layerflow.pipeline import Clip, sequence_pixels
 from layerflow.preprocess import cover_crop, signed_foreground
@@ -82,7 +83,7 @@ def imported(variant: str) -> Path:
     In turn: wrapped with all that a training run leaves or bare, beside a base in the authors' form or in diffusers'.
     """
     about = record(f"layerflow-{variant}")["tiny_config"]
-    weights = {key: tensors(f"layerflow-{variant}")[key] for key in record(f"layerflow-{variant}")["state_dict_keys"]}
+    weights = {key: value for key, value in tensors(f"layerflow-{variant}").items() if key.startswith(PREFIX)}
     odd = bool(list(VARIANTS).index(variant) % 2)
     source = write_checkpoint(folder() / "download", variant, weights, whole_run=odd)
     size = ("--height", 8 * about["lat_h"], "--width", 8 * about["lat_w"], "--prompt-tokens", about["L"])
