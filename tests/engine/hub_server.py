@@ -57,6 +57,7 @@ class Served:
     repos: dict[str, Repo]
     cuts: dict[str, list[int]] = field(default_factory=dict)  # file -> bytes to send before each break
     wrong: set[str] = field(default_factory=set)  # files sent with one bit turned over
+    gone: set[str] = field(default_factory=set)  # files that are listed and not there
     without_ranges: bool = False
     stall: threading.Event | None = None  # what a cut connection waits for before it breaks
     stalled: threading.Event = field(default_factory=threading.Event)
@@ -107,7 +108,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _file(self, repo_id: str, repo: Repo, path: str, start: int) -> None:
         kind, _, rest = path.removeprefix(f"/{repo_id}/").partition("/")
         name = rest if kind == "storage" else rest.partition("/")[2]
-        if name not in repo.files:
+        if name not in repo.files or name in self.served.gone:
             return self._refuse(404, "EntryNotFound")
         about, common = repo.about(name), {"X-Repo-Commit": repo.commit}
         if "lfs" in about and kind == "resolve":

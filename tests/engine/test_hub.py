@@ -50,6 +50,7 @@ def repos(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Repo]:
 def server(repos: dict[str, Repo], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Served]:
     """A hub with its own copy of the repositories. The library does not wait before it tries again."""
     monkeypatch.setenv("LAYERFLOW_MODELS", str(tmp_path / "models"))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
     monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", CHUNK)
     monkeypatch.setattr("huggingface_hub.file_download.time", SimpleNamespace(sleep=lambda seconds: None))
     own = {
@@ -280,6 +281,22 @@ def test_what_the_hub_refuses_is_one_sentence(
     with pytest.raises(ModelError, match=sentence) as caught:
         pulled(**{"variants": ["seg_rgba"], **options})
     assert "\n" not in str(caught.value) and pulled.is_empty()
+
+
+def test_a_file_that_is_listed_and_not_there(server: Served, pulled: Pull) -> None:
+    server.gone.add(SEG)
+    with pytest.raises(ModelError, match=r"http\S+mp_rank_00_model_states.pt is not there; pull another --revision"):
+        pulled("seg_rgba")
+    assert pulled.is_empty()
+
+
+def test_a_base_without_a_part(server: Served, pulled: Pull) -> None:
+    files = server.repos[RELEASE.base].files
+    for name in [name for name in files if name.startswith("vae/")]:
+        del files[name]
+    with pytest.raises(ModelError, match="zai-org/CogVideoX-2b has no vae to download"):
+        pulled("seg_rgba")
+    assert not any("/resolve/" in request for request in server.requests)
 
 
 def test_another_name_and_a_dead_address(pulled: Pull) -> None:

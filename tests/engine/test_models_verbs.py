@@ -16,6 +16,7 @@ from layerflow.models.folder import (
     MANIFEST,
     bundled_path,
     exact_name,
+    file_sha256,
     find_model,
     find_models,
     list_models,
@@ -166,7 +167,9 @@ def test_remove_asks(models: Path, capsys: pytest.CaptureFixture[str], monkeypat
     assert "removed alone, " in capsys.readouterr().out
 
 
-def test_what_other_models_share_is_not_counted_as_freed(models: Path) -> None:
+def test_what_other_models_share_is_read_once_and_not_counted_as_freed(
+    models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     one, other = models / "lf" / "gen_rgb", models / "lf" / "gen_rgba"
     shared = next((one / "text_encoder").glob("*.safetensors"))
     (other / "text_encoder" / shared.name).unlink()
@@ -174,6 +177,10 @@ def test_what_other_models_share_is_not_counted_as_freed(models: Path) -> None:
     alone, both = disk.size_on_disk([one]), disk.size_on_disk([one, other])
     assert both == alone + disk.size_on_disk([other]) - shared.stat().st_size
     assert disk.bytes_freed([one]) == alone - shared.stat().st_size and disk.bytes_freed([one, other]) == both
+    read, once = [], disk.HashOnce()
+    monkeypatch.setattr(disk, "file_sha256", lambda path: read.append(path) or file_sha256(path))
+    assert not [file for folder in (one, other) for file in open_model(folder).damaged(sha256=once)]
+    assert shared in read and other / "text_encoder" / shared.name not in read
     disk.remove([one])
     assert not list(open_model(other).damaged())
 

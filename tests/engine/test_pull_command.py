@@ -50,6 +50,7 @@ def start(server: Served, tmp_path: Path) -> subprocess.Popen[str]:
         "HF_ENDPOINT": server.url,
         "HF_HOME": str(tmp_path / "home"),
         "HF_HUB_DISABLE_TELEMETRY": "1",
+        "NO_PROXY": "127.0.0.1,localhost",
         "LAYERFLOW_MODELS": str(tmp_path / "models"),
     }
     command = [*COMMAND, "--variant", "seg_rgba", "--json"]

@@ -63,10 +63,12 @@ def info(name: str, as_json: bool) -> None:
 @json_option
 def verify(name: str, as_json: bool) -> None:
     """Check every file of a model, or of a family of models, against its recorded hash."""
+    from layerflow.models.disk import HashOnce
     from layerflow.models.folder import find_models, model_name
 
     found = find_models(name)
-    broken = [str(model.path / file) for model in found for file in model.damaged()]
+    once = HashOnce()
+    broken = [str(model.path / file) for model in found for file in model.damaged(sha256=once)]
     if broken:
         raise ModelError(f"damaged or missing: {', '.join(broken)}; remove that model and install it again")
     if as_json:

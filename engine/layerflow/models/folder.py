@@ -12,7 +12,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -124,10 +124,13 @@ class ModelFolder:
             raise ModelError(f"model {self.manifest.name} cannot {task}; it can: {can} - choose another with --model")
         return self.fidelity(faithful=faithful).layout(self.manifest.layouts[task])
 
-    def damaged(self, part: str = "") -> Iterator[str]:
-        """Files that are missing or differ from what the manifest says; with `part`, only those below that folder."""
+    def damaged(self, part: str = "", *, sha256: Callable[[Path], str] | None = None) -> Iterator[str]:
+        """Files that are missing or differ from what the manifest says; with `part`, only those below that folder.
+
+        `sha256` reads a file; for many models that share files, a HashOnce.
+        """
         for name, expected in self.manifest.sha256.items():
-            if name.startswith(f"{part}/" if part else "") and not _is_intact(self.path / name, expected):
+            if name.startswith(f"{part}/" if part else "") and not _is_intact(self.path / name, expected, sha256):
                 yield name
 
     def check(self, *parts: str) -> None:
@@ -147,9 +150,9 @@ class ModelFolder:
             ) from error
 
 
-def _is_intact(file: Path, expected: str) -> bool:
+def _is_intact(file: Path, expected: str, sha256: Callable[[Path], str] | None) -> bool:
     try:
-        return file.is_file() and file_sha256(file) == expected
+        return file.is_file() and (sha256 or file_sha256)(file) == expected
     except OSError:  # it may not be read
         return False
 

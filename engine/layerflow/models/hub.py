@@ -21,6 +21,7 @@ from huggingface_hub.hf_api import RepoSibling
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # it is made known at run time
 
 from layerflow.errors import ModelError
+from layerflow.files import atomic_path, make_folder
 from layerflow.models.folder import file_sha256
 from layerflow.models.hub_errors import AGAIN, not_cached, plain_errors
 
@@ -49,11 +50,6 @@ class Listing:
     commit: str
     files: dict[str, HubFile] = field(default_factory=dict)
     licence: str
-
-    def __getitem__(self, name: str) -> HubFile:
-        if name not in self.files:
-            raise ModelError(f"{self.repo} has no file {name} at revision {self.revision}; pull another --revision")
-        return self.files[name]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,11 +135,13 @@ class Hub:
                 return self._link(listing, file)
 
     def keep_ref(self, listing: Listing) -> None:
-        """Remembers which commit the revision stands for; that is what an offline pull goes by."""
-        if listing.revision != listing.commit and not self.offline:
-            ref = self._storage(listing.repo) / "refs" / listing.revision
-            ref.parent.mkdir(parents=True, exist_ok=True)
-            ref.write_text(listing.commit)
+        """Remembers which commit the revision stands for, for a pull that is offline. Raises OutputError."""
+        ref = self._storage(listing.repo) / "refs" / listing.revision
+        if listing.revision == listing.commit or (ref.is_file() and ref.read_text() == listing.commit):
+            return
+        make_folder(ref.parent)
+        with atomic_path(ref) as part:
+            part.write_text(listing.commit)
 
     def _download(self, listing: Listing, file: HubFile, on_bytes: OnBytes) -> None:
         """Goes on with what there is of the file. It gets its final name when its hash is right."""

@@ -12,8 +12,6 @@ from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
     HfHubHTTPError,
-    LocalEntryNotFoundError,
-    OfflineModeIsEnabled,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
@@ -33,12 +31,8 @@ def plain_errors(endpoint: str, repo: str, revision: str) -> Iterator[None]:
 
 
 def _sentence(error: Exception, endpoint: str, repo: str, revision: str) -> str:
-    if isinstance(error, LocalEntryNotFoundError) and isinstance(error.__cause__, Exception):
-        error = error.__cause__
     if isinstance(error, HfHubHTTPError):
         return _refusal(error, endpoint, repo, revision)
-    if isinstance(error, OfflineModeIsEnabled):
-        return not_cached(repo)
     if isinstance(error, (InvalidURL, ValueError)):
         return f"{endpoint} does not answer as a model hub does; correct or unset HF_ENDPOINT"
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from layerflow.errors import ModelError
 from layerflow.models.catalogue import RELEASES
-from layerflow.models.disk import remove
+from layerflow.models.disk import HashOnce, remove
 from layerflow.models.folder import ModelFolder, has_manifest, models_path, open_model
 from layerflow.models.hub import MAIN, Hub
 from layerflow.models.importer import import_checkpoint
@@ -30,8 +30,8 @@ def pull(
     """
     if name not in RELEASES:
         raise ModelError(f"there is nothing to pull by the name {name!r}; choose from {', '.join(RELEASES)}")
-    family, wanted = models_path() / name, RELEASES[name].wanted(variants)
-    if to_make := [variant for variant in wanted if not _is_whole(family / variant, on_event)]:
+    family, wanted, once = models_path() / name, RELEASES[name].wanted(variants), HashOnce()
+    if to_make := [variant for variant in wanted if not _is_whole(family / variant, once, on_event)]:
         sources = Sources.find(RELEASES[name], to_make, revision, hub or Hub.here(), on_event)
         sources.fetch(family, on_event)
         for variant in to_make:
@@ -39,12 +39,12 @@ def pull(
     return [open_model(family / variant) for variant in wanted]
 
 
-def _is_whole(folder: Path, on_event: OnEvent) -> bool:
+def _is_whole(folder: Path, sha256: HashOnce, on_event: OnEvent) -> bool:
     if not has_manifest(folder):
         return False
     on_event(Event("stage", f"checking {folder}"))
     try:
-        damage = next(open_model(folder).damaged(), None)
+        damage = next(open_model(folder).damaged(sha256=sha256), None)
     except ModelError:
         damage = "its manifest"
     if damage:

@@ -51,9 +51,12 @@ class Sources:
         wanted = [(self.base, file) for file in self.base_files]  # first, since every variant needs it
         wanted += [(self.checkpoints, file) for file in self.picked.values()]
         missing = {file.digest: self.hub.missing_bytes(listing, file) for listing, file in wanted}
-        check_disks({self.hub.cache: sum(missing.values()), family: self._size_of_models(family)})
-        if any(missing.values()):
-            on_event(Event("stage", f"{decimal(sum(missing.values()))} to download into {self.hub.cache}"))
+        downloads, models = sum(missing.values()), self._size_of_models(family)
+        sizes = (
+            f"{decimal(downloads)} to download into {self.hub.cache}, {decimal(models)} of models in {family}"
+        )
+        on_event(Event("stage", sizes))
+        check_disks({self.hub.cache: downloads, family: models})
         total = sum({file.digest: file.size for _, file in wanted if missing[file.digest]}.values())
         before = 0
         with told_warnings(lambda sentence: on_event(Event("warning", sentence))):
@@ -92,7 +95,7 @@ def _checkpoint(release: Release, variant: str, hub: Hub, listing: Listing) -> H
     """The checkpoint of `variant`; of several the one that the file `latest` names. Raises ModelError."""
     found = release.checkpoints(variant, listing.files)
     if len(found) > 1 and release.latest(variant) in listing.files:
-        named = hub.fetch(listing, listing[release.latest(variant)]).read_text(encoding="utf-8", errors="replace")
+        named = hub.fetch(listing, listing.files[release.latest(variant)]).read_text(encoding="utf-8", errors="replace")
         found = [name for name in found if name.split("/")[-2] == named.strip()]
     if not found and hub.offline:
         raise ModelError(not_cached(f"{listing.repo} {variant}"))
@@ -102,7 +105,7 @@ def _checkpoint(release: Release, variant: str, hub: Hub, listing: Listing) -> H
             f"{listing.repo} has {count} checkpoints of {variant} at revision {listing.revision}, and one is needed; "
             "pull another --revision or leave that --variant out"
         )
-    return listing[found[0]]
+    return listing.files[found[0]]
 
 
 def _base_files(release: Release, hub: Hub, base: Listing) -> list[HubFile]:
@@ -115,4 +118,4 @@ def _base_files(release: Release, hub: Hub, base: Listing) -> list[HubFile]:
             raise ModelError(not_cached(f"{base.repo} {part}"))
         if not there:
             raise ModelError(f"{base.repo} has no {part} to download; tell us, for it has changed since this was made")
-    return [base[name] for name in names]
+    return [base.files[name] for name in names]
