@@ -381,6 +381,14 @@ def test_a_disk_that_fills_up_keeps_what_came(server: Served, pulled: Pull, monk
     assert [part.read_bytes() for part in pulled.incomplete()] == [b"some of it"]
 
 
+def test_a_cache_that_cannot_be_written(pulled: Pull) -> None:
+    pulled.hub.cache.write_text("in the way")
+    with pytest.raises(
+        ModelError, match=r"/hub\S* cannot be used \(.+\); name another folder for downloads in HF_HOME"
+    ):
+        pulled("seg_rgba")
+
+
 def test_a_stop_keeps_what_came(server: Served, pulled: Pull) -> None:
     def stop(event: Event) -> None:
         if event.kind == "download" and event.done > 3 * CHUNK:

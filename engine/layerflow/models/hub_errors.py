@@ -37,8 +37,8 @@ def _sentence(error: Exception, endpoint: str, repo: str, revision: str) -> str:
         return f"{endpoint} does not answer as a model hub does; correct or unset HF_ENDPOINT"
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"the disk is full; free some space and {AGAIN}"
-    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return f"{error.filename} cannot be written ({error.strerror}); name another folder for downloads in HF_HOME"
+    if isinstance(error, OSError) and error.errno:
+        return f"{error.filename} cannot be used ({error.strerror}); name another folder for downloads in HF_HOME"
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return f"the connection to {endpoint} failed ({reason}); {AGAIN}"
 

@@ -52,9 +52,7 @@ class Sources:
         wanted += [(self.checkpoints, file) for file in self.picked.values()]
         missing = {file.digest: self.hub.missing_bytes(listing, file) for listing, file in wanted}
         downloads, models = sum(missing.values()), self._size_of_models(family)
-        sizes = (
-            f"{decimal(downloads)} to download into {self.hub.cache}, {decimal(models)} of models in {family}"
-        )
+        sizes = f"{decimal(downloads)} to download into {self.hub.cache}, {decimal(models)} of models in {family}"
         on_event(Event("stage", sizes))
         check_disks({self.hub.cache: downloads, family: models})
         total = sum({file.digest: file.size for _, file in wanted if missing[file.digest]}.values())
