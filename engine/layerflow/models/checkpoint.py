@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import pickle
 import struct
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -69,7 +70,8 @@ def open_checkpoint(path: Path) -> dict[str, Tensor]:
     _check_archive(path)
     _check_names(path)
     try:
-        with safe_globals([(value, name) for name, value in _INERT.items()]):
+        with safe_globals([(value, name) for name, value in _INERT.items()]), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of old or broken pickles, on the way to an error or to none
             values = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
     except _DAMAGE as error:
         raise _damaged(path, error) from error
