@@ -217,7 +217,12 @@ def rewrite(name: str, **values: Any) -> Any:
             lambda base: (base / "text_encoder" / "model.safetensors").rename(base / "x.bin"),
             r"has no \.safetensors file",
         ),
-        (rewrite("text_encoder/config.json", d_model=64), "is 64 wide and the checkpoint needs 32; give with --base"),
+        (rewrite("text_encoder/config.json", d_ff=64), "the text encoder .* is missing or of another shape"),
+        (rewrite("text_encoder/config.json", num_layers=2), r"encoder\.block\.1\..* is missing or of another shape"),
+        (
+            lambda base: (base / "text_encoder" / "model.safetensors").write_bytes(b"x" * 100),
+            "the text encoder .* cannot be read",
+        ),
         (rewrite("vae/config.json", scaling_factor=0.7), "is not the VAE of CogVideoX-2B: its latents are scaled"),
         (rewrite("vae/config.json", latent_channels=5), "cannot be read"),
         (
@@ -237,6 +242,12 @@ def test_a_base_that_does_not_do(source: Path, base: Path, tmp_path: Path, chang
     with pytest.raises(ModelError, match=sentence) as caught:
         import_checkpoint(source, other(base, tmp_path / "b", change), target=tmp_path / "m", grid=TINY_GRID)
     assert "\n" not in str(caught.value) and not (tmp_path / "m").exists() and not (tmp_path / ".m.part").exists()
+
+
+def test_a_text_encoder_of_another_width(source: Path, tmp_path: Path) -> None:
+    wide = write_base(tmp_path / "wide", text_width=64)
+    with pytest.raises(ModelError, match="is 64 wide and the checkpoint needs 32; give with --base"):
+        import_checkpoint(source, wide, target=tmp_path / "m", grid=TINY_GRID)
 
 
 def test_a_vae_that_lacks_a_weight_is_not_filled_with_noise(source: Path, base: Path, tmp_path: Path) -> None:

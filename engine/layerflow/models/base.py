@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,13 @@ import torch
 from diffusers import AutoencoderKLCogVideoX
 from safetensors import SafetensorError
 from torch import Tensor
+from transformers import T5Config, T5EncoderModel
 
 from layerflow.errors import ModelError
 from layerflow.models.checkpoint import open_checkpoint
 from layerflow.models.folder import SAFE
 from layerflow.models.sat import vae_state
+from layerflow.models.weights import shapes_of
 
 SCALING_FACTOR = 1.15258426  # of CogVideoX-2B's latents; another model's VAE has another
 SPATIAL = 8  # pixels per latent
@@ -31,6 +34,7 @@ _TEXT_ENCODERS = ("text_encoder", "t5-v1_1-xxl")
 _TOKENIZERS = ("tokenizer", "t5-v1_1-xxl")
 _CODECS = ("vae", "codec")
 _SAT_VAE = "3d-vae.pt"
+_TIED = ("shared.weight", "encoder.embed_tokens.weight")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,13 +61,22 @@ class Base:
             raise ModelError(f"{self.text_encoder} has no .safetensors file; get the text encoder in that form")
         return [self.text_encoder / "config.json", *([index] if named else []), *weights]
 
+    def check_text_encoder(self) -> None:
+        """Raises ModelError when a weight of the text encoder is missing or of another shape than its config says."""
+        self.text_files()
+        with _readable(f"the text encoder {self.text_encoder}"):
+            config, found = T5Config.from_pretrained(self.text_encoder), shapes_of(self.text_encoder)
+            with torch.device("meta"):
+                needed = {key: tuple(value.shape) for key, value in T5EncoderModel(config).state_dict().items()}
+            for one, other in (_TIED, _TIED[::-1]):  # one table under two names; files have one of them, or both
+                found.setdefault(one, found.get(other, ()))
+            if wrong := next((key for key, shape in needed.items() if found.get(key) != shape), None):
+                raise ValueError(f"{wrong} is missing or of another shape")
+
     def load_vae(self) -> AutoencoderKLCogVideoX:
         """The VAE on the CPU, every weight found. Raises ModelError when it is damaged or not CogVideoX-2B's."""
-        try:
+        with _readable(f"the VAE {self.vae}"):
             vae = _sat_vae(self.vae) if self.vae.is_file() else _diffusers_vae(self.vae)
-        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise ModelError(f"the VAE {self.vae} cannot be read ({reason}); download it again") from error
         if abs(vae.config.scaling_factor - SCALING_FACTOR) > 1e-6:
             raise ModelError(
                 f"{self.vae} is not the VAE of CogVideoX-2B: its latents are scaled otherwise; get that one"
@@ -73,6 +86,16 @@ class Base:
     def vae_files(self) -> list[Path]:
         """The VAE's own files where they can be taken as they are; none in SAT form."""
         return [] if self.vae.is_file() else [self.vae / "config.json", *sorted(self.vae.glob("*.safetensors*"))]
+
+
+@contextmanager
+def _readable(what: str) -> Iterator[None]:
+    """Turns what the libraries say of damaged files into a ModelError."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ModelError(f"{what} cannot be read ({reason}); download it again") from error
 
 
 def find_base(folder: Path) -> Base:

@@ -123,6 +123,7 @@ def manifest_of(variant: str, grid: Grid, *, name: str, licence: str = LICENCE) 
 
 
 def _check_text_encoder(parts: Base, dimensions: Dimensions) -> None:
+    parts.check_text_encoder()
     if parts.text_width != dimensions.text_width:
         raise ModelError(
             f"the text encoder {parts.text_encoder} is {parts.text_width} wide and the checkpoint needs "

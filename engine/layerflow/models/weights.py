@@ -47,6 +47,11 @@ def weights_of(folder: Path) -> Weights:
     )
 
 
+def shapes_of(folder: Path) -> dict[str, tuple[int, ...]]:
+    """Name and shape of every tensor in `folder`. Raises as `weights_of` does."""
+    return {name: tuple(shape) for name, shape, _ in _tensors(folder)}
+
+
 def _tensors(folder: Path) -> Iterator[tuple[str, list[int], str]]:
     for path in sorted(folder.glob("*.safetensors")):
         with safe_open(path, framework="pt") as file:
