@@ -144,9 +144,8 @@ class ModelFolder:
         try:
             yield
         except (OSError, ValueError, KeyError, SafetensorError) as error:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise ModelError(
-                f"model {self.manifest.name} cannot be loaded ({reason}); install the model again"
+                f"model {self.manifest.name} cannot be loaded ({reason_of(error)}); install the model again"
             ) from error
 
 
@@ -265,6 +264,11 @@ def open_model(path: Path) -> ModelFolder:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"{path / MANIFEST} is damaged ({error}); install the model again") from error
     return ModelFolder(path, manifest)
+
+
+def reason_of(error: Exception) -> str:
+    """The first line of what a library said."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def file_sha256(path: Path) -> str:

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from sentencepiece import SentencePieceProcessor
 from torch import Tensor
 from transformers import AutoTokenizer, T5EncoderModel
 from transformers.utils import logging as transformers_logging
 
-from layerflow.models.folder import SAFE, ModelFolder
+from layerflow.errors import ModelError
+from layerflow.models.folder import SAFE, ModelFolder, reason_of
 from layerflow.models.t5 import Residence, load_t5, pick_text_precision
 from layerflow.models.text_cache import TextCache, cache_path
 from layerflow.text import Dropped, PromptTokens, T5Text, TextEncoder
@@ -118,6 +120,28 @@ def load_text(path: Path, num_tokens: int, device: torch.device | None = None) -
     transformers_logging.disable_progress_bar()
     encoder = T5EncoderModel.from_pretrained(path / "text_encoder", dtype=torch.float32, **SAFE).eval()
     return T5Text(encoder=encoder.to(device), tokenizer=_tokenizer(path), num_tokens=num_tokens)
+
+
+def save_tokenizer(source: Path, target: Path) -> None:
+    """Writes the tokenizer in `source`, in whichever form, to `target` as a tokenizer.json.
+
+    The release has a sentencepiece model, which is converted at every load; this is done once and for all here. The
+    tokens are sentencepiece's own, but for a combining mark or joiner right after a character that stands for others,
+    such as a ligature or a no-break space: those are left out. Raises ModelError for a tokenizer that cannot be read.
+    """
+    model = source / "spiece.model"
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=True)
+        if not (source / "tokenizer.json").is_file():
+            own = SentencePieceProcessor(str(model)).encode(_PROBE)
+            if tokenizer(_PROBE, add_special_tokens=False).input_ids != own:  # an unreadable model makes an empty one
+                raise ValueError(f"{model.name} was converted to other tokens")
+        tokenizer.save_pretrained(target)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise ModelError(f"the tokenizer in {source} cannot be read ({reason_of(error)}); download it again") from error
+
+
+_PROBE = "0, A Red dog runs; 3 ﬁelds “behind”  the café."
 
 
 def _tokenizer(path: Path) -> Any:
