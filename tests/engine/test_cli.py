@@ -101,7 +101,7 @@ def test_decompose_hands_every_option_on(shots, capsys):
         --frames 1001-1016 --seed 7
         --steps 12 --guidance 5.5 --sampler ode --faithful --colorspace sRGB --output-colorspace ACES2065-1
         --alpha premultiplied --per-layer --preview --fit crop --fps 23.976 --memory low --device cpu
-        --precision float32 --text-precision bfloat16 --backend torch --lora a.safetensors:0.8 --lora b --motion 0.25
+        --precision float32 --text-precision int8 --backend torch --lora a.safetensors:0.8 --lora b --motion 0.25
         -o out/dog.%04d.exr --overwrite --resume"""
     assert run(command.split()) == 0
     request, options = shots.calls[0]
@@ -129,7 +129,7 @@ def test_decompose_hands_every_option_on(shots, capsys):
         memory="low",
         device="cpu",
         precision="float32",
-        text_precision="bfloat16",
+        text_precision="int8",
         backend="torch",
         lora=("a.safetensors:0.8", "b"),
         motion=0.25,

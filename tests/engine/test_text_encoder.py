@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import torch
 from rendering import contents, render, write_plate
 from tiny import PROMPT_TOKENS, TEXT_WIDTH
 
-from layerflow.errors import ModelError
+from layerflow.errors import ModelError, RequestError
 from layerflow.models import t5, text_encoder
 from layerflow.models.folder import ModelFolder, open_model
 from layerflow.models.text_encoder import LazyText, load_text, open_text
@@ -76,6 +77,24 @@ def test_bfloat16_comes_back_bit_for_bit(tiny_model: Path, cache: Path, residenc
     assert torch.equal(made, made.bfloat16().float())
     assert 1e-4 < (made - opened(tiny_model).encode(PROMPTS)).abs().max() < 0.1
     assert torch.equal(opened(tiny_model, precision="bfloat16").encode(PROMPTS), made)
+
+
+@pytest.mark.parametrize("residence", ["keep", "drop", "stream"])
+def test_eight_bits(tiny_model: Path, cache: Path, residence: str) -> None:
+    text = opened(tiny_model, residence=residence, precision="int8")
+    made, expected = text.encode(PROMPTS), opened(tiny_model).encode(PROMPTS)
+    assert 1e-3 < (made - expected).square().mean().sqrt() / expected.square().mean().sqrt() < 0.03
+    assert torch.equal(opened(tiny_model, precision="int8").encode(PROMPTS), made)
+    assert text.cache.decides["bitsandbytes"] and text.precision == "int8"
+    if residence == "keep":
+        kinds = {type(layer).__name__ for layer in text._kept.encoder.modules()}
+        assert "Linear8bitLt" in kinds
+
+
+def test_eight_bits_without_their_library(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+    with pytest.raises(RequestError, match=r"int8 needs the extra int8; pip install 'layerflow\[int8\]'"):
+        opened(tiny_model, precision="int8")
 
 
 def test_an_embedding_does_not_depend_on_what_was_cached_before(tiny_model: Path, cache: Path) -> None:
@@ -163,9 +182,13 @@ def test_the_second_command_never_loads_t5(tiny_model: Path, tmp_path: Path, cac
         command = ["decompose", plate, "--model", str(own), "-o", str(tmp_path / output / "dog.%04d.exr"), *more]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         start = [sys.executable, "-c", "from layerflow.cli import main; main()"]
-        return subprocess.run([*start, *command], capture_output=True, text=True, env=environment)
+        done = subprocess.run([*start, *command], capture_output=True, text=True, env=environment)
+        assert not re.search("gemm|MatMul8bitLt|meta device|Warning", done.stderr)  # the libraries keep quiet
+        return done
 
     assert run("first", "--foreground", "a dog").returncode == 0
+    assert run("eight", "--foreground", "a dog", "--text-precision", "int8").returncode == 0
+    assert contents(tmp_path / "first") != contents(tmp_path / "eight")
     (own / "text_encoder" / "model.safetensors").unlink()
     assert run("second", "--foreground", "a dog").returncode == 0
     assert contents(tmp_path / "first") == contents(tmp_path / "second") != {}

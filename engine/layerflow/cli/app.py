@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 import click
@@ -34,6 +35,7 @@ for verb in (generate, decompose, background, foreground, recompose, rerun, doct
 def run(arguments: Sequence[str]) -> int:
     """The exit code of one command line. Errors are one sentence on stderr, and with --json an object on stdout too."""
     as_json = "--json" in arguments
+    _quieten_libraries()
     try:
         outcome = layerflow_command.main(list(arguments), prog_name="layerflow", standalone_mode=False)
     except LayerFlowError as error:
@@ -46,6 +48,16 @@ def run(arguments: Sequence[str]) -> int:
     except click.Abort:
         return _fail("stopped", Interrupted.exit_code, as_json)
     return outcome if isinstance(outcome, int) else 0
+
+
+def _quieten_libraries() -> None:
+    """Keeps remarks that no artist can act on off stderr, which is for our own sentences.
+
+    Once bitsandbytes is installed diffusers imports it in every run, and it says which kernel of its four-bit code is
+    missing; later it and accelerate tell for each matrix what they were asked to do.
+    """
+    for name in ("bitsandbytes", "accelerate"):
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def _usage_sentence(error: click.ClickException) -> str:

@@ -61,10 +61,10 @@ _SHOT = (
     ),
     click.option(
         "--text-precision",
-        type=click.Choice(["auto", "float32", "bfloat16"]),
+        type=click.Choice(["auto", "float32", "bfloat16", "int8"]),
         default="auto",
         show_default=True,
-        help="Of the text encoder.",
+        help="Number type of the text encoder.",
     ),
     click.option("--backend", default="auto", show_default=True, help="What runs the network; doctor lists them."),
     click.option("--lora", multiple=True, metavar="FILE[:WEIGHT]", help="A LoRA to merge into the model; may repeat."),

@@ -30,7 +30,8 @@ def open_text(folder: ModelFolder, *, device: torch.device, precision: str, resi
 
     `precision` is a Request's text_precision. `residence` says where the weights are then: they stay on the device
     ("keep"), are freed after every use ("drop"), or come from the disk block by block ("stream"). The embeddings are
-    the same bits for all three. Raises ModelError when the tokenizer cannot be loaded.
+    the same bits for all three. Raises ModelError when the tokenizer cannot be loaded, RequestError when there is no
+    library for the precision.
     """
     folder.check("tokenizer")
     with folder.loading():
@@ -106,7 +107,8 @@ def _deciding(folder: ModelFolder, device: torch.device, precision: str) -> dict
     same bits only when the embedding does not come from another one.
     """
     named = {name: digest for name, digest in folder.manifest.sha256.items() if name.startswith(_PARTS)}
-    libraries = {name: version(name) for name in LIBRARIES}
+    names = (*LIBRARIES, "bitsandbytes") if precision == "int8" else LIBRARIES
+    libraries = {name: version(name) for name in names}
     kind = torch.cuda.get_device_name(device) if device.type == "cuda" else torch.backends.cpu.get_cpu_capability()
     tokens = str(folder.manifest.prompt_tokens)
     return {"tokens": tokens, "precision": precision, "device": f"{device.type} {kind}", **libraries, **named}

@@ -29,7 +29,7 @@ _CHOICES = {
     "fit": ("pad", "crop"),
     "memory": ("auto", "full", "balanced", "low"),
     "precision": ("auto", "float32", "bfloat16", "float16"),
-    "text_precision": ("auto", "float32", "bfloat16"),
+    "text_precision": ("auto", "float32", "bfloat16", "int8"),
 }
 
 _LAST_FRAME = 10**checks.MAX_FRAME_DIGITS - 1
@@ -80,7 +80,7 @@ class Request:
     memory: str = "auto"  # or "full", "balanced", "low": the memory plan; "auto" picks one by what is free
     device: str = "auto"
     precision: str = "auto"  # or "float32", "bfloat16", "float16"
-    text_precision: str = "auto"  # of the text encoder: or "float32", "bfloat16"
+    text_precision: str = "auto"  # of the text encoder: or "float32", "bfloat16", "int8"
     backend: str = "auto"
     lora: Tuple[str, ...] = ()  # files or folders, each with ":weight" behind it or not
     motion: float = 0.0  # scale of the model's Motion LoRA: 0 moving pictures, 1 still ones
