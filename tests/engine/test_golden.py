@@ -108,7 +108,8 @@ def base(text_width: int, *, sat: bool) -> Path:
 @cache
 def engine(variant: str, motion: float = 0.0) -> Engine:
     """The imported model, loaded as a shot would load it."""
-    return load_engine(open_model(imported(variant)), LoadOptions(device="cpu", precision="float32", motion=motion))
+    options = LoadOptions(device="cpu", precision="float32", memory="full", motion=motion)
+    return load_engine(open_model(imported(variant)), options)
 
 
 def transformer(variant: str, motion: float = 0.0) -> LayerFlowTransformer:

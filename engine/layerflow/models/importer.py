@@ -25,6 +25,7 @@ from layerflow.models.checkpoint import open_checkpoint
 from layerflow.models.fidelity import IMPORTED
 from layerflow.models.folder import Manifest, ModelFolder, members_of, models_path, open_model, write_manifest
 from layerflow.models.released import RELEASED_GRID, Dimensions, Grid, own_tensors, recognise
+from layerflow.models.text_encoder import save_tokenizer
 from layerflow.sampler import Sampler
 from layerflow.transformer import LayerFlowTransformer
 from layerflow.wire import Event
@@ -70,7 +71,7 @@ def import_checkpoint(
         on_event(Event("stage", f"taking over text encoder and VAE from {base}"))
         _write_codec(part / "codec", parts, dimensions)
         take_over(parts.text_files(), part / "text_encoder")
-        take_over(_files(parts.tokenizer), part / "tokenizer")
+        save_tokenizer(parts.tokenizer, part / "tokenizer")
         on_event(Event("stage", "hashing the files"))
         write_manifest(part, manifest_of(variant, grid, name=_name_of(target), licence=licence))
     return open_model(target)
@@ -186,12 +187,6 @@ def _write_codec(folder: Path, parts: Base, dimensions: Dimensions) -> None:
         take_over(files, folder)
     else:
         vae.save_pretrained(folder)
-
-
-def _files(folder: Path) -> list[Path]:
-    """The tokenizer's files in `folder`, which may hold an encoder as well."""
-    kept = (file for file in folder.iterdir() if file.is_file() and file.suffix in (".json", ".model"))
-    return sorted(file for file in kept if not file.name.startswith("model") and file.name != "config.json")
 
 
 def _write_json(path: Path, values: Mapping[str, object]) -> None:
