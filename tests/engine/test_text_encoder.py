@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from rendering import contents, render, write_plate
-from tiny import PROMPT_TOKENS, TEXT_WIDTH
+from tiny import PROMPT_TOKENS, TEXT_WIDTH, write_tiny_model
 
+from layerflow.cli.app import run
 from layerflow.errors import ModelError, RequestError
 from layerflow.models import t5, text_encoder
 from layerflow.models.folder import ModelFolder, open_model
@@ -104,6 +107,57 @@ def test_an_embedding_does_not_depend_on_what_was_cached_before(tiny_model: Path
     assert torch.equal(opened(tiny_model).encode([*PROMPTS, PROMPTS[1]]), torch.cat([whole, whole[1:2]]))
 
 
+def test_encoders_do_not_share(tiny_model: Path, tmp_path: Path, cache: Path) -> None:
+    other = write_tiny_model(tmp_path / "other", seed=1)
+    first, second = (opened(model).encode(PROMPTS) for model in (tiny_model, other))
+    assert not torch.equal(first, second) and len(list(cache.iterdir())) == 6
+    decides = opened(tiny_model).cache.decides
+    assert {"text_encoder/model.safetensors", "tokenizer/tokenizer.json", "device", "tokens", "torch"} < set(decides)
+    assert not any(name.startswith(("transformer/", "codec/")) for name in decides)
+
+
+def test_what_is_dropped_is_gone(tiny_model: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    alive: list[weakref.ref[object]] = []
+
+    def load(*args: object, **options: object) -> object:
+        encoder = t5.load_t5(*args, **options)  # type: ignore[arg-type]
+        alive.append(weakref.ref(encoder))
+        return encoder
+
+    monkeypatch.setattr(text_encoder, "load_t5", load)
+    for residence in ("keep", "drop", "stream"):
+        text = opened(tiny_model, residence=residence)
+        text.encode([f"0, a dog {residence}"])
+        assert (alive[-1]() is None) == (residence != "keep")
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["bfloat16", "int8"])
+def test_on_a_gpu_every_residence_gives_the_same_bits(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str
+) -> None:
+    made = []
+    for residence in ("keep", "drop", "stream"):
+        monkeypatch.setenv("LAYERFLOW_CACHE", str(tmp_path / residence))
+        text = opened(tiny_model, device=torch.device("cuda"), residence=residence, precision=precision)
+        made.append(text.encode(PROMPTS))
+    assert torch.equal(made[0], made[1]) and torch.equal(made[0], made[2])
+    expected = load_text(tiny_model, PROMPT_TOKENS).encode(PROMPTS)
+    assert (made[0] - expected).square().mean().sqrt() / expected.square().mean().sqrt() < 0.03
+
+
+def test_a_prompt_of_ten_thousand_characters_is_one_readable_warning(
+    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prompt = " ".join(["a red dog"] * 1000 + ["in the garden"])
+    command = ["generate", "--model", str(tiny_model), "--frames", "1-1", "-o", str(tmp_path / "dog.%04d.exr")]
+    assert run([*command, "--foreground", prompt, "--background", "the garden", "--json"]) == 0
+    (warning,) = json.loads(capsys.readouterr().out.splitlines()[-1])["warnings"]
+    assert warning.startswith("the foreground prompt is 2998 tokens too long; shorten it, the model does not see: ")
+    assert warning.endswith("a red dog in the garden") and " … " in warning
+    assert len(warning) < 250 and "\n" not in warning
+
+
 def test_residence_says_how_often_t5_is_loaded(
     tiny_model: Path, cache: Path, loads: list[str], never_loads: Callable[[], None]
 ) -> None:
@@ -178,20 +232,20 @@ def test_the_second_command_never_loads_t5(tiny_model: Path, tmp_path: Path, cac
     own = shutil.copytree(tiny_model, tmp_path / "own")
     plate = write_plate(tmp_path / "plate", count=3)
 
-    def run(output: str, *more: str) -> subprocess.CompletedProcess[str]:
+    def start(output: str, *more: str) -> subprocess.CompletedProcess[str]:
         command = ["decompose", plate, "--model", str(own), "-o", str(tmp_path / output / "dog.%04d.exr"), *more]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        start = [sys.executable, "-c", "from layerflow.cli import main; main()"]
-        done = subprocess.run([*start, *command], capture_output=True, text=True, env=environment)
+        python = [sys.executable, "-c", "from layerflow.cli import main; main()"]
+        done = subprocess.run([*python, *command], capture_output=True, text=True, env=environment)
         assert not re.search("gemm|MatMul8bitLt|meta device|Warning", done.stderr)  # the libraries keep quiet
         return done
 
-    assert run("first", "--foreground", "a dog").returncode == 0
-    assert run("eight", "--foreground", "a dog", "--text-precision", "int8").returncode == 0
+    assert start("first", "--foreground", "a dog").returncode == 0
+    assert start("eight", "--foreground", "a dog", "--text-precision", "int8").returncode == 0
     assert contents(tmp_path / "first") != contents(tmp_path / "eight")
     (own / "text_encoder" / "model.safetensors").unlink()
-    assert run("second", "--foreground", "a dog").returncode == 0
+    assert start("second", "--foreground", "a dog").returncode == 0
     assert contents(tmp_path / "first") == contents(tmp_path / "second") != {}
-    third = run("third", "--foreground", "a red dog")
+    third = start("third", "--foreground", "a red dog")
     assert third.returncode == ModelError.exit_code and not list((tmp_path / "third").glob("*.exr"))
     assert "text_encoder/model.safetensors of model tiny is missing or damaged" in third.stderr

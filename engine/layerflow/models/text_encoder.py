@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -70,23 +68,19 @@ class LazyText:
         return self._last[prompt] if prompt in self._last else self.cache.load(prompt)
 
     def _encoded(self, prompts: list[str]) -> dict[str, Tensor]:
-        with self._t5() as t5:
-            embeddings = dict(zip(prompts, t5.encode(prompts), strict=True))
+        """The prompts' embeddings, made by T5, which is then in memory or not as its residence says."""
+        t5 = self._kept or self._loaded()
+        embeddings = dict(zip(prompts, t5.encode(prompts), strict=True))
         for prompt, embedding in embeddings.items():
             self.cache.save(prompt, embedding)
-        return embeddings
-
-    @contextmanager
-    def _t5(self) -> Iterator[T5Text]:
-        """The encoder itself, in memory for as long as its residence says."""
-        t5 = self._kept or self._loaded()
-        self._kept = t5 if self.residence == "keep" else None
-        yield t5
-        if self._kept is None:
+        if self.residence == "keep":
+            self._kept = t5
+        else:
             del t5
             gc.collect()  # modules refer to each other in circles
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
+        return embeddings
 
     def _loaded(self) -> T5Text:
         self.folder.check("text_encoder")
