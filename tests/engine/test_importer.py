@@ -92,6 +92,10 @@ def test_what_is_in_the_folder(source: Path, base: Path, tmp_path: Path) -> None
     assert not list(model.damaged())
     kept = {path.relative_to(model.path).as_posix() for path in model.path.rglob("*") if path.is_file()}
     assert kept == {"layerflow.json", *manifest.sha256}
+    modes = {
+        path.stat().st_mode & 0o777 for path in model.path.rglob("*") if path.is_file() and path.stat().st_nlink == 1
+    }
+    assert modes == {model.path.stat().st_mode & 0o666}  # a studio shares its models
     assert json.loads((model.path / "motion" / "adapter_config.json").read_text())["lora_alpha"] == 1
 
 

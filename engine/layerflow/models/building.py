@@ -34,6 +34,7 @@ def building(target: Path) -> Iterator[Path]:
             part.mkdir()
             yield part
             for file in (file for file in part.rglob("*") if file.is_file()):
+                _open_to_others(file)
                 sync(file)
             part.rename(target)
         finally:
@@ -52,6 +53,12 @@ def _alone(target: Path) -> Iterator[None]:
     finally:
         Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()
+
+
+def _open_to_others(file: Path) -> None:
+    """Gives a new file the permissions of its folder: safetensors makes files that only their owner may read."""
+    if file.stat().st_nlink == 1:
+        file.chmod(file.parent.stat().st_mode & 0o666)
 
 
 def take_over(files: Iterable[Path], folder: Path) -> None:
