@@ -144,13 +144,20 @@ def test_the_content_lora_is_merged_in_float32_and_then_cast(base: Path, tmp_pat
 
 
 def test_another_precision_and_shards(
-    source: Path, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    source: Path,
+    base: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     whole = import_checkpoint(source, base, target=tmp_path / "whole", grid=TINY_GRID)
     monkeypatch.setattr(importer, "SHARD", "30KB")
     sharded = import_checkpoint(source, base, target=tmp_path / "m", grid=TINY_GRID, precision=torch.bfloat16)
     assert len(list((sharded.path / "transformer").glob("*-of-*.safetensors"))) > 2
     options = LoadOptions(device="cpu", precision="bfloat16")
+    capfd.readouterr()
+    load_engine(sharded, options)
+    assert capfd.readouterr() == ("", "")  # no bar of the library's own
     ours, theirs = (load_engine(model, options).transformer.state_dict() for model in (sharded, whole))
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import torch
+from diffusers.utils import logging as diffusers_logging
 from safetensors import safe_open
 from torch import Tensor
 
@@ -31,6 +32,7 @@ def load_transformer(
     """
     path = folder.path / "transformer"
     adapters = [read_adapter(files, _shell(path)) for files in chosen_loras(folder, lora=lora, motion=motion)]
+    diffusers_logging.disable_progress_bar()  # of shards; the shot has progress of its own
     transformer: LayerFlowTransformer = LayerFlowTransformer.from_pretrained(path, torch_dtype=dtype, **SAFE)
     if adapters:
         _merge(adapters, path, transformer)
