@@ -103,6 +103,11 @@ class Guidance:
     power: float | None = 5.0
     skip_within: float = 1e-3  # a step whose weight is this near to 1 does not compute the unconditional half
 
+    @property
+    def jumps(self) -> bool:
+        """Whether steps differ in their weight."""
+        return self.power is not None
+
     def weight(self, timestep: int, num_steps: int) -> float:
         """Guidance weight; 1 means the conditional prediction alone."""
         if self.power is None:

@@ -13,6 +13,7 @@ from tiny import write_tiny_released
 from torch import Tensor
 
 from layerflow import shots
+from layerflow.cli.app import run
 from layerflow.errors import ModelError
 from layerflow.layout import VARIANTS
 from layerflow.models.fidelity import IMPORTED, RELEASED, Fidelity
@@ -51,7 +52,7 @@ def saying(model: ModelFolder, fidelity: Fidelity) -> ModelFolder:
 
 
 def test_as_released_nothing_is_changed() -> None:
-    assert Fidelity() == RELEASED and RELEASED.cleaned_up == ()
+    assert Fidelity() == RELEASED
     assert RELEASED.sampler(Sampler(num_steps=7)) == Sampler(num_steps=7)
     for variant in VARIANTS.values():
         assert RELEASED.layout(variant.layout) == variant.layout
@@ -61,7 +62,6 @@ def test_as_released_nothing_is_changed() -> None:
 def test_each_is_switched_alone(quirk: str) -> None:
     fidelity, own, half = Fidelity(**{quirk: False}), Sampler(), VARIANTS["seg_rgb"].layout
     sampler = fidelity.sampler(own)
-    assert fidelity.cleaned_up == (quirk,)
     assert (sampler.guidance != own.guidance) == (quirk == "guidance")
     assert sampler.snaps == (quirk != "snapping")
     assert (fidelity.layout(half) != half) == (quirk == "condition")
@@ -125,6 +125,13 @@ def test_given_latents_are_a_draw_or_the_mean(model: ModelFolder) -> None:
     assert torch.equal(mean, latents(2, drawn=False))
     many = torch.stack([latents(seed, drawn=True) for seed in range(64)])
     assert float((many.mean(0) - mean).abs().mean()) < 0.25 * float((many[0] - mean).abs().mean())  # 1/8, but for luck
+
+
+def test_a_model_tuned_without_the_jumps_takes_them_when_faithful() -> None:
+    mini = open_model(bundled_path() / "mini")
+    own, faithful = mini.sampler("decompose"), mini.sampler("decompose", faithful=True)
+    assert mini.cleaned_up == ("guidance",) and not own.guidance.jumps
+    assert faithful.guidance == Guidance() and replace(faithful, guidance=own.guidance) == own
 
 
 def test_an_imported_checkpoint_records_what_its_release_does() -> None:
@@ -201,3 +208,10 @@ def test_a_faithful_shot_can_be_made_again(model: ModelFolder, tmp_path: Path) -
     assert json.loads(header(made.frames[0])["layerflow:request"])["faithful"] is True
     shots.rerun(str(made.frames[0]), output=str(tmp_path / "again" / "dog.%04d.exr"))
     assert contents(tmp_path / "again") == contents(tmp_path / "first")
+
+
+def test_what_is_cleaned_up_is_told(model: ModelFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    for fidelity, told in ((RELEASED, "nothing"), (replace(CLEAN, snapping=True), "guidance, posterior, condition")):
+        saying(model, fidelity)
+        assert run(["models", "info", str(model.path)]) == 0
+        assert f"\ncleaned_up: {told}\n" in capsys.readouterr().out

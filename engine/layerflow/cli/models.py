@@ -123,7 +123,7 @@ def _summary(model: ModelFolder) -> dict[str, Any]:
         "fps": manifest.fps,
         "steps": {task: model.sampler(task).num_steps for task in manifest.layouts},
         "sampler": manifest.sampler.kind,
-        "cleaned_up": list(manifest.fidelity.cleaned_up),
+        "cleaned_up": list(model.cleaned_up),
         "licence": manifest.licence,
         "path": str(model.path),
         "bytes": size_on_disk([model.path]),

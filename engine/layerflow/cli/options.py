@@ -30,7 +30,7 @@ _SHOT = (
     click.option("--steps", type=int, help="Sampling steps.  [the model's own]"),
     click.option("--guidance", type=float, help="How closely to follow the prompts.  [the model's own schedule]"),
     click.option("--sampler", type=click.Choice(["sde", "ode"]), help="Sampling method.  [the model's own]"),
-    click.option("--faithful", is_flag=True, help="Do exactly as the model's release does, its quirks included."),
+    click.option("--faithful", is_flag=True, help="Do as the released code does, its quirks included."),
     click.option("--colorspace", help="Colour space of the plate.  [as its files say]"),
     click.option("--output-colorspace", default="ACEScg", show_default=True, help="Scene-linear space of the EXR."),
     click.option("--alpha", type=click.Choice(["straight", "premultiplied"]), default="straight", show_default=True),

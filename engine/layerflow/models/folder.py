@@ -24,7 +24,7 @@ from safetensors import SafetensorError
 from layerflow.errors import ModelError
 from layerflow.layout import Layout, Task
 from layerflow.models.fidelity import RELEASED, Fidelity
-from layerflow.sampler import Sampler, sampler_from_dict
+from layerflow.sampler import Guidance, Sampler, sampler_from_dict
 
 MANIFEST = "layerflow.json"
 FORMAT = 1
@@ -111,10 +111,19 @@ class ModelFolder:
         """Which of the release's quirks are kept: all of them, or those the manifest keeps."""
         return RELEASED if faithful else self.manifest.fidelity
 
+    @property
+    def cleaned_up(self) -> tuple[str, ...]:
+        """The quirks that the model does without, unless `faithful`."""
+        own = self.manifest.fidelity
+        kept = replace(own, guidance=own.guidance and self.manifest.sampler.guidance.jumps)
+        return tuple(name for name, value in asdict(kept).items() if not value)
+
     def sampler(self, task: Task, *, faithful: bool = False) -> Sampler:
-        """The sampler that the model was tuned for in `task`."""
+        """The sampler that the model was tuned for in `task`; `faithful` with the guidance that jumps, even if not."""
         own = self.manifest.sampler
         tuned = replace(own, num_steps=self.manifest.steps.get(task, own.num_steps))
+        if faithful and not own.guidance.jumps:
+            tuned = replace(tuned, guidance=Guidance())
         return self.fidelity(faithful=faithful).sampler(tuned)
 
     def layout(self, task: Task, *, faithful: bool = False) -> Layout:

@@ -65,7 +65,7 @@ class Request:
     steps: Optional[int] = None  # None: the model's own number
     guidance: Optional[float] = None  # None: the model's own schedule
     sampler: Optional[str] = None  # "sde", "ode" or the model's own
-    faithful: bool = False  # exactly as the model was released; steps, guidance and sampler given here still count
+    faithful: bool = False  # as the released code does it; steps, guidance and sampler given here still count
     colorspace: Optional[str] = None  # of the plate; None: what the file says
     output_colorspace: str = "ACEScg"
     alpha: str = "straight"  # or "premultiplied"
