@@ -1,9 +1,9 @@
 """T5 of the released width with random weights, each way of holding it: memory, seconds, distance to float32.
 
-`python benchmarks/text.py [BLOCKS [STORED [WAY ...]]]`; the default is 4 blocks of the released 24, files in bfloat16 and
-every way. Each runs in a process of its own on the CPU and encodes one prompt twice; the second time is shown. Private
-memory is what the process holds alone; the rest of its peak is pages of the weight files, which the system takes back
-when it needs to.
+`python benchmarks/text.py [BLOCKS [STORED [WAY ...]]]`: by default 4 blocks of the released 24, files in bfloat16,
+every way. Each runs in a process of its own on the CPU and encodes one prompt twice; the second time is shown.
+Private memory is what the process holds alone; the rest of its peak is pages of the weight files, which the system
+takes back when it needs to.
 """
 
 from __future__ import annotations
