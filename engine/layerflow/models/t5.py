@@ -38,11 +38,6 @@ def num_weights(path: Path) -> int:
         return int(T5EncoderModel(T5Config.from_pretrained(path, local_files_only=True)).num_parameters())
 
 
-def text_width(path: Path) -> int:
-    """Width of the embeddings that the encoder in `path` makes."""
-    return int(T5Config.from_pretrained(path, local_files_only=True).d_model)
-
-
 def load_t5(path: Path, *, device: torch.device, precision: str, residence: Residence) -> Any:
     """The T5EncoderModel in `path`, running on `device`; its blocks are read from the disk as they run for "stream".
 
