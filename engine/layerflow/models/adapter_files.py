@@ -18,7 +18,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from layerflow.errors import ModelError
-from layerflow.models.folder import file_sha256
+from layerflow.models.folder import file_sha256, reason_of
 from layerflow.wire import parse_lora, write_lora
 
 PEFT_CONFIG, PEFT_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -135,5 +135,4 @@ def _readable(files: AdapterFiles) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, RecursionError, SafetensorError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ModelError(f"{files} cannot be read ({reason}); download or export it again") from error
+        raise ModelError(f"{files} cannot be read ({reason_of(error)}); download or export it again") from error

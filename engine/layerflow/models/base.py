@@ -23,7 +23,7 @@ from transformers import T5Config, T5EncoderModel
 
 from layerflow.errors import ModelError
 from layerflow.models.checkpoint import open_checkpoint
-from layerflow.models.folder import SAFE
+from layerflow.models.folder import SAFE, reason_of
 from layerflow.models.sat import vae_state
 from layerflow.models.weights import shapes_of
 
@@ -94,8 +94,7 @@ def _readable(what: str) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ModelError(f"{what} cannot be read ({reason}); download it again") from error
+        raise ModelError(f"{what} cannot be read ({reason_of(error)}); download it again") from error
 
 
 def find_base(folder: Path) -> Base:

@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
 from layerflow.errors import ModelError
+from layerflow.models.folder import reason_of
 
 MAX_PICKLE_BYTES = 64 << 20  # a released checkpoint of a thousand tensors has about 200 kB
 MAX_ENTRIES = 100_000
@@ -128,5 +129,4 @@ def _check_tensor(path: Path, name: str, tensor: Tensor) -> None:
 
 
 def _damaged(path: Path, error: Exception) -> ModelError:
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return ModelError(f"{path} is damaged ({reason}); download it again")
+    return ModelError(f"{path} is damaged ({reason_of(error)}); download it again")

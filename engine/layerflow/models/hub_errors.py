@@ -17,6 +17,7 @@ from huggingface_hub.errors import (
 )
 
 from layerflow.errors import ModelError
+from layerflow.models.folder import reason_of
 
 AGAIN = "run the same command again, it goes on where it stopped"
 
@@ -39,8 +40,7 @@ def _sentence(error: Exception, endpoint: str, repo: str, revision: str) -> str:
         return f"the disk is full; free some space and {AGAIN}"
     if isinstance(error, OSError) and error.errno:
         return f"{error.filename} cannot be used ({error.strerror}); name another folder for downloads in HF_HOME"
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return f"the connection to {endpoint} failed ({reason}); {AGAIN}"
+    return f"the connection to {endpoint} failed ({reason_of(error)}); {AGAIN}"
 
 
 def not_cached(what: str) -> str:
