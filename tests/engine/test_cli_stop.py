@@ -37,10 +37,10 @@ shots = types.ModuleType("layerflow.shots")
 def render(request, *, overwrite, resume, on_event, stopped):
     if {works}:
         on_event(Event("step", done=1, total=6000))
-    on_event(Event("stage", "ready"))
-    for step in range(6000):
+    while True:  # a signal finds it inside of the try, whenever it comes
         try:
-            time.sleep(0.01)
+            on_event(Event("stage", "ready"))
+            time.sleep(60)
         except KeyboardInterrupt:
             if {heeds}:
                 raise
