@@ -6,18 +6,19 @@ Shapes: F frame, f latent frame, C latent channel, H W pixel rows and columns, h
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import torch
 from diffusers import AutoencoderKLCogVideoX
+from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from einops import rearrange
 from torch import Tensor, nn
 
 from layerflow.layout import Layout
 from layerflow.residence import visiting
 
-WHOLE_CLIP = 1 << 30  # frames per batch; more than any clip has
+Tile = tuple[slice, slice]  # latent rows and columns
 
 
 class Codec(Protocol):
@@ -67,17 +68,18 @@ class VideoVAE:
         self.latent_channels: int = vae.config.latent_channels
         self.scale: float = vae.config.scaling_factor
         self.spatial = 2 ** (len(vae.config.block_out_channels) - 1)
-        vae.num_sample_frames_batch_size = 8 if streaming else WHOLE_CLIP
-        vae.disable_tiling()
-        if self.tile:
-            vae.enable_tiling(self.tile, self.tile)
 
     @torch.inference_mode()
     def posterior(self, pixels: Tensor) -> tuple[Tensor, Tensor]:  # [F, 3, H, W] -> [1, C, f, h, w] twice
         """Mean and standard deviation of the latents, unscaled, in the VAE's own axis order."""
-        clip = rearrange(pixels, "f c h w -> 1 c f h w").to(self.device, self.vae.dtype)
+        clip = rearrange(pixels, "f c h w -> 1 c f h w").to(self.vae.dtype)
+
+        def encode(tile: Tile) -> Tensor:
+            return torch.cat(list(self._encode(clip[..., *_scaled(tile, self.spatial)])))
+
         with visiting(self.vae, self.device):
-            posterior = self.vae.encode(clip).latent_dist
+            moments = _joined(self._tiles([side // self.spatial for side in clip.shape[-2:]]), encode)
+        posterior = DiagonalGaussianDistribution(rearrange(moments, "f c h w -> 1 c f h w").to(self.vae.dtype))
         return posterior.mean.float(), posterior.std.float()
 
     def encode(self, pixels: Tensor, generator: torch.Generator | None) -> Tensor:
@@ -96,47 +98,43 @@ class VideoVAE:
     def stream(self, latents: Tensor) -> Iterator[Tensor]:
         """In tiles it comes in one piece: the memory of all tiles' convolutions takes more room than the pixels."""
         clip = rearrange(latents / self.scale, "f c h w -> 1 c f h w").to(self.vae.dtype)
-        tiles = list(self._tiles(clip.shape[-2:]))
+        tiles = self._tiles(clip.shape[-2:])
+
+        def decode(tile: Tile) -> Tensor:
+            return torch.cat(list(self._decode(clip[..., *tile])))
+
         with visiting(self.vae, self.device):
             if len(tiles) == 1:
                 yield from self._decode(clip)
             else:
-                yield self._joined(clip, tiles)
+                yield _joined(tiles, decode, self.spatial)
+
+    def _encode(self, clip: Tensor) -> Iterator[Tensor]:  # [1, 3, F, H, W] -> [n, 2 C, h, w] float32 on the CPU
+        return self._run(self.vae.encoder, clip, 2 * self.temporal)
 
     def _decode(self, clip: Tensor) -> Iterator[Tensor]:  # [1, C, f, h, w] -> [n, 3, H, W] float32 on the CPU
+        return self._run(self.vae.decoder, clip, 2)
+
+    def _run(self, network: nn.Module, clip: Tensor, batch: int) -> Iterator[Tensor]:
         memory: Any = None  # the convolutions remember the frames before
-        for start, stop in self._batches(clip.shape[2]):
-            pixels, memory = self.vae.decoder(clip[:, :, start:stop].to(self.device), conv_cache=memory)
-            yield rearrange(pixels, "1 c f h w -> f c h w").float().cpu()
+        for start, stop in self._batches(clip.shape[2], batch):
+            made, memory = network(clip[:, :, start:stop].to(self.device), conv_cache=memory)
+            yield rearrange(made, "1 c f h w -> f c h w").float().cpu()
 
-    def _joined(self, clip: Tensor, tiles: Sequence[tuple[slice, slice]]) -> Tensor:  # [1, C, f, h, w] -> [F, 3, H, W]
-        """The pictures that overlapping tiles make, weighted by distance from each tile's edge."""
-        pictures, weights = torch.empty(0), torch.zeros([side * self.spatial for side in clip.shape[-2:]])
-        for tile in tiles:
-            part = torch.cat(list(self._decode(clip[..., *tile])))
-            if not pictures.numel():
-                pictures = part.new_zeros(*part.shape[:2], *weights.shape)
-            rows, columns = (slice(span.start * self.spatial, span.stop * self.spatial) for span in tile)
-            weight = _ramp(part.shape[-2])[:, None] * _ramp(part.shape[-1])
-            pictures[..., rows, columns] += part * weight
-            weights[rows, columns] += weight
-        return pictures / weights
-
-    def _batches(self, num_latents: int) -> Iterator[tuple[int, int]]:
-        """Two latent frames at a time when streaming; an odd count puts its extra frame into the first batch."""
-        size = 2 if self.streaming else num_latents
-        stop = size + num_latents % size if num_latents > size else num_latents
+    def _batches(self, num_frames: int, size: int) -> Iterator[tuple[int, int]]:
+        """`size` frames at a time when streaming; what is left over goes into the first batch."""
+        size = size if self.streaming else num_frames
+        stop = size + num_frames % size if num_frames > size else num_frames
         yield 0, stop
-        while stop < num_latents:
+        while stop < num_frames:
             yield stop, stop + size
             stop += size
 
-    def _tiles(self, shape: Sequence[int]) -> Iterator[tuple[slice, slice]]:
+    def _tiles(self, shape: Sequence[int]) -> list[Tile]:
         side = self.tile // self.spatial if self.tile else max(shape)
         overlap = max(1, side // 4)
-        for rows in _spans(shape[0], side, overlap):
-            for columns in _spans(shape[1], side, overlap):
-                yield rows, columns
+        columns = _spans(shape[1], side, overlap)
+        return [(down, across) for down in _spans(shape[0], side, overlap) for across in columns]
 
 
 class LinearCodec(nn.Module):
@@ -217,6 +215,30 @@ def _spans(length: int, side: int, overlap: int) -> list[slice]:
     """Windows of `side` that cover `length`, neighbours sharing at least `overlap`, the last one flush with the end."""
     starts = list(range(0, max(length - overlap, 1), side - overlap)) if side < length else [0]
     return [slice(max(0, min(start, length - side)), min(length, max(start, 0) + side)) for start in starts]
+
+
+def _joined(tiles: Sequence[Tile], work: Callable[[Tile], Tensor], scale: int = 1) -> Tensor:
+    """What `work` makes of overlapping tiles, `[F, C, H, W]` each, weighted by distance from the tile's edge.
+
+    It makes `scale` rows and columns of each latent one.
+    """
+    if len(tiles) == 1:
+        return work(tiles[0])
+    sides = [scale * max(span.stop for span in spans) for spans in zip(*tiles, strict=True)]
+    whole, weights = torch.empty(0), torch.zeros(sides)
+    for tile in tiles:
+        part = work(tile)
+        if not whole.numel():
+            whole = part.new_zeros(*part.shape[:2], *sides)
+        place, weight = _scaled(tile, scale), _ramp(part.shape[-2])[:, None] * _ramp(part.shape[-1])
+        whole[..., *place] += part * weight
+        weights[place] += weight
+    return whole / weights
+
+
+def _scaled(tile: Tile, scale: int) -> Tile:
+    rows, columns = (slice(span.start * scale, span.stop * scale) for span in tile)
+    return rows, columns
 
 
 def _ramp(length: int) -> Tensor:
