@@ -1,7 +1,7 @@
 """What an unfinished shot leaves beside its frames, so that it can go on after Ctrl-C, a crash or a power cut.
 
-`.dog.layerflow/` beside `dog.%04d.exr` holds the request, size and time of every file of the plate, and the sampler's
-state after its last step. It is removed when the shot is done.
+`.dog.layerflow/` beside `dog.%04d.exr` holds the request, size and time of every file of the plate, the memory plan,
+and the sampler's state after its last step. It is removed when the shot is done.
 """
 
 from __future__ import annotations
@@ -9,20 +9,21 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 
 from layerflow.errors import OutputError
 from layerflow.exr import read_header, verify_frame
 from layerflow.files import FramePattern, atomic_path, make_folder
+from layerflow.models.plans import PLANS
 from layerflow.sampler import SamplerState
 
-PLATE_FILES = "plate_files"  # the one entry of request.json that no frame's header has
+PLATE_FILES, MEMORY = "plate_files", "memory"  # entries of request.json that are not a frame's record
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +52,7 @@ class Journal:
             self.close()
             return False
         before = left.pop(PLATE_FILES, {})
+        left.pop(MEMORY, None)
         if differing := _differences(left, self.record):
             raise OutputError(
                 f"the unfinished shot in {self.folder.parent} was made with another {', '.join(differing)}; "
@@ -63,15 +65,18 @@ class Journal:
             )
         return True
 
-    def save(self, window: int, state: SamplerState) -> None:
-        """Keeps the state of window number `window`; an older one is replaced in one go. Raises OutputError."""
+    def save(self, window: int, state: SamplerState, plans: Sequence[str]) -> None:
+        """Keeps the state of window number `window`; an older one is replaced in one go. Raises OutputError.
+
+        `plans` are the memory plans that its steps were made under, in order.
+        """
         make_folder(self.folder)
-        if not self._request.is_file():
+        if self.memory() != plans[-1]:
             with atomic_path(self._request) as part:
-                entries = {**self.record, PLATE_FILES: self.plate_files}
+                entries = {**self.record, PLATE_FILES: self.plate_files, MEMORY: plans[-1]}
                 part.write_text(json.dumps(entries, indent=1, sort_keys=True), encoding="utf-8")
         with atomic_path(self._file(window)) as part:
-            part.write_bytes(save(state.tensors()))
+            part.write_bytes(save(state.tensors(), metadata={MEMORY: ",".join(plans)}))
 
     def load(self, window: int) -> SamplerState | None:
         """The kept state of window number `window`, or None. A damaged one counts as none: the window starts again."""
@@ -79,6 +84,19 @@ class Journal:
             return SamplerState.from_tensors(load_file(self._file(window)))
         except (OSError, SafetensorError, KeyError):
             return None
+
+    def plans(self, window: int) -> tuple[str, ...]:
+        """The memory plans that the kept steps of window number `window` were made under; none without a state."""
+        try:
+            with safe_open(self._file(window), framework="pt") as file:
+                return tuple((file.metadata() or {}).get(MEMORY, "").split(","))
+        except (OSError, SafetensorError):
+            return ()
+
+    def memory(self) -> str | None:
+        """The memory plan that the last kept step was made under, or None."""
+        memory = (self._left() or {}).get(MEMORY)
+        return memory if memory in [plan.name for plan in PLANS] else None
 
     def drop(self, window: int) -> None:
         """Forgets the state of a window whose frames are written."""

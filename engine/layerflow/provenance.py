@@ -12,9 +12,11 @@ from layerflow.errors import PlateError, RequestError
 from layerflow.models.adapter_files import find_lora
 from layerflow.models.folder import ModelFolder
 from layerflow.models.load import Engine
+from layerflow.models.plans import PLANS
 from layerflow.wire import Request
 
 LIBRARIES = ("torch", "diffusers", "transformers", "numpy", "OpenImageIO", "OpenEXR")
+MADE_UNDER = "layerflow:memory"  # memory plans; several where memory ran out on the way
 NOT_IN_HEADER = ("output", "preview", "per_layer")  # what a request says besides the pixels of a frame
 
 
@@ -54,6 +56,12 @@ def read_provenance(path: Path) -> tuple[Request, str]:
     except ValueError as error:
         raise PlateError(f"the request in {path} cannot be read ({error}); it is of another version") from error
     return request, header.get("layerflow:modelSha256", "")
+
+
+def read_plans(path: Path) -> tuple[str, ...]:
+    """The memory plans that the frame at `path` was made under, in order; none where its header does not say."""
+    named = exr.read_header(path).get(MADE_UNDER, "").split(", ")
+    return tuple(name for name in named if name in {plan.name for plan in PLANS})
 
 
 def own_pattern(path: Path) -> str:

@@ -25,7 +25,7 @@ from layerflow.models.load import Engine
 from layerflow.pipeline import Clip, dropped_words, make_clip, pick_sampler
 from layerflow.plate import Plate
 from layerflow.preprocess import Fit, FitKind
-from layerflow.provenance import environment_of, record_of
+from layerflow.provenance import MADE_UNDER, environment_of, record_of
 from layerflow.sampler import Sampler, SamplerState
 from layerflow.wire import Event, Request
 
@@ -157,8 +157,9 @@ class Shot:
     def make_window(self, engine: Engine, window: Window) -> None:
         """Makes and writes the new frames of `window`, unless resuming finds them all there."""
         if not (self.resuming and all(self._is_written(frame) for frame in window.new)):
-            made = self._make(engine, window)
-            header = self.record | environment_of(engine)
+            plans = self._plans(engine, window)
+            made = self._make(engine, window, plans)
+            header = self.record | environment_of(engine) | {MADE_UNDER: ", ".join(plans)}
             for frame in window.new:
                 self._write(frame, {name: pixels[window.frames.index(frame)] for name, pixels in made.items()}, header)
             self.journal.drop(window.index)
@@ -166,13 +167,20 @@ class Shot:
         path = self.delivery.pattern.path(window.new[-1])
         self.say(Event("frame", str(path), done=done, total=len(self.frames)))
 
-    def _make(self, engine: Engine, window: Window) -> dict[str, Tensor]:
+    def _plans(self, engine: Engine, window: Window) -> tuple[str, ...]:
+        """The memory plans that have a hand in `window`: those of its kept steps, and the one at hand."""
+        before = self.journal.plans(window.index)
+        return before if before[-1:] == (engine.plan.name,) else (*before, engine.plan.name)
+
+    def _make(self, engine: Engine, window: Window, plans: tuple[str, ...]) -> dict[str, Tensor]:
         clip = self._clip(window)
         for name, tail in dropped_words(engine, clip).items():
             count = "1 token" if tail.num_tokens == 1 else f"{tail.num_tokens} tokens"
             self.warn(f"the {name} prompt is {count} too long; shorten it, the model does not see: {tail.in_short()}")
         kept = self.journal.load(window.index)
-        return make_clip(engine, clip, self.sampler, state=kept, on_state=lambda state: self._keep(window, state))
+        return make_clip(
+            engine, clip, self.sampler, state=kept, on_state=lambda state: self._keep(window, state, plans)
+        )
 
     def _clip(self, window: Window) -> Clip:
         model, request = self.folder.manifest, self.request
@@ -214,8 +222,8 @@ class Shot:
                 "the model saw those pixels clipped, the plate's own layer keeps them"
             )
 
-    def _keep(self, window: Window, state: SamplerState) -> None:
-        self.journal.save(window.index, state)
+    def _keep(self, window: Window, state: SamplerState, plans: tuple[str, ...]) -> None:
+        self.journal.save(window.index, state, plans)
         steps = self.sampler.num_steps
         self.say(Event("step", done=window.index * steps + state.step, total=steps * len(self.windows)))
 

@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+import gc
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
@@ -17,11 +18,14 @@ import torch
 from layerflow.denoisers import interruptible
 from layerflow.errors import RequestError
 from layerflow.files import refused_as
+from layerflow.frame_windows import Window
 from layerflow.intake import check_same_loras, check_same_plate
 from layerflow.layout import Task
 from layerflow.models.folder import find_model
-from layerflow.models.load import LoadOptions, load_engine
-from layerflow.provenance import own_pattern, read_provenance
+from layerflow.models.load import LoadOptions, choose_plan, load_engine
+from layerflow.models.memory import is_out_of_memory
+from layerflow.models.plans import Plan, plan_below
+from layerflow.provenance import own_pattern, read_plans, read_provenance
 from layerflow.shot import OnEvent, Shot
 from layerflow.wire import Event, Request
 
@@ -55,15 +59,29 @@ def render(
     the same request with `resume` goes on to the same bits as an undisturbed run. Nothing is written under a final
     name before the plate, the model and the output folder have been checked.
     """
+    return _render(request, (), overwrite=overwrite, resume=resume, on_event=on_event, stopped=stopped)
+
+
+def _render(
+    request: Request,
+    plans: tuple[str, ...],
+    *,
+    overwrite: bool,
+    resume: bool,
+    on_event: OnEvent,
+    stopped: Callable[[], bool],
+) -> ShotResult:
+    """As `render`. `plans` are the memory plans that a frame of the shot was once made under."""
     started = time.monotonic()
     shot = Shot.prepare(request, on_event, stopped)
     shot.open_output(overwrite=overwrite, resume=resume)
     shot.say(Event("stage", f"loading model {shot.folder.manifest.name}"))
-    with _enough_memory():
-        engine = load_engine(shot.folder, LoadOptions.of(request))
-        with interruptible(engine.transformer, stopped):
-            for window in shot.windows:
-                shot.make_window(engine, window)
+    if plans[1:]:
+        shot.warn(
+            f"memory ran out when the frame was made under memory plan {plans[0]}; it is made again under {plans[-1]} "
+            "alone and may differ a little"
+        )
+    backend = _make_windows(shot, begun_under=plans[-1] if plans else None)
     shot.warn_of_clipping()
     movie, sheet = None, None
     if request.preview:
@@ -79,23 +97,57 @@ def render(
         warnings=tuple(shot.warnings),
         seed=request.seed,
         model=shot.folder.manifest.name,
-        backend=engine.backend,
+        backend=backend,
     )
 
 
-@contextmanager
-def _enough_memory() -> Iterator[None]:
-    """Turns what runs out of memory into a RequestError; what was done is kept."""
+def _make_windows(shot: Shot, begun_under: str | None) -> str:
+    """Makes every window, under the next lower memory plan where memory runs out; the backend's name.
+
+    A shot that goes on keeps to the plan of its last step: a plan may change the pixels a little. Raises RequestError
+    when memory runs out under the lowest plan too; what was done is kept.
+    """
+    options = LoadOptions.of(shot.request)
+    if memory := shot.journal.memory() or begun_under:
+        options = replace(options, memory=memory)
+    plan, sentence = choose_plan(shot.folder, options)
+    shot.say(Event("stage", sentence))
+    waiting = deque(shot.windows)
+    while (backend := _made_under(plan, shot, options, waiting)) is None:
+        plan = _step_down(plan, shot)
+    return backend
+
+
+def _made_under(plan: Plan, shot: Shot, options: LoadOptions, waiting: deque[Window]) -> str | None:
+    """Makes the `waiting` windows and takes each from the row when it is done; None when memory runs out."""
     try:
-        yield
+        engine = load_engine(shot.folder, replace(options, memory=plan.name))
+        with interruptible(engine.transformer, shot.stopped):
+            while waiting:
+                shot.make_window(engine, waiting[0])
+                waiting.popleft()
     except (MemoryError, RuntimeError) as error:
-        on_cpu = "DefaultCPUAllocator" in str(error)  # torch has no exception of its own for it there
-        if not (on_cpu or isinstance(error, (MemoryError, torch.OutOfMemoryError))):
+        if not is_out_of_memory(error):
             raise
-        raise RequestError(
-            "there is not enough memory for this shot; close other programs, or choose another --device, "
-            "--memory low or a smaller plate"
-        ) from error
+        if plan_below(plan) is None:
+            raise RequestError(
+                "there is not enough memory for this shot; close other programs, or choose another --device or a "
+                "smaller plate"
+            ) from error
+        return None
+    return engine.backend
+
+
+def _step_down(plan: Plan, shot: Shot) -> Plan:
+    """The plan below `plan`, what was loaded under `plan` let go of."""
+    lower = plan_below(plan)
+    assert lower is not None
+    gc.collect()  # hooks and modules refer to each other in circles
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    looks = "" if shot.folder.manifest.codec == "linear" else ", and what follows may look a little different"
+    shot.warn(f"memory ran out under memory plan {plan.name}; the shot goes on under {lower.name}{looks}")
+    return lower
 
 
 def rerun(
@@ -107,7 +159,8 @@ def rerun(
     on_event: OnEvent = lambda event: None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> ShotResult:
-    """Makes the shot of the frame `exr_path` again from its header: on the same machine, the same bits.
+    """Makes the shot of the frame `exr_path` again from its header, under its memory plan: on the same machine, the
+    same bits.
 
     Raises as `render` does, PlateError for a frame without our header or whose plate has changed, and RequestError when
     the model or a LoRA here is not the one that made it.
@@ -121,4 +174,4 @@ def rerun(
     check_same_plate(path, request, model.layout(cast(Task, request.task)))
     with refused_as(RequestError):
         request = replace(request, output=output or own_pattern(path))
-    return render(request, overwrite=overwrite, resume=resume, on_event=on_event, stopped=stopped)
+    return _render(request, read_plans(path), overwrite=overwrite, resume=resume, on_event=on_event, stopped=stopped)

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 import torch
 
 from layerflow.models.folder import ModelFolder
+from layerflow.models.places import DTYPES
 from layerflow.models.plans import Plan
+from layerflow.models.t5 import pick_text_precision
 from layerflow.models.weights import Weights, weights_of
 
-TOKEN_COPIES = 12.5  # of the hidden tokens at once, at the peak of a block
-PIXEL_COPIES = 13.4  # of the VAE's features at full size, at the peak of decoding the whole clip
-TILE_COPIES = 24.0  # the same of the frames of a tile that are decoded at once
+TOKEN_COPIES = 12.0  # of the hidden tokens, at the peak of a block
+PIXEL_COPIES = 12.8  # of the VAE's features at full size, at the peak of decoding the whole clip
+TILE_COPIES = 20.0  # the same of the frames of a tile that are decoded at once
+WORKSPACE = 2**28  # bytes, of either network at work, whatever its size
 STREAM_FRAMES = 8  # that a streamed VAE works on at once
 GUIDANCE_BATCH = 2  # with and without prompts
 SPATIAL = 8  # pixels per latent column and row, of both codecs
@@ -39,10 +42,12 @@ class _Part:
     staying: int  # bytes while others do
 
 
-def estimate(folder: ModelFolder, plan: Plan, device: torch.device, dtype: torch.dtype) -> Estimate:
+def estimate(
+    folder: ModelFolder, plan: Plan, device: torch.device, dtype: torch.dtype, *, text_precision: str = "auto"
+) -> Estimate:
     """What the model in `folder` takes on `device` under `plan`, for the longest of its tasks."""
     parts = {
-        "text": _text(folder, plan),
+        "text": _text(folder, plan, device, text_precision),
         "transformer": _transformer(folder, plan, device, dtype),
         "codec": _codec(folder, plan, device, dtype),
     }
@@ -50,11 +55,13 @@ def estimate(folder: ModelFolder, plan: Plan, device: torch.device, dtype: torch
     return Estimate(**{name: stay - part.staying + part.working for name, part in parts.items()})
 
 
-def _text(folder: ModelFolder, plan: Plan) -> _Part:
-    weights = weights_of(folder.path / "text_encoder")
-    whole = weights.num_parameters * 4
+def _text(folder: ModelFolder, plan: Plan, device: torch.device, text_precision: str) -> _Part:
+    path = folder.path / "text_encoder"
+    weights = weights_of(path)
+    size = DTYPES[pick_text_precision(text_precision, path, device)].itemsize
+    whole = weights.num_parameters * size
     if plan.text == "stream":
-        return _Part(working=_streamed(weights) * 4, staying=0)
+        return _Part(working=_streamed(weights) * size, staying=0)
     return _Part(working=whole, staying=whole if plan.text == "keep" else 0)
 
 
@@ -63,7 +70,7 @@ def _transformer(folder: ModelFolder, plan: Plan, device: torch.device, dtype: t
     config, size = weights.config, dtype.itemsize
     width = config["num_attention_heads"] * config["attention_head_dim"]
     tokens = _num_tokens(folder, config["patch_size"])
-    activations = int(TOKEN_COPIES * GUIDANCE_BATCH * tokens * width * size)
+    activations = WORKSPACE + int(TOKEN_COPIES * GUIDANCE_BATCH * tokens * width * size)
     if plan.transformer == "blocks":
         return _Part(working=_streamed(weights) * size + activations, staying=0)
     whole = weights.num_parameters * size
@@ -84,7 +91,7 @@ def _codec(folder: ModelFolder, plan: Plan, device: torch.device, dtype: torch.d
     else:
         tile = min(plan.tile, manifest.height) * min(plan.tile, manifest.width) * STREAM_FRAMES
         activations = TILE_COPIES * tile * features + 3 * pixels * (4 if device.type == "cpu" else dtype.itemsize)
-    return _Part(working=whole + int(activations), staying=whole if _stays(plan.codec, device) else 0)
+    return _Part(working=whole + WORKSPACE + int(activations), staying=whole if _stays(plan.codec, device) else 0)
 
 
 def _stays(residence: str, device: torch.device) -> bool:

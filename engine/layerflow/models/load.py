@@ -93,12 +93,13 @@ def load_engine(folder: ModelFolder, options: LoadOptions = LoadOptions()) -> En
 
 
 def choose_plan(folder: ModelFolder, options: LoadOptions) -> tuple[Plan, str]:
-    """The memory plan that `options` name, or the one that fits what is free; and a sentence that says why."""
+    """The memory plan that `options` name, or the one that fits what is free; and a sentence that says so."""
     if options.memory != "auto":
-        return plan_named(options.memory), f"memory plan {options.memory}, as asked"
+        return plan_named(options.memory), f"memory plan {options.memory}"
     place = pick_device(options.device)
+    dtype = pick_dtype(options.precision, place)
     with folder.loading():
-        return pick_plan(folder, place, pick_dtype(options.precision, place), free_bytes(place))
+        return pick_plan(folder, place, dtype, free_bytes(place), text_precision=options.text_precision)
 
 
 def _transformer(

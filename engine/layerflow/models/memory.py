@@ -13,9 +13,10 @@ from layerflow.models.plans import PLANS, Plan
 
 GIB = 2**30
 HEADROOM = 1.1  # of an estimate has to be free,
-RUNTIME_BYTES = GIB // 2  # and this for the libraries' own work space
+RUNTIME_BYTES = GIB // 4  # and this for the libraries themselves
 CGROUPS = Path("/sys/fs/cgroup")
 OWN_CGROUPS = Path("/proc/self/cgroup")
+_ALLOCATORS = ("DefaultCPUAllocator", "CUDA error: out of memory", "_STATUS_ALLOC_FAILED")  # the last: its libraries
 # Where a group's limit and use stand, and what of the use the kernel lets go of when asked: in version 2, in version 1.
 _FILES = (
     ("memory.max", "memory.current", "inactive_file"),
@@ -23,13 +24,16 @@ _FILES = (
 )
 
 
-def pick_plan(folder: ModelFolder, device: torch.device, dtype: torch.dtype, free: int) -> tuple[Plan, str]:
+def pick_plan(
+    folder: ModelFolder, device: torch.device, dtype: torch.dtype, free: int, *, text_precision: str = "auto"
+) -> tuple[Plan, str]:
     """The most generous plan that fits `free` bytes, "low" when none does; and a sentence that says so."""
     for plan in PLANS:
-        peak = estimate(folder, plan, device, dtype).peak
+        peak = estimate(folder, plan, device, dtype, text_precision=text_precision).peak
         if fits(peak, free):
             break
-    return plan, f"memory plan {plan.name}: about {peak / GIB:.1f} GiB of {free / GIB:.1f} free on {device}"
+    room = f"about {peak / GIB:.1f} GiB of {free / GIB:.1f} free on {device}"
+    return plan, f"memory plan {plan.name}: {room}" + ("" if fits(peak, free) else "; it may run out")
 
 
 def fits(peak: int, free: int) -> bool:
@@ -43,6 +47,11 @@ def free_bytes(device: torch.device) -> int:
         return int(torch.cuda.mem_get_info(device)[0])
     available = int(psutil.virtual_memory().available)
     return max(0, min([available, *_left_in_groups(OWN_CGROUPS, CGROUPS)]))
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether `error` says that memory ran out; not every allocator has an exception of its own for it."""
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(words in str(error) for words in _ALLOCATORS)
 
 
 def _left_in_groups(own: Path, root: Path) -> list[int]:

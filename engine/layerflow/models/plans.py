@@ -31,5 +31,10 @@ PLANS = (FULL, BALANCED, LOW)  # the most generous first
 
 
 def plan_named(name: str) -> Plan:
-    """The plan called `name`; KeyError for another name."""
-    return {plan.name: plan for plan in PLANS}[name]  # type: ignore[index]
+    """The plan called `name`. Raises ValueError for another name."""
+    return PLANS[[plan.name for plan in PLANS].index(name)]  # type: ignore[arg-type]
+
+
+def plan_below(plan: Plan) -> Plan | None:
+    """The next plan, which takes less memory; None below the last."""
+    return next(iter(PLANS[PLANS.index(plan) + 1 :]), None)
