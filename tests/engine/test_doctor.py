@@ -124,6 +124,40 @@ def test_backends_that_others_bring(mini, monkeypatch):
     assert bad.status == "warn" and "layerflow_no_such_module" in bad.detail
 
 
+@pytest.fixture
+def gpu(mini, monkeypatch, tmp_path, released_model):
+    """A GPU with 1 GiB free of 48, and two models beside the bundled one."""
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda device: (2**30, 48 * 2**30))
+    monkeypatch.setenv("LAYERFLOW_MODELS", str(tmp_path))
+    shutil.copytree(released_model, tmp_path / "released")
+    return tmp_path / "released"
+
+
+def plans() -> list[Check]:
+    return [check for check in checkup._memory() if check.name != "model mini"]
+
+
+def test_the_memory_plan_of_every_model_on_every_device(gpu, monkeypatch):
+    monkeypatch.setattr("layerflow.models.memory.psutil.virtual_memory", lambda: SimpleNamespace(available=2**34))
+    on_gpu, on_cpu = plans()
+    assert on_gpu.name == on_cpu.name == "model released-rgba" and {on_gpu.status, on_cpu.status} == {"ok"}
+    assert on_gpu.detail.startswith("plan full, about 0.3 GiB of 1.0 GiB free on cuda:0 (text 0.0, transformer 0.3, ")
+    assert on_cpu.detail.startswith("plan full, about 0.3 GiB of ")
+
+
+def test_a_model_that_fits_nowhere(gpu, monkeypatch):
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda device: (2**26, 48 * 2**30))
+    on_gpu, _ = plans()
+    assert on_gpu.status == "warn" and on_gpu.detail.startswith("plan low") and "--device" in on_gpu.advice
+
+
+def test_a_model_whose_weights_cannot_be_read(gpu):
+    next((gpu / "transformer").glob("*.safetensors")).write_bytes(b"no weights")
+    assert [check.status for check in plans()] == ["warn", "warn"]
+    assert all("cannot be loaded" in check.detail and "verify" in check.advice for check in plans())
+
+
 @pytest.mark.parametrize(
     ("driver", "words"), [(None, "no NVIDIA GPU"), ("/usr/bin/nvidia-smi", "PyTorch cannot use it")]
 )

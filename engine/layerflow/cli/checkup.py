@@ -7,14 +7,19 @@ import platform
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import EntryPoint, PackageNotFoundError, requires, version
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from packaging.requirements import Requirement
 
 from layerflow.errors import ModelError
+
+if TYPE_CHECKING:
+    import torch
+
+    from layerflow.models.folder import ModelFolder
 
 Status = Literal["ok", "warn", "fail"]
 
@@ -36,7 +41,8 @@ class Check:
 
 def examine() -> Iterator[Check]:
     """Every check in order. A check that cannot even import what it looks at is a failure, not a crash."""
-    for look in (_python, _packages, _devices, _backends, _color, _movies, _bundled_model, _models_folder, _disks):
+    looks = (_python, _packages, _devices, _backends, _color, _movies, _bundled_model, _models_folder, _memory, _disks)
+    for look in looks:
         yield from _guarded(look)
 
 
@@ -152,6 +158,39 @@ def _bundled_model() -> Iterator[Check]:
         yield Check(
             name="bundled model", status="ok", detail=f"{model.path}, {len(model.manifest.sha256)} files intact"
         )
+
+
+def _memory() -> Iterator[Check]:
+    import torch
+
+    from layerflow.models.folder import list_models
+
+    devices = [torch.device("cuda", index) for index in range(torch.cuda.device_count())]
+    for model in list_models():
+        for device in (*devices, torch.device("cpu")):
+            yield _plan(model, device)
+
+
+def _plan(model: ModelFolder, device: torch.device) -> Check:
+    """The memory plan that `--memory auto` picks for a model on a device."""
+    from layerflow.models.estimate import estimate
+    from layerflow.models.memory import fits, free_bytes, pick_plan
+    from layerflow.models.places import pick_dtype
+
+    name, dtype, free = f"model {model.manifest.name}", pick_dtype("auto", device), free_bytes(device)
+    try:
+        with model.loading():
+            plan, _ = pick_plan(model, device, dtype, free)
+            needs = estimate(model, plan, device, dtype)
+    except ModelError as error:
+        advice = "see layerflow models verify"
+        return Check(name=name, status="warn", detail=str(error), advice=advice)
+    parts = ", ".join(f"{part} {size / _GIB:.1f}" for part, size in asdict(needs).items())
+    detail = f"plan {plan.name}, about {needs.peak / _GIB:.1f} GiB of {free / _GIB:.1f} GiB free on {device} ({parts})"
+    if fits(needs.peak, free):
+        return Check(name=name, status="ok", detail=detail)
+    advice = "it may run out of memory; close other programs, choose another --device or --precision bfloat16"
+    return Check(name=name, status="warn", detail=detail, advice=advice)
 
 
 def _disks() -> Iterator[Check]:
