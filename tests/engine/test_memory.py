@@ -30,6 +30,12 @@ def test_plans_have_names_and_an_order() -> None:
         plan_named("lavish")
 
 
+@pytest.fixture(autouse=True)
+def eight_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether their library is installed does not matter here."""
+    monkeypatch.setattr("layerflow.models.t5.find_spec", lambda name: True)
+
+
 @pytest.mark.parametrize("part", ["transformer", "text_encoder", "codec"])
 def test_weights_are_counted_from_headers(released_model: Path, part: str) -> None:
     loaded: dict[str, Callable[[Path], torch.nn.Module]] = {
@@ -81,6 +87,17 @@ def test_what_stays_beside_what_works(released_model: Path) -> None:
     assert estimate(folder, BALANCED, CPU, torch.float16, **options).transformer == full.transformer - full.text + (
         2 * sizes["transformer"] + 2 * sizes["codec"]
     )
+
+
+def test_a_text_encoder_that_comes_block_by_block(released_model: Path) -> None:
+    folder, weights = open_model(released_model), weights_of(released_model / "text_encoder")
+    sizes = {}
+    for precision in ("float32", "bfloat16", "int8"):
+        options = {"text_precision": precision}
+        sizes[precision] = [estimate(folder, plan, GPU, torch.float16, **options).text for plan in (BALANCED, LOW)]
+    assert sizes["float32"] == [4 * weights.num_parameters, 4 * (weights.outside_blocks + weights.largest_block)]
+    assert sizes["bfloat16"] == [size // 2 for size in sizes["float32"]]
+    assert sizes["int8"][0] == sizes["int8"][1] < sizes["bfloat16"][0]  # it is read whole
 
 
 def test_activations_grow_with_tokens_and_pixels(released_model: Path) -> None:

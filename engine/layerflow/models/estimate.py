@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import torch
 
 from layerflow.models.folder import ModelFolder
-from layerflow.models.places import DTYPES
 from layerflow.models.plans import Plan
 from layerflow.models.t5 import pick_text_precision
-from layerflow.models.weights import Weights, weights_of
+from layerflow.models.weights import weights_of
 
 TOKEN_COPIES = 12.0  # of the hidden tokens, at the peak of a block
 PIXEL_COPIES = 12.8  # of the VAE's features at full size, at the peak of decoding the whole clip
@@ -19,7 +18,9 @@ WORKSPACE = 2**28  # bytes, of either network at work, whatever its size
 STREAM_FRAMES = 8  # that a streamed VAE works on at once
 GUIDANCE_BATCH = 2  # with and without prompts
 SPATIAL = 8  # pixels per latent column and row, of both codecs
-BLOCKS_AT_ONCE = 2  # of what streams: one works, the next comes in
+BLOCKS_AT_ONCE = 2  # of a transformer that streams: one works, the next comes in
+# Bytes of a weight in T5's blocks and outside them. Of the matrices of a block the last is not in eight bits.
+_TEXT_BYTES = {"float32": (4, 4), "bfloat16": (2, 2), "int8": (1.22, 2)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,11 +58,12 @@ def estimate(
 
 def _text(folder: ModelFolder, plan: Plan, device: torch.device, text_precision: str) -> _Part:
     path = folder.path / "text_encoder"
-    weights = weights_of(path)
-    size = DTYPES[pick_text_precision(text_precision, path, device)].itemsize
-    whole = weights.num_parameters * size
-    if plan.text == "stream":
-        return _Part(working=_streamed(weights) * size, staying=0)
+    weights, precision = weights_of(path), pick_text_precision(text_precision, path, device)
+    in_block, outside = _TEXT_BYTES[precision]
+    blocks = weights.num_parameters - weights.outside_blocks
+    if plan.text == "stream" and precision != "int8":  # which is read whole
+        blocks = weights.largest_block
+    whole = int(blocks * in_block + weights.outside_blocks * outside)
     return _Part(working=whole, staying=whole if plan.text == "keep" else 0)
 
 
@@ -72,7 +74,8 @@ def _transformer(folder: ModelFolder, plan: Plan, device: torch.device, dtype: t
     tokens = _num_tokens(folder, config["patch_size"])
     activations = WORKSPACE + int(TOKEN_COPIES * GUIDANCE_BATCH * tokens * width * size)
     if plan.transformer == "blocks":
-        return _Part(working=_streamed(weights) * size + activations, staying=0)
+        there = weights.outside_blocks + BLOCKS_AT_ONCE * weights.largest_block
+        return _Part(working=there * size + activations, staying=0)
     whole = weights.num_parameters * size
     return _Part(working=whole + activations, staying=whole if _stays(plan.transformer, device) else 0)
 
@@ -90,18 +93,14 @@ def _codec(folder: ModelFolder, plan: Plan, device: torch.device, dtype: torch.d
         activations = PIXEL_COPIES * pixels * features
     else:
         tile = min(plan.tile, manifest.height) * min(plan.tile, manifest.width) * STREAM_FRAMES
-        activations = TILE_COPIES * tile * features + 3 * pixels * (4 if device.type == "cpu" else dtype.itemsize)
+        joined = 2 * 3 * pixels * 4 if device.type == "cpu" else 0  # the pictures that tiles make, and their weighing
+        activations = TILE_COPIES * tile * features + joined
     return _Part(working=whole + WORKSPACE + int(activations), staying=whole if _stays(plan.codec, device) else 0)
 
 
 def _stays(residence: str, device: torch.device) -> bool:
     """Whether what takes turns is there also when others work: on a CPU there is nowhere else."""
     return residence == "device" or device.type == "cpu"
-
-
-def _streamed(weights: Weights) -> int:
-    """Parameters of a streamed network that are there at once."""
-    return weights.outside_blocks + BLOCKS_AT_ONCE * weights.largest_block
 
 
 def _num_tokens(folder: ModelFolder, patch: int) -> int:
