@@ -69,6 +69,9 @@ def test_blocks_of_another_type_are_cast_as_they_are_loaded(
     """Also where some of the numbers are float32 whatever the weights are: those of the preconditioner."""
     layouts = {"generate": VARIANTS["gen_rgba"].layout}
     network = tiny_transformer(4, layouts, mixed_layers=mixed_layers)
+    if network.precondition is not None:
+        network.precondition.rms.uniform_(0.5, 1.5)
+        network.precondition.signal.uniform_()
     network.to(getattr(torch, stored)).save_pretrained(tmp_path)
     plain = LayerFlowTransformer.from_pretrained(tmp_path, torch_dtype=getattr(torch, dtype)).eval()
     streamed = LayerFlowTransformer.from_pretrained(tmp_path, torch_dtype=getattr(torch, stored)).eval()
