@@ -18,8 +18,8 @@ import torch
 from layerflow import color, layers
 from layerflow.evaluate.score import LINEAR, decompose, layer_stack, psnr, score_clip
 from layerflow.layout import PROMPT_ORDER, Layout, Task
-from layerflow.models.folder import find_model
 from layerflow.models.load import Engine, load_engine
+from layerflow.models.shelf import find_model
 from layerflow.pipeline import Clip, make_clip
 from layerflow.preprocess import Fit
 from layerflow.sampler import Guidance, Sampler, with_constant_guidance

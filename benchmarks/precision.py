@@ -20,8 +20,8 @@ from layerflow import color
 from layerflow.assemble import Frame, model_pictures, stacked
 from layerflow.evaluate.score import iou, psnr
 from layerflow.layout import PROMPT_ORDER, TASKS, Task
-from layerflow.models.folder import find_model
 from layerflow.models.load import Engine, LoadOptions, load_engine
+from layerflow.models.shelf import find_model
 from layerflow.pipeline import Clip, make_clip
 from layerflow.preprocess import Fit
 from layerflow.sampler import SamplerState

@@ -20,8 +20,9 @@ from layerflow.frame_windows import Window, windows
 from layerflow.intake import checked_linear, generated_format, generated_frames, plate_of, with_found_loras
 from layerflow.journal import Journal
 from layerflow.layout import PROMPT_ORDER, Layout, Task
-from layerflow.models.folder import ModelFolder, exact_name, find_model
+from layerflow.models.folder import ModelFolder
 from layerflow.models.load import Engine
+from layerflow.models.shelf import exact_name, find_model
 from layerflow.pipeline import Clip, dropped_words, make_clip, pick_sampler
 from layerflow.plate import Plate
 from layerflow.preprocess import Fit, FitKind

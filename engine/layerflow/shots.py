@@ -21,10 +21,10 @@ from layerflow.files import refused_as
 from layerflow.frame_windows import Window
 from layerflow.intake import check_same_loras, check_same_plate
 from layerflow.layout import Task
-from layerflow.models.folder import find_model
 from layerflow.models.load import LoadOptions, choose_plan, load_engine
 from layerflow.models.memory import is_out_of_memory
 from layerflow.models.plans import Plan, plan_below
+from layerflow.models.shelf import find_model
 from layerflow.provenance import own_pattern, read_plans, read_provenance
 from layerflow.shot import OnEvent, Shot
 from layerflow.wire import Event, Request

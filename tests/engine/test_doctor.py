@@ -25,7 +25,7 @@ def mini(monkeypatch, tmp_path):
     model = SimpleNamespace(
         path=tmp_path / "mini", manifest=SimpleNamespace(sha256={"a": "0"}), damaged=lambda: iter(())
     )
-    monkeypatch.setattr("layerflow.models.folder.find_model", lambda name: model)
+    monkeypatch.setattr("layerflow.models.shelf.find_model", lambda name: model)
     return model
 
 
@@ -59,7 +59,7 @@ def test_no_bundled_model(mini, monkeypatch):
     def missing(name):
         raise ModelError("there is no model 'mini'")
 
-    monkeypatch.setattr("layerflow.models.folder.find_model", missing)
+    monkeypatch.setattr("layerflow.models.shelf.find_model", missing)
     assert found("bundled model").status == "fail"
 
 

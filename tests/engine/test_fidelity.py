@@ -17,10 +17,11 @@ from layerflow.cli.app import run
 from layerflow.errors import ModelError
 from layerflow.layout import VARIANTS
 from layerflow.models.fidelity import IMPORTED, RELEASED, Fidelity
-from layerflow.models.folder import MANIFEST, Manifest, ModelFolder, bundled_path, open_model, write_manifest
+from layerflow.models.folder import MANIFEST, Manifest, ModelFolder, open_model, write_manifest
 from layerflow.models.importer import manifest_of
 from layerflow.models.load import load_engine
 from layerflow.models.released import RELEASED_GRID
+from layerflow.models.shelf import bundled_path
 from layerflow.pipeline import Clip, given_latents, pick_sampler
 from layerflow.sampler import Guidance, Sampler
 from layerflow.shot import Shot

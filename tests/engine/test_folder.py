@@ -15,17 +15,9 @@ from tiny import write_tiny_model
 
 from layerflow.errors import ModelError, RequestError
 from layerflow.layout import TASKS, VARIANTS
-from layerflow.models.folder import (
-    MANIFEST,
-    Manifest,
-    ModelFolder,
-    find_model,
-    list_models,
-    models_path,
-    open_model,
-    write_manifest,
-)
+from layerflow.models.folder import MANIFEST, Manifest, ModelFolder, open_model, write_manifest
 from layerflow.models.load import LoadOptions, load_engine
+from layerflow.models.shelf import find_model, list_models, models_path
 from layerflow.sampler import Guidance, NoiseSchedule, Sampler
 
 pytestmark = pytest.mark.usefixtures("one_thread")

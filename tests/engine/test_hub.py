@@ -17,10 +17,11 @@ from layerflow.errors import ModelError, OutputError
 from layerflow.layout import VARIANTS
 from layerflow.models import hub as hub_module
 from layerflow.models.catalogue import RELEASES
-from layerflow.models.folder import ModelFolder, find_model, list_models
+from layerflow.models.folder import ModelFolder
 from layerflow.models.hub import Hub
 from layerflow.models.pull import pull
 from layerflow.models.released import FOLDERS, RELEASED_GRID
+from layerflow.models.shelf import find_model, list_models
 from layerflow.wire import Event
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -24,10 +24,11 @@ from layerflow.cli.app import run
 from layerflow.errors import ModelError, OutputError
 from layerflow.layout import VARIANTS
 from layerflow.models import building, importer
-from layerflow.models.folder import list_models, open_model
+from layerflow.models.folder import open_model
 from layerflow.models.importer import find_checkpoint, import_checkpoint
 from layerflow.models.load import LoadOptions, load_engine
 from layerflow.models.released import FOLDERS, PREFIX
+from layerflow.models.shelf import list_models
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -14,9 +14,10 @@ from tiny import HEIGHT, PROMPT_TOKENS, WIDTH
 
 from layerflow.models import memory
 from layerflow.models.estimate import estimate
-from layerflow.models.folder import ModelFolder, find_model, open_model
+from layerflow.models.folder import ModelFolder, open_model
 from layerflow.models.memory import fits, free_bytes, is_out_of_memory, pick_plan
 from layerflow.models.plans import BALANCED, FULL, LOW, PLANS, plan_below, plan_named
+from layerflow.models.shelf import find_model
 from layerflow.models.weights import weights_of
 from layerflow.transformer import LayerFlowTransformer
 

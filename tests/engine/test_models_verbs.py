@@ -12,17 +12,8 @@ import pytest
 from layerflow.cli.app import run
 from layerflow.errors import ModelError
 from layerflow.models import disk
-from layerflow.models.folder import (
-    MANIFEST,
-    bundled_path,
-    exact_name,
-    file_sha256,
-    find_model,
-    find_models,
-    list_models,
-    model_name,
-    open_model,
-)
+from layerflow.models.folder import MANIFEST, file_sha256, open_model
+from layerflow.models.shelf import bundled_path, exact_name, find_model, find_models, list_models, model_name
 from layerflow.shot import Shot
 from layerflow.wire import Request
 

@@ -144,7 +144,7 @@ def _movies() -> Iterator[Check]:
 
 
 def _bundled_model() -> Iterator[Check]:
-    from layerflow.models.folder import find_model
+    from layerflow.models.shelf import find_model
 
     try:
         model = find_model("mini")
@@ -163,7 +163,7 @@ def _bundled_model() -> Iterator[Check]:
 def _memory() -> Iterator[Check]:
     import torch
 
-    from layerflow.models.folder import list_models
+    from layerflow.models.shelf import list_models
 
     devices = [torch.device("cuda", index) for index in range(torch.cuda.device_count())]
     for model in list_models():
@@ -202,7 +202,7 @@ def _disks() -> Iterator[Check]:
 
 
 def _models_folder() -> Iterator[Check]:
-    from layerflow.models.folder import models_path
+    from layerflow.models.shelf import models_path
 
     folder = models_path()
     nearest = next(path for path in (folder, *folder.parents) if path.exists())

@@ -30,16 +30,16 @@ models.add_command(pull_models)
 @json_option
 def list_models(as_json: bool) -> None:
     """List the models that --model takes by name."""
-    from layerflow.models import folder
+    from layerflow.models import shelf
     from layerflow.models.disk import size_on_disk
 
-    found = folder.list_models()
+    found = shelf.list_models()
     if as_json:
         print_json({"models": [_summary(model) for model in found]})
         return
     for model in found:
         tasks, size = ", ".join(model.manifest.layouts), decimal(size_on_disk([model.path]))
-        click.echo(f"{folder.model_name(model)}: {tasks}, {size} ({model.path})")
+        click.echo(f"{shelf.model_name(model)}: {tasks}, {size} ({model.path})")
 
 
 @models.command()
@@ -47,7 +47,7 @@ def list_models(as_json: bool) -> None:
 @json_option
 def info(name: str, as_json: bool) -> None:
     """Describe one model, or every model of a family: NAME is a name or a folder."""
-    from layerflow.models.folder import find_models
+    from layerflow.models.shelf import find_models
 
     summaries = [_summary(model) for model in find_models(name)]
     if as_json:
@@ -64,7 +64,7 @@ def info(name: str, as_json: bool) -> None:
 def verify(name: str, as_json: bool) -> None:
     """Check every file of a model, or of a family of models, against its recorded hash."""
     from layerflow.models.disk import HashOnce
-    from layerflow.models.folder import find_models, model_name
+    from layerflow.models.shelf import find_models, model_name
 
     found = find_models(name)
     once = HashOnce()
@@ -111,7 +111,7 @@ def _in_words(value: object) -> str:
 
 def _summary(model: ModelFolder) -> dict[str, Any]:
     from layerflow.models.disk import size_on_disk
-    from layerflow.models.folder import model_name
+    from layerflow.models.shelf import model_name
 
     manifest = model.manifest
     return {

@@ -18,8 +18,8 @@ from layerflow.errors import Interrupted
 @json_option
 def pull_models(name: str, variants: tuple[str, ...], revision: str, as_json: bool) -> None:
     """Download a release, such as layerflow-2b, and make models of it. What is here already is kept."""
-    from layerflow.models.folder import model_name
     from layerflow.models.pull import pull
+    from layerflow.models.shelf import model_name
 
     with stop_on_signal() as stop, progress() as show:
         stop.keep_work()  # so that an unfinished folder is taken away

@@ -20,8 +20,8 @@ from layerflow.difference import Difference
 from layerflow.errors import ModelError
 from layerflow.layers import LayerStack, PictureFormat, Pixels
 from layerflow.layout import Layout
-from layerflow.models.folder import find_model
 from layerflow.models.load import Engine, load_engine
+from layerflow.models.shelf import find_model
 from layerflow.pipeline import Clip, make_clip, pick_sampler
 from layerflow.preprocess import Fit
 from layerflow.training.clips import ClipBatch

@@ -15,7 +15,8 @@ from pathlib import Path
 from rich.filesize import decimal
 
 from layerflow.errors import ModelError
-from layerflow.models.folder import bundled_path, file_sha256, find_place, has_manifest, members_of, models_path
+from layerflow.models.folder import file_sha256
+from layerflow.models.shelf import bundled_path, find_place, has_manifest, members_of, models_path
 
 
 def size_on_disk(folders: Iterable[Path]) -> int:

@@ -23,8 +23,9 @@ from layerflow.models.base import SPATIAL, Base, find_base
 from layerflow.models.building import building, check_space, save_tensors, take_over
 from layerflow.models.checkpoint import open_checkpoint
 from layerflow.models.fidelity import IMPORTED
-from layerflow.models.folder import Manifest, ModelFolder, members_of, models_path, open_model, write_manifest
+from layerflow.models.folder import Manifest, ModelFolder, open_model, write_manifest
 from layerflow.models.released import RELEASED_GRID, Dimensions, Grid, own_tensors, recognise
+from layerflow.models.shelf import members_of, models_path
 from layerflow.models.text_encoder import save_tokenizer
 from layerflow.sampler import Sampler
 from layerflow.transformer import LayerFlowTransformer

@@ -8,9 +8,10 @@ from pathlib import Path
 from layerflow.errors import ModelError
 from layerflow.models.catalogue import RELEASES
 from layerflow.models.disk import HashOnce, remove
-from layerflow.models.folder import ModelFolder, has_manifest, models_path, open_model
+from layerflow.models.folder import ModelFolder, open_model
 from layerflow.models.hub import MAIN, Hub
 from layerflow.models.importer import import_checkpoint
+from layerflow.models.shelf import has_manifest, models_path
 from layerflow.models.sources import OnEvent, Sources
 from layerflow.wire import Event
 
