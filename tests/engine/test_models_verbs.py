@@ -11,8 +11,9 @@ import pytest
 
 from layerflow.cli.app import run
 from layerflow.errors import ModelError
-from layerflow.models import disk
-from layerflow.models.folder import MANIFEST, file_sha256, open_model
+from layerflow.models import disk, hashes
+from layerflow.models.folder import MANIFEST, open_model
+from layerflow.models.hashes import file_sha256
 from layerflow.models.shelf import bundled_path, exact_name, find_model, find_models, list_models, model_name
 from layerflow.shot import Shot
 from layerflow.wire import Request
@@ -168,8 +169,8 @@ def test_what_other_models_share_is_read_once_and_not_counted_as_freed(
     alone, both = disk.size_on_disk([one]), disk.size_on_disk([one, other])
     assert both == alone + disk.size_on_disk([other]) - shared.stat().st_size
     assert disk.bytes_freed([one]) == alone - shared.stat().st_size and disk.bytes_freed([one, other]) == both
-    read, once = [], disk.HashOnce()
-    monkeypatch.setattr(disk, "file_sha256", lambda path: read.append(path) or file_sha256(path))
+    read, once = [], hashes.HashOnce()
+    monkeypatch.setattr(hashes, "file_sha256", lambda path: read.append(path) or file_sha256(path))
     assert not [file for folder in (one, other) for file in open_model(folder).damaged(sha256=once)]
     assert shared in read and other / "text_encoder" / shared.name not in read
     disk.remove([one])

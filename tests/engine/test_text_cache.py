@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from layerflow.models.text_cache import TextCache, cache_path
+from layerflow.models.cache import cache_path
+from layerflow.models.text_cache import TextCache
 
 DECIDES = {"precision": "float32", "text_encoder/model.safetensors": "f00d"}
 PROMPT = "0, a red dog"

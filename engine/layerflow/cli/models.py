@@ -63,7 +63,7 @@ def info(name: str, as_json: bool) -> None:
 @json_option
 def verify(name: str, as_json: bool) -> None:
     """Check every file of a model, or of a family of models, against its recorded hash."""
-    from layerflow.models.disk import HashOnce
+    from layerflow.models.hashes import HashOnce
     from layerflow.models.shelf import find_models, model_name
 
     found = find_models(name)

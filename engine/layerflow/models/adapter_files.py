@@ -18,7 +18,8 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from layerflow.errors import ModelError
-from layerflow.models.folder import file_sha256, reason_of
+from layerflow.models.folder import reason_of
+from layerflow.models.hashes import file_sha256
 from layerflow.wire import parse_lora, write_lora
 
 PEFT_CONFIG, PEFT_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"

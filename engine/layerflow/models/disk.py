@@ -15,7 +15,6 @@ from pathlib import Path
 from rich.filesize import decimal
 
 from layerflow.errors import ModelError
-from layerflow.models.folder import file_sha256
 from layerflow.models.shelf import bundled_path, find_place, has_manifest, members_of, models_path
 
 
@@ -36,20 +35,6 @@ def _files(folders: Iterable[Path]) -> tuple[dict[tuple[int, int], stat_result],
     found = [path.stat() for folder in folders for path in folder.rglob("*") if path.is_file()]
     keys = [(file.st_dev, file.st_ino) for file in found]
     return dict(zip(keys, found, strict=True)), Counter(keys)
-
-
-class HashOnce:
-    """sha256 of files. One that several models link to is read once."""
-
-    def __init__(self) -> None:
-        self._known: dict[tuple[int, int], str] = {}
-
-    def __call__(self, path: Path) -> str:
-        file = path.stat()
-        key = file.st_dev, file.st_ino
-        if key not in self._known:
-            self._known[key] = file_sha256(path)
-        return self._known[key]
 
 
 def removable(name: str) -> list[Path]:

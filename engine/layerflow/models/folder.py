@@ -22,6 +22,7 @@ from safetensors import SafetensorError
 from layerflow.errors import ModelError
 from layerflow.layout import Layout, Task
 from layerflow.models.fidelity import RELEASED, Fidelity
+from layerflow.models.hashes import file_sha256, remembered_sha256
 from layerflow.sampler import Guidance, Sampler, sampler_from_dict
 
 MANIFEST = "layerflow.json"
@@ -142,7 +143,7 @@ class ModelFolder:
 
     def check(self, *parts: str) -> None:
         """Raises ModelError naming a file below the folders `parts` that is missing or damaged."""
-        for name in (name for part in parts for name in self.damaged(part)):
+        for name in (name for part in parts for name in self.damaged(part, sha256=remembered_sha256)):
             raise ModelError(f"{name} of model {self.manifest.name} is missing or damaged; install the model again")
 
     @contextlib.contextmanager
@@ -181,16 +182,10 @@ def reason_of(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
-def file_sha256(path: Path) -> str:
-    """Hex digest of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def write_manifest(path: Path, manifest: Manifest) -> ModelFolder:
     """Writes `layerflow.json` with the hashes of the files that are in the folder now."""
     files = sorted(file for file in path.rglob("*") if file.is_file() and file.name != MANIFEST)
-    hashes = {file.relative_to(path).as_posix(): file_sha256(file) for file in files}
+    hashes = {file.relative_to(path).as_posix(): remembered_sha256(file) for file in files}
     values = manifest.to_dict() | {"sha256": hashes}
     part = path / f"{MANIFEST}.part"
     part.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")

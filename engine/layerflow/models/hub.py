@@ -22,7 +22,7 @@ from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
 from layerflow.errors import ModelError
 from layerflow.files import atomic_path, make_folder
-from layerflow.models.folder import file_sha256
+from layerflow.models.hashes import file_sha256
 from layerflow.models.hub_errors import AGAIN, not_cached, plain_errors
 
 MAIN = "main"

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from layerflow.errors import ModelError
 from layerflow.models.catalogue import RELEASES
-from layerflow.models.disk import HashOnce, remove
+from layerflow.models.disk import remove
 from layerflow.models.folder import ModelFolder, open_model
+from layerflow.models.hashes import HashOnce
 from layerflow.models.hub import MAIN, Hub
 from layerflow.models.importer import import_checkpoint
 from layerflow.models.shelf import has_manifest, models_path

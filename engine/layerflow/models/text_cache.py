@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from platformdirs import user_cache_path
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
@@ -24,12 +23,6 @@ from layerflow.errors import OutputError
 from layerflow.files import atomic_path
 
 MAX_BYTES = 512 * 2**20  # some 280 prompts of the released encoder, at 1.8 MB each
-
-
-def cache_path() -> Path:
-    """Where things are kept that can be made again. LAYERFLOW_CACHE overrides it."""
-    override = os.environ.get("LAYERFLOW_CACHE")
-    return Path(override) if override else user_cache_path("layerflow")
 
 
 @dataclass(frozen=True, kw_only=True)

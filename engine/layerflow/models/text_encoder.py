@@ -15,9 +15,10 @@ from transformers import AutoTokenizer, T5EncoderModel
 from transformers.utils import logging as transformers_logging
 
 from layerflow.errors import ModelError
+from layerflow.models.cache import cache_path
 from layerflow.models.folder import SAFE, ModelFolder, reason_of
 from layerflow.models.t5 import Residence, load_t5, pick_text_precision
-from layerflow.models.text_cache import TextCache, cache_path
+from layerflow.models.text_cache import TextCache
 from layerflow.text import Dropped, PromptTokens, T5Text, TextEncoder
 
 LIBRARIES = ("torch", "transformers", "tokenizers")
