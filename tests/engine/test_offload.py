@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from diffusers.hooks import apply_group_offloading
+from loras import random_lora, write_diffusers
 from tiny import tiny_transformer, tiny_vae, write_tiny_model, write_tiny_released
 from torch import Tensor, nn
 
 from layerflow.codec import VideoVAE
 from layerflow.layout import VARIANTS
 from layerflow.models import offload
-from layerflow.models.folder import open_model
+from layerflow.models.folder import open_model, write_manifest
 from layerflow.models.load import LoadOptions, load_engine
 from layerflow.models.offload import offload_blocks
 from layerflow.models.plans import PLANS
@@ -77,6 +79,19 @@ def test_blocks_of_another_type_are_cast_as_they_are_loaded(
     streamed = LayerFlowTransformer.from_pretrained(tmp_path, torch_dtype=getattr(torch, stored)).eval()
     offload_blocks(streamed, CPU, getattr(torch, dtype))
     assert torch.equal(streamed(*inputs(plain.dtype)), plain(*inputs(plain.dtype)))
+
+
+@torch.inference_mode()
+def test_a_lora_under_low_gives_the_numbers_of_full(tmp_path: Path) -> None:
+    """Also where the file's type would round what is merged."""
+    folder = write_tiny_released(tmp_path / "model")
+    network = LayerFlowTransformer.from_pretrained(folder / "transformer")
+    network.bfloat16().save_pretrained(folder / "transformer")
+    model = write_manifest(folder, open_model(folder).manifest)
+    lora = write_diffusers(tmp_path / "lora", random_lora(network.float()))
+    options = LoadOptions(device="cpu", precision="float32", memory="full", lora=(str(lora),))
+    full, low = (load_engine(model, replace(options, memory=plan)).network for plan in ("full", "low"))
+    assert torch.equal(full(*inputs(), None), low(*inputs(), None))
 
 
 @torch.inference_mode()

@@ -106,10 +106,9 @@ def _transformer(
     folder: ModelFolder, options: LoadOptions, plan: Plan, device: torch.device, dtype: torch.dtype
 ) -> LayerFlowTransformer:
     """The transformer where `plan` keeps it."""
-    loaded = dtype
-    if plan.transformer == "blocks" and device.type == "cpu":
-        loaded = weights_of(folder.path / "transformer").dtype or dtype  # as stored, it needs no memory of its own
-    transformer = load_transformer(folder, dtype=loaded, lora=options.lora, motion=options.motion)
+    in_file = plan.transformer == "blocks" and device.type == "cpu"
+    unmerged = weights_of(folder.path / "transformer").dtype if in_file else None
+    transformer = load_transformer(folder, dtype=dtype, lora=options.lora, motion=options.motion, unmerged=unmerged)
     if plan.transformer == "blocks":
         offload_blocks(transformer, device, dtype)
     elif plan.transformer == "device":

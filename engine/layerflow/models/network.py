@@ -22,10 +22,16 @@ NO_TABLES = {"text_tokens": 1, "position_frames": 1, "position_rows": 1, "positi
 
 
 def load_transformer(
-    folder: ModelFolder, *, dtype: torch.dtype, lora: Sequence[str] = (), motion: float = 0.0
+    folder: ModelFolder,
+    *,
+    dtype: torch.dtype,
+    lora: Sequence[str] = (),
+    motion: float = 0.0,
+    unmerged: torch.dtype | None = None,
 ) -> LayerFlowTransformer:
     """The transformer of `folder` on the CPU, frozen, in `dtype`, with every LoRA merged.
 
+    Weights that no LoRA changes are of the type `unmerged`, if one is given: left as stored, they stay in their file.
     `lora` are a request's, `motion` the scale of the Motion LoRA. Each weight they change is summed in float32 from
     what is stored and then cast, one at a time, so there is never a second copy of the network. Raises ModelError for a
     LoRA that does not fit or cannot be read, RequestError for motion without a Motion LoRA.
@@ -33,9 +39,11 @@ def load_transformer(
     path = folder.path / "transformer"
     adapters = [read_adapter(files, _shell(path)) for files in chosen_loras(folder, lora=lora, motion=motion)]
     diffusers_logging.disable_progress_bar()  # of shards; the shot has progress of its own
-    transformer: LayerFlowTransformer = LayerFlowTransformer.from_pretrained(path, torch_dtype=dtype, **SAFE)
+    transformer: LayerFlowTransformer = LayerFlowTransformer.from_pretrained(
+        path, torch_dtype=unmerged or dtype, **SAFE
+    )
     if adapters:
-        _merge(adapters, path, transformer)
+        _merge(adapters, path, transformer, dtype)
     transformer.eval().requires_grad_(False)
     return transformer
 
@@ -60,7 +68,7 @@ def _shell(path: Path) -> LayerFlowTransformer:
     return shell
 
 
-def _merge(adapters: Sequence[Adapter], path: Path, transformer: LayerFlowTransformer) -> None:
+def _merge(adapters: Sequence[Adapter], path: Path, transformer: LayerFlowTransformer, dtype: torch.dtype) -> None:
     with ExitStack() as stack:
         files = [stack.enter_context(safe_open(file, framework="pt")) for file in sorted(path.glob("*.safetensors"))]
         stored = {key: file for file in files for key in file.keys()}  # noqa: SIM118 - it is no mapping
@@ -71,7 +79,7 @@ def _merge(adapters: Sequence[Adapter], path: Path, transformer: LayerFlowTransf
                 if module in adapter.layers:
                     merged = merged + adapter.delta(module)
             weight = transformer.get_parameter(name)
-            weight.data = merged.to(weight.dtype)
+            weight.data = merged.to(dtype)
             if not is_finite(weight):
                 raise ModelError(
                     f"the LoRAs drive {name} beyond what {str(weight.dtype)[6:]} holds; lower their weights"
