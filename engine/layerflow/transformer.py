@@ -56,7 +56,7 @@ class LayerView(nn.Module):
 
     def forward(self, latents_BFCHW: Tensor) -> Tensor:  # -> [B, T, D]
         beside = rearrange(latents_BFCHW, "b (g f) c h w -> (b f) (g c) h w", g=self.num_layers)
-        seen: Tensor = rearrange(self.proj(beside), "(b f) d h w -> b f (h w) d", b=len(latents_BFCHW))
+        seen: Tensor = rearrange(self.proj(beside), "(b f) d h w -> b f (h w) d", b=latents_BFCHW.shape[0])
         return seen.repeat(1, self.num_layers, 1, 1).flatten(1, 2)
 
 
@@ -206,22 +206,58 @@ class LayerFlowTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: 
 
         Latents become the type of the weights where they enter the network proper, as released.
         """
-        if self.precondition is None:
-            return self._network(latents, timestep, text, layer_index, given).float()
-        c_in, c_skip, c_out = self.precondition(latents, timestep, given)
-        v: Tensor = c_skip * latents + c_out * self._network(c_in * latents, timestep, text, layer_index, given)
-        return v
+        return self.around(self.core, latents, timestep, text, layer_index, given)
 
-    def _network(
+    def around(
         self,
+        core: Callable[..., Tensor],
         latents: Tensor,
         timestep: Tensor,
         text: Tensor,
         layer_index: Tensor,
         given: Tensor | None,
     ) -> Tensor:
-        latents = latents.to(self.dtype)
-        text_BND, video_BTD = self._embed(latents, text, layer_index, given)
+        """What `forward` returns, with `core` for `self.core`: what some other runtime makes of it."""
+
+        def network(entering: Tensor) -> Tensor:
+            tables = self.tables(latents.shape, text.shape, layer_index.to(self.dtype), given)
+            return core(entering.to(self.dtype), timestep, rearrange(text, "b g n d -> b (g n) d"), *tables)
+
+        if self.precondition is None:
+            return network(latents).float()
+        c_in, c_skip, c_out = self.precondition(latents, timestep, given)
+        v: Tensor = c_skip * latents + c_out * network(c_in * latents)
+        return v
+
+    def tables(
+        self, latents_shape: torch.Size, text_shape: torch.Size, layer_index: Tensor, given: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """What `core` adds to text tokens `[N, D]` and video tokens `[F, H, W, D]`; the shapes are those of `forward`.
+
+        All that depends on the size of the grid, on which layer is which and on what is given is in here.
+        """
+        prompts, prompt_tokens = text_shape[1:3]
+        rows, columns = (side // self.config.patch_size for side in latents_shape[-2:])
+        text_table, video_table = self.positions(prompts * prompt_tokens, latents_shape[1], rows, columns)
+        if self.layer_embedding is not None:
+            text_table = text_table + self.layer_embedding(layer_index).repeat_interleave(prompt_tokens, dim=0)
+        if self.given_embedding is not None and given is not None:
+            video_table = video_table + given[:, None, None, None] * self.given_embedding
+        return text_table, video_table
+
+    def core(
+        self,
+        latents: Tensor,  # [B, F, C, H, W] of the weights' type, preconditioned
+        timestep: Tensor,  # [B] float32
+        text: Tensor,  # [B, N, text width] the prompts one after the other
+        text_table: Tensor,  # [N, D]
+        video_table: Tensor,  # [F, H, W, D] of rows and columns of patches
+    ) -> Tensor:
+        """The network proper, `[B, F, C, H, W]` of the weights' type: nothing in it asks what size anything is."""
+        num_text = text.shape[1]
+        tokens = self.patch_embed(text, latents)
+        text_BND = tokens[:, :num_text] + text_table.to(tokens.dtype)
+        video_BTD = tokens[:, num_text:] + video_table.flatten(0, 2).to(tokens.dtype)
         if self.layer_view is not None:
             video_BTD = video_BTD + self.layer_view(latents)
         temb = self.time_embedding(self.time_proj(timestep).to(video_BTD.dtype))
@@ -230,22 +266,6 @@ class LayerFlowTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: 
         # A LayerNorm works on each token alone, so leaving the text out here changes nothing.
         hidden = self.norm_out(self.norm_final(video_BTD), temb=temb)
         return self._to_latents(hidden, latents)
-
-    def _embed(
-        self, latents: Tensor, text: Tensor, layer_index: Tensor, given: Tensor | None
-    ) -> tuple[Tensor, Tensor]:  # [B, N, D], [B, T, D]
-        prompts, prompt_tokens = text.shape[1:3]
-        frames, rows, columns = latents.shape[1], *(side // self.config.patch_size for side in latents.shape[-2:])
-        num_text = prompts * prompt_tokens
-        tokens = self.patch_embed(rearrange(text, "b g n d -> b (g n) d"), latents)
-        text_table, video_table = self.positions(num_text, frames, rows, columns)
-        if self.layer_embedding is not None:
-            per_prompt = self.layer_embedding(layer_index.to(tokens.dtype))
-            text_table = text_table + per_prompt.repeat_interleave(prompt_tokens, dim=0)
-        if self.given_embedding is not None and given is not None:
-            video_table = video_table + given[:, None, None, None] * self.given_embedding
-        video_BTD = tokens[:, num_text:] + video_table.flatten(0, 2).to(tokens.dtype)
-        return tokens[:, :num_text] + text_table.to(tokens.dtype), video_BTD
 
     def positions(self, num_text: int, frames: int, rows: int, columns: int) -> tuple[Tensor, Tensor]:
         """Positions of the text tokens `[N, D]` and of the video tokens `[F, H, W, D]`."""
