@@ -14,7 +14,11 @@ def main() -> NoReturn:
     end_at_once()
     from layerflow.cli.app import run
 
-    code = run(sys.argv[1:])
+    leave(run(sys.argv[1:]))
+
+
+def leave(code: int) -> NoReturn:
+    """Ends this process with `code`."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)  # taking torch apart takes a second in which Ctrl-C seems not to have worked; all files are closed

@@ -1,8 +1,7 @@
-"""All verbs in one group, and the one place where an error becomes a sentence and an exit code."""
+"""All verbs in one group."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 
 import click
@@ -16,13 +15,12 @@ from layerflow.cli.foreground import foreground
 from layerflow.cli.generate import generate
 from layerflow.cli.models import models
 from layerflow.cli.recompose import recompose
-from layerflow.cli.report import print_json
 from layerflow.cli.rerun import rerun
+from layerflow.cli.running import run_command
 from layerflow.cli.train import train
-from layerflow.errors import Interrupted, LayerFlowError, RequestError
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group("layerflow", context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(layerflow.__version__, prog_name="layerflow")
 def layerflow_command() -> None:
     """Layered video for compositors: foreground, background and blended picture as scene-linear EXR."""
@@ -33,41 +31,5 @@ for verb in (generate, decompose, background, foreground, recompose, rerun, doct
 
 
 def run(arguments: Sequence[str]) -> int:
-    """The exit code of one command line. Errors are one sentence on stderr, and with --json an object on stdout too."""
-    as_json = "--json" in arguments
-    _quieten_libraries()
-    try:
-        outcome = layerflow_command.main(list(arguments), prog_name="layerflow", standalone_mode=False)
-    except LayerFlowError as error:
-        return _fail(str(error), error.exit_code, as_json)
-    except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message(), err=True)
-        return RequestError.exit_code
-    except click.ClickException as error:
-        return _fail(_usage_sentence(error), RequestError.exit_code, as_json)
-    except click.Abort:
-        return _fail("stopped", Interrupted.exit_code, as_json)
-    return outcome if isinstance(outcome, int) else 0
-
-
-def _quieten_libraries() -> None:
-    """Keeps remarks that no artist can act on off stderr, which is for our own sentences.
-
-    Once bitsandbytes is installed diffusers imports it in every run, and it says which kernel of its four-bit code is
-    missing; later it and accelerate tell for each matrix what they were asked to do.
-    """
-    for name in ("bitsandbytes", "accelerate"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-
-
-def _usage_sentence(error: click.ClickException) -> str:
-    sentence = error.format_message().rstrip(".")
-    context = getattr(error, "ctx", None)
-    return f"{sentence}; {context.command_path} --help lists what it takes" if context else sentence
-
-
-def _fail(sentence: str, exit_code: int, as_json: bool) -> int:
-    click.echo(f"layerflow: {sentence}", err=True)
-    if as_json:
-        print_json({"error": sentence, "exit_code": exit_code})
-    return exit_code
+    """The exit code of one command line."""
+    return run_command(layerflow_command, arguments)
