@@ -1,4 +1,4 @@
-"""What every test may lean on: seeded noise, and a switch that turns a silent skip into a failure."""
+"""What every test may lean on: models, seeded noise, and a switch that turns a silent skip into a failure."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import ModuleType
 
 import hypothesis
@@ -45,6 +46,33 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> Callable[[ModuleType], ModuleTy
         return module
 
     return put
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that does all four tasks, 8 frames of 32 x 48 pixels."""
+    from tiny import write_tiny_model
+
+    return write_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def released_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model laid out like the released RGBA checkpoints, with a video VAE."""
+    from tiny import write_tiny_released
+
+    return write_tiny_released(tmp_path_factory.mktemp("models") / "released")
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Torch on one thread: tiny tensors gain nothing from more, and on a busy machine threads wait for each other."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @functools.cache

@@ -52,7 +52,10 @@ def venv_path() -> dict[str, str]:
     return {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
 
 
-@pytest.mark.parametrize("module", ["layerflow", "layerflow.wire", "layerflow.errors", "layerflow.cli"])
+@pytest.mark.parametrize(
+    "module",
+    ["layerflow", "layerflow.wire", "layerflow.errors", "layerflow.cli", "layerflow_export", "layerflow_export.cli"],
+)
 def test_importing_is_light(module):
     code = f"import {module}, sys; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
@@ -70,13 +73,14 @@ def test_hosts_see_the_wire_only(room):
         assert all(name.startswith("layerflow.wire") for name in seen), source
 
 
-def test_every_import_is_declared():
+@pytest.mark.parametrize(("room", "extra"), [("engine", "train"), ("export", "export")])
+def test_every_import_is_declared(room, extra):
     owners = packages_distributions()
     undeclared = {
         f"{source.relative_to(ROOT)}: {name}"
-        for source in (ROOT / "engine").rglob("*.py")
-        for name in imported_names(source) - set(sys.stdlib_module_names) - {"layerflow"}
-        if not names_of(owners.get(name, [name])) & declared("train")
+        for source in (ROOT / room).rglob("*.py")
+        for name in imported_names(source) - set(sys.stdlib_module_names) - {"layerflow", "layerflow_export"}
+        if not names_of(owners.get(name, [name])) & declared(extra)
     }
     assert not undeclared
 
@@ -85,7 +89,7 @@ def test_everything_declared_is_pinned_exactly():
     pins = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()[1:]
     assert all(re.fullmatch(r"[\w.-]+==[\w.]+", pin) for pin in pins)
     assert "torch==2.13.0" in pins
-    assert declared("train", "dev") <= names_of(pins)
+    assert declared("train", "export", "dev") <= names_of(pins)
 
 
 def test_every_blender_is_pinned_exactly():

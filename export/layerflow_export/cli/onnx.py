@@ -1,0 +1,49 @@
+"""`layerflow-export onnx`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from layerflow.cli.options import json_option
+from layerflow.cli.report import print_json
+from layerflow.cli.stop import stop_on_signal
+
+
+@click.command()
+@click.argument("model")
+@click.option("-o", "--output", required=True, metavar="DIR", type=click.Path(path_type=Path), help="Folder to make.")
+@click.option(
+    "--precision",
+    type=click.Choice(["float32", "float16", "bfloat16"]),
+    default="float32",
+    show_default=True,
+    help="Number type of the graph.",
+)
+@click.option("--lora", multiple=True, metavar="FILE[:WEIGHT]", help="A LoRA to merge into the model; may repeat.")
+@click.option("--motion", type=float, default=0.0, show_default=True, help="Scale of the model's Motion LoRA.")
+@json_option
+def onnx(model: str, output: Path, precision: str, lora: tuple[str, ...], motion: float, as_json: bool) -> None:
+    """Write the transformer of MODEL as an ONNX graph for any batch, length, picture size and text length."""
+    from layerflow.errors import OutputError
+    from layerflow.models.network import load_transformer
+    from layerflow.models.places import DTYPES
+    from layerflow.models.shelf import find_model
+    from layerflow_export.manifest import GRAPH, Origin
+    from layerflow_export.onnx_export import export_onnx
+
+    if output.exists():
+        raise OutputError(f"{output} is already there; remove it or choose another folder with -o")
+    folder = find_model(model)
+    folder.check("transformer", "motion")
+    with stop_on_signal() as stop:
+        stop.keep_work()  # so that an unfinished folder is taken away
+        with folder.loading():
+            transformer = load_transformer(folder, dtype=DTYPES[precision], lora=lora, motion=motion)
+        origin = Origin(model=folder.manifest.name, model_sha256=folder.sha256, loras=lora, motion=motion)
+        manifest = export_onnx(transformer, output, origin=origin)
+    if as_json:
+        print_json({"path": output / GRAPH, "content": manifest.content, "opset": manifest.opset})
+    else:
+        click.echo(f"{output / GRAPH}: {precision}, opset {manifest.opset}, {len(manifest.weights)} weights")

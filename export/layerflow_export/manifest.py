@@ -1,0 +1,109 @@
+"""What lies beside an exported graph: where every weight is, what it was made of, and the hashes of its files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+
+from layerflow.errors import ModelError
+from layerflow.models.hashes import file_sha256
+from layerflow.transformer import LayerFlowTransformer
+
+GRAPH, DATA, MANIFEST = "model.onnx", "model.onnx.data", "manifest.json"
+FORMAT = 1
+MAKERS = ("layerflow", "torch", "diffusers", "onnx", "onnxscript", "onnx-ir")  # another version, another graph
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weight:
+    """Where one of the transformer's parameters is in the graph."""
+
+    initializer: str
+    shape: tuple[int, ...]  # as stored
+    transposed: bool  # stored [in, out], where torch has [out, in]
+    offset: int | None  # bytes into `DATA`; None for one that is so small that it is inside the graph
+    length: int  # bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """What a graph was exported from, in words."""
+
+    model: str
+    model_sha256: str
+    loras: tuple[str, ...] = ()  # as a request names them
+    motion: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraphManifest:
+    """What `MANIFEST` says."""
+
+    content: str  # `content_hash` of the transformer
+    origin: Origin | None  # None for a graph in the cache, which is known by its content
+    precision: str
+    opset: int
+    frames_per_step: int  # latent frames are a multiple of it
+    versions: Mapping[str, str]
+    weights: Mapping[str, Weight]  # the transformer's parameter -> where it is
+    sha256: Mapping[str, str]  # file -> hash
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values; `from_dict` is the way back."""
+        return {"format": FORMAT, **asdict(self)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The manifest that `to_dict` described. A broken one is a Key-, Type-, Value- or AttributeError."""
+        fields = dict(values)
+        if (found := fields.pop("format")) != FORMAT:
+            raise ValueError(f"format {found} is not {FORMAT}")
+        origin = fields["origin"]
+        fields["origin"] = origin and Origin(**{**origin, "loras": tuple(origin["loras"])})
+        fields["weights"] = {
+            name: Weight(**{**weight, "shape": tuple(weight["shape"])}) for name, weight in fields["weights"].items()
+        }
+        return cls(**fields)
+
+    def damaged(self, folder: Path) -> list[str]:
+        """The graph's files that are missing from `folder` or are not those that were written."""
+        return [name for name, hashed in self.sha256.items() if not _is_intact(folder / name, hashed)]
+
+
+def _is_intact(file: Path, hashed: str) -> bool:
+    try:
+        return file_sha256(file) == hashed
+    except OSError:
+        return False
+
+
+def read_graph_manifest(folder: Path) -> GraphManifest:
+    """The manifest of the graph in `folder`. Raises ModelError."""
+    try:
+        return GraphManifest.from_dict(json.loads((folder / MANIFEST).read_text(encoding="utf-8")))
+    except OSError as error:
+        raise ModelError(f"{folder} holds no exported graph ({error.strerror}); export it again") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(f"{folder / MANIFEST} is damaged ({error}); export the model again") from error
+
+
+def made_with() -> dict[str, str]:
+    """The versions that a graph depends on."""
+    return {name: version(name) for name in MAKERS}
+
+
+def content_hash(transformer: LayerFlowTransformer, opset: int) -> str:
+    """One hash for all that decides a graph: every number, the configuration, the precision, the opset and versions."""
+    decides = {"config": dict(transformer.config), "opset": opset, "versions": made_with(), "format": FORMAT}
+    digest = hashlib.sha256(json.dumps(decides, sort_keys=True, default=str).encode())
+    for name, value in sorted(transformer.state_dict().items()):
+        digest.update(f"{name} {value.dtype} {list(value.shape)}".encode())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()

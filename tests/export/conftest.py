@@ -1,0 +1,20 @@
+"""Graphs of tiny models, exported once: it takes seconds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from networks import exported
+
+
+@pytest.fixture(scope="session")
+def tiny_graph(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of `tiny_model`'s graph, float32."""
+    return exported(tiny_model, tmp_path_factory.mktemp("graphs") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def released_graph(released_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of `released_model`'s graph, float32."""
+    return exported(released_model, tmp_path_factory.mktemp("graphs") / "released")
