@@ -1,0 +1,96 @@
+"""The transformer on the kernels gives the eager v; and where it cannot run, one sentence says so."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from in_interpreter import Run
+from torch import Tensor
+
+from layerflow.errors import RequestError
+from layerflow.transformer import LayerFlowTransformer
+from layerflow_export.kernels.denoiser import fused, refuse_offloaded
+
+Told = tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None]
+
+
+def random_transformer(**options: object) -> LayerFlowTransformer:
+    """Two blocks of two heads of 24, so that no width is a power of two; no weight is zero."""
+    torch.manual_seed(0)
+    network = LayerFlowTransformer(
+        num_attention_heads=2,
+        attention_head_dim=24,
+        num_blocks=2,
+        latent_channels=4,
+        text_width=32,
+        time_width=16,
+        text_tokens=6,
+        position_frames=6,
+        position_rows=2,
+        position_columns=3,
+        has_layer_embedding=True,
+        **options,
+    )
+    with torch.no_grad():
+        for weight in network.parameters():
+            weight.add_(0.05 * torch.randn_like(weight))
+    return network.eval()
+
+
+def fused_v(network: LayerFlowTransformer, told: Told) -> tuple[Tensor, list[str]]:
+    """v on the kernels, and what hooks saw called."""
+    from layerflow_export.kernels.blocks import apply_kernels
+
+    ran: list[str] = []
+    for block in network.transformer_blocks:
+        block.register_forward_hook(lambda block, *_: ran.append(type(block).__name__))
+    return apply_kernels(network)(*told), ran
+
+
+@pytest.mark.parametrize("options", [{}, {"mixed_layers": 3, "has_given_embedding": True}], ids=["released", "mini"])
+def test_v_is_the_eager_one_within_rounding(run: Run, options: dict[str, object]) -> None:
+    pytest.importorskip("triton", reason="Triton is for Linux only")
+    network = random_transformer(**options)
+    given = torch.tensor([True, False] * 3) if options else None
+    told = (torch.randn(2, 6, 4, 4, 6), torch.tensor([999.0, 3.0]), torch.randn(2, 3, 2, 32), torch.arange(3.0), given)
+    with torch.inference_mode():
+        eager = network(*told).clone()
+    v, ran = run(fused_v, network, told)
+    assert ran == ["CogVideoXBlock"] * 2
+    assert (v - eager).abs().max() <= 2e-6 * eager.std()
+    assert not torch.equal(v, eager)  # or it was not the kernels that ran
+
+
+def test_without_a_gpu_one_sentence_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(RequestError, match=r"^the backend kernels needs an NVIDIA GPU; leave --backend auto$"):
+        fused(random_transformer())
+
+
+def test_latents_on_a_cpu_beside_a_gpu_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("triton", reason="Triton is for Linux only")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    network = fused(random_transformer())
+    with pytest.raises(RequestError, match="needs an NVIDIA GPU"):
+        network(torch.zeros(1, 6, 4, 4, 6), torch.ones(1), torch.zeros(1, 3, 2, 32), torch.arange(3.0), None)
+
+
+def test_offloaded_blocks_are_refused() -> None:
+    from layerflow.models.offload import offload_blocks
+
+    network = random_transformer()
+    refuse_offloaded(network)
+    offload_blocks(network, torch.device("cpu"), torch.float32)
+    with pytest.raises(RequestError, match="the whole transformer on the GPU; take --memory balanced"):
+        refuse_offloaded(network)
+
+
+@pytest.mark.gpu
+def test_v_on_a_gpu_is_the_eager_one_within_rounding() -> None:
+    network = random_transformer().cuda()
+    told = (torch.randn(2, 6, 4, 4, 6), torch.tensor([999.0, 3.0]), torch.randn(2, 3, 2, 32), torch.arange(3.0))
+    told = tuple(value.cuda() for value in told)
+    with torch.inference_mode():
+        eager = network(*told)
+        v = fused(network)(*told, None)
+    assert (v - eager).abs().max() <= 2e-6 * eager.std()
