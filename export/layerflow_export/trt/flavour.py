@@ -1,0 +1,57 @@
+"""Which TensorRT there is: the full one where it is installed, TensorRT-RTX otherwise. Both have one Python surface."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+from dataclasses import dataclass
+from types import ModuleType
+
+from layerflow.errors import RequestError
+
+CURRENT = "current"  # the GPU of this machine
+WORKSTATIONS = ("sm86", "sm89", "sm120")  # RTX 30, 40 and 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flavour:
+    """What builds and runs an engine."""
+
+    name: str  # of the module: tensorrt or tensorrt_rtx
+    version: str
+    targets: tuple[str, ...]  # GPU generations it builds for without having one; empty: only for the GPU that is there
+
+    def checked_targets(self, targets: tuple[str, ...]) -> tuple[str, ...]:
+        """`targets`, sorted and each once, or what goes without saying. Raises RequestError for one it cannot have."""
+        if not targets:
+            return WORKSTATIONS if self.targets else (CURRENT,)
+        if targets == (CURRENT,):
+            return targets
+        if not self.targets:
+            raise RequestError(f"TensorRT {self.version} builds only for the GPU it runs on; pass --target {CURRENT}")
+        for target in targets:
+            if target not in self.targets:
+                known = ", ".join(self.targets)
+                raise RequestError(f"TensorRT-RTX {self.version} does not build for {target!r}; it knows {known}")
+        return tuple(sorted(set(targets), key=self.targets.index))
+
+
+def load() -> ModuleType:
+    """The module of either flavour. Raises RequestError where neither is installed."""
+    for name in ("tensorrt", "tensorrt_rtx"):
+        with contextlib.suppress(ImportError):
+            return importlib.import_module(name)
+    raise RequestError("neither TensorRT nor TensorRT-RTX is installed; pip install 'layerflow[export,tensorrt-rtx]'")
+
+
+def installed() -> Flavour:
+    """The flavour of this installation. Raises RequestError where there is none."""
+    trt = load()
+    return Flavour(name=trt.__name__, version=trt.__version__, targets=_targets(trt))
+
+
+def _targets(trt: ModuleType) -> tuple[str, ...]:
+    if not hasattr(trt, "ComputeCapability"):
+        return ()
+    names = [name.lower() for name in trt.ComputeCapability.__members__ if name.startswith("SM")]
+    return tuple(sorted(names, key=lambda name: int(name[2:])))
