@@ -8,6 +8,8 @@ import click
 
 import layerflow
 from layerflow.cli.running import run_command
+from layerflow_export.cli.build import build
+from layerflow_export.cli.inspect import inspect
 from layerflow_export.cli.onnx import onnx
 
 
@@ -17,7 +19,7 @@ def export_command() -> None:
     """Models for other runtimes: ONNX graphs, and what is built of them."""
 
 
-for verb in (onnx,):
+for verb in (onnx, build, inspect):
     export_command.add_command(verb)
 
 

@@ -1,0 +1,74 @@
+"""`layerflow-export build`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.filesize import decimal
+
+from layerflow.cli.options import json_option
+from layerflow.cli.report import print_json
+from layerflow.cli.stop import stop_on_signal
+
+if TYPE_CHECKING:
+    from layerflow_export.trt.build import Engine
+
+
+@click.command()
+@click.argument("source")
+@click.option(
+    "-o", "--output", required=True, metavar="DIR", type=click.Path(path_type=Path), help="Folder of engines."
+)
+@click.option(
+    "--profile",
+    multiple=True,
+    metavar="NAME=MIN/OPT/MAX",
+    help="Range of one open dimension of the graph; may repeat. A model's own sizes go without saying.",
+)
+@click.option(
+    "--precision", type=click.Choice(["bf16", "fp16"]), help="Number type; bf16 unless SOURCE is a graph and has one."
+)
+@click.option(
+    "--target",
+    "targets",
+    metavar="GPUS",
+    default="",
+    help="GPUs the engine is for: sm86,sm89,sm120 and others, or current for the one that is here.",
+)
+@json_option
+def build(
+    source: str, output: Path, profile: tuple[str, ...], precision: str | None, targets: str, as_json: bool
+) -> None:
+    """Build a TensorRT engine of SOURCE: a model, a folder that onnx made, or a file. One that is current is kept."""
+    from layerflow_export.trt.build import build_engine
+    from layerflow_export.trt.profile import parse_profile
+    from layerflow_export.trt.source import open_source
+
+    ranges = parse_profile(profile)
+    with stop_on_signal() as stop:
+        stop.keep_work()  # so that unfinished files are taken away
+        opened = open_source(source, folder=output, precision=precision)
+        engine = build_engine(
+            opened.graph,
+            output,
+            profile=opened.profile | ranges,
+            targets=tuple(filter(None, targets.split(","))),
+            name=opened.name,
+            model_sha256=opened.model_sha256,
+        )
+    if as_json:
+        print_json({"path": engine.path, "cached": engine.cached, **engine.report.to_dict()})
+    else:
+        _describe(engine)
+
+
+def _describe(engine: Engine) -> None:
+    report = engine.report
+    done = "is current" if engine.cached else f"built in {report.seconds:.1f} s"
+    click.echo(f"{engine.path}: {done}, {decimal(report.engine_bytes)} for {', '.join(report.targets)}")
+    click.echo(
+        f"attention fused in {report.attention_fused} of {report.num_blocks} blocks, "
+        f"query, key and value merged in {report.qkv_merged}"
+    )

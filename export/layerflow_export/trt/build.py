@@ -1,0 +1,172 @@
+"""An engine from an ONNX graph: taken from the folder where it is there and current, otherwise built and proven."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+import tempfile
+import textwrap
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import layerflow
+from layerflow.errors import ModelError, RequestError
+from layerflow.files import atomic_path, prepare_output
+from layerflow.models.hashes import file_sha256
+from layerflow_export.trt import flavour as flavours
+from layerflow_export.trt.flavour import CURRENT, Flavour
+from layerflow_export.trt.fusion import Fusion, first_error, parse_fusion
+from layerflow_export.trt.graph import Graph
+from layerflow_export.trt.profile import Profile, Shapes, shapes
+from layerflow_export.trt.report import EngineReport, check_header, checked_engine, report_path
+
+_RECIPE = 1  # raise it when the same graph and settings would give another engine
+
+_REASON_WIDTH = 300
+
+
+@dataclass(frozen=True, kw_only=True)
+class Engine:
+    """An engine on disk."""
+
+    path: Path
+    report: EngineReport
+    cached: bool  # it was there already
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Recipe:
+    """All that decides an engine."""
+
+    onnx_sha256: str
+    precision: str
+    targets: tuple[str, ...]
+    profile: dict[str, str]
+    builder: str
+    builder_version: str
+
+    @property
+    def key(self) -> str:
+        return hashlib.sha256(json.dumps([_RECIPE, asdict(self)], sort_keys=True).encode()).hexdigest()
+
+
+def build_engine(
+    graph: Graph,
+    folder: Path,
+    *,
+    profile: Profile,
+    targets: tuple[str, ...] = (),
+    name: str = "model",
+    model_sha256: str | None = None,
+) -> Engine:
+    """The engine of `graph` in `folder`, its file's name beginning with `name`; built where it isn't there already.
+
+    Raises ModelError when the graph cannot be built or attention isn't one kernel in every block, and leaves nothing;
+    RequestError for a profile or targets that cannot be; OutputError.
+    """
+    flavour = flavours.installed()
+    asked = flavour.checked_targets(targets)
+    recipe = _Recipe(
+        onnx_sha256=graph.sha256,
+        precision=graph.precision,
+        targets=(current_target(),) if asked == (CURRENT,) else asked,
+        profile={name: str(profile[name]) for name in sorted(profile)},
+        builder=flavour.name,
+        builder_version=flavour.version,
+    )
+    sizes = shapes(graph.inputs, profile)
+    path = folder / f"{name}.{graph.precision}.{'-'.join(recipe.targets)}.engine"
+    try:
+        return Engine(path=path, report=checked_engine(path, flavour, key=recipe.key), cached=True)
+    except ModelError:
+        report = _built(graph, path, recipe, flavour=flavour, sizes=sizes, asked=asked, model_sha256=model_sha256)
+    return Engine(path=path, report=report, cached=False)
+
+
+def current_target() -> str:
+    """The generation of this machine's GPU, such as `sm89`. Raises RequestError where there is none."""
+    import torch
+
+    if not torch.cuda.is_available():
+        raise RequestError(f"--target {CURRENT} needs an NVIDIA GPU, which is not here; name what it is for, e.g. sm89")
+    major, minor = torch.cuda.get_device_capability()
+    return f"sm{major}{minor}"
+
+
+def _built(
+    graph: Graph,
+    path: Path,
+    recipe: _Recipe,
+    *,
+    flavour: Flavour,
+    sizes: Shapes,
+    asked: tuple[str, ...],
+    model_sha256: str | None,
+) -> EngineReport:
+    start = time.monotonic()
+    prepare_output([path, report_path(path)], num_bytes=graph.num_bytes, sources=[graph.path], may_exist=True)
+    with atomic_path(path) as part:
+        fusion = _run_builder(graph, part, sizes, asked)
+        check_fusion(fusion, graph)
+        check_header(part, flavour, asked)
+        report = EngineReport(
+            key=recipe.key,
+            model_sha256=model_sha256 or graph.sha256,
+            engine_sha256=file_sha256(part),
+            engine_bytes=part.stat().st_size,
+            num_blocks=fusion.num_blocks,
+            attention_fused=fusion.attention_fused,
+            qkv_merged=fusion.qkv_merged,
+            unmerged_qkv=fusion.unmerged_qkv,
+            num_layers=fusion.num_layers,
+            weights_bytes=fusion.weights_bytes,
+            activation_bytes=fusion.activation_bytes,
+            layerflow_version=layerflow.__version__,
+            seconds=round(time.monotonic() - start, 3),
+            **asdict(recipe),
+        )
+    with atomic_path(report_path(path)) as part:
+        part.write_text(json.dumps(report.to_dict(), indent=2) + "\n", encoding="utf-8")
+    return report
+
+
+def check_fusion(fusion: Fusion, graph: Graph) -> None:
+    """Raises ModelError unless attention is one kernel in every block."""
+    if unfused := fusion.unfused_attention:
+        blocks = f"blocks {', '.join(map(str, unfused))}" if len(unfused) > 1 else f"block {unfused[0]}"
+        raise ModelError(
+            f"attention is not one kernel in {blocks} of {fusion.num_blocks}, which would be slow, and "
+            f"{graph.path.name} is {graph.precision}; export it with --precision bf16 or fp16"
+        )
+
+
+def _run_builder(graph: Graph, engine: Path, sizes: Shapes, targets: tuple[str, ...]) -> Fusion:
+    """What the builder's log says, once there is an engine. Raises ModelError when there is none."""
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder, "build.log")
+        job = {
+            "onnx": str(graph.path),
+            "engine": str(engine),
+            "log": str(log),
+            "shapes": sizes,
+            "targets": targets,
+        }
+        worker = [sys.executable, "-m", "layerflow_export.trt.worker"]
+        ended = subprocess.run(worker, input=json.dumps(job), capture_output=True, text=True)
+        written = log.read_text(encoding="utf-8") if log.exists() else ""
+    if ended.returncode:
+        reason = textwrap.shorten(_reason(ended, written), _REASON_WIDTH, placeholder="…")
+        raise ModelError(
+            f"{graph.path} is {graph.precision} and cannot be built ({reason}); export it anew in bf16 or fp16"
+        )
+    return parse_fusion(written, graph.blocks)
+
+
+def _reason(ended: subprocess.CompletedProcess[str], log: str) -> str:
+    if ended.returncode < 0:
+        return f"the builder was ended by signal {-ended.returncode}, for want of memory if that is 9"
+    last_words = ended.stderr.strip().splitlines() or [f"the builder ended with code {ended.returncode}"]
+    return first_error(log) or last_words[-1]
