@@ -7,6 +7,7 @@ import pickle
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
@@ -236,6 +237,13 @@ def test_what_is_not_here_is_told_before_weights_are_read(tiny_model: Path) -> N
     for options, sentence in (({"device": "cuda:77"}, "no device 'cuda:77'"), ({"backend": "x"}, "no backend 'x'")):
         with pytest.raises(RequestError, match=sentence):
             load_engine(folder, LoadOptions(**options))
+
+
+def test_a_backend_that_is_not_whole_is_a_sentence(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    brought = [EntryPoint("other", "layerflow_no_such_module:make", "layerflow.denoisers")]
+    monkeypatch.setattr("layerflow.models.load.entry_points", lambda group: brought)
+    with pytest.raises(RequestError, match=r"'other' cannot be loaded .*layerflow_no_such_module.*; layerflow doctor"):
+        load_engine(open_model(tiny_model), LoadOptions(backend="other"))
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import sys
 
 import numpy as np
 import onnx
@@ -139,3 +140,10 @@ def test_a_broken_manifest_is_a_sentence(tmp_path, contents):
     (tmp_path / MANIFEST).write_text(contents)
     with pytest.raises(ModelError, match=r"is damaged .*; export the model again"):
         read_graph_manifest(tmp_path)
+
+
+def test_without_the_extra_it_says_what_to_install(tiny_model, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnx_ir", None)
+    monkeypatch.delitem(sys.modules, "layerflow_export.onnx_export")
+    assert run(["onnx", str(tiny_model), "-o", str(tmp_path / "graph")]) == 2
+    assert capsys.readouterr().err == "layerflow-export: onnx_ir is not installed; pip install 'layerflow[export]'\n"

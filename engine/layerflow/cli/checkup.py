@@ -111,7 +111,9 @@ def _brought(name: str, entry_point: EntryPoint) -> Check:
     try:
         entry_point.load()
     except (ImportError, OSError) as error:
-        detail, advice = f"{maker}: {error}", f"reinstall {maker}, or choose another backend"
+        own = "install its extra, which docs/export.md names, or do without"
+        advice = own if maker == "layerflow" else f"reinstall {maker}, or choose another backend"
+        detail = f"{maker}: {error}"
         return Check(name=f"backend {name}", status="warn", detail=detail, advice=advice)
     return Check(name=f"backend {name}", status="ok", detail=maker)
 

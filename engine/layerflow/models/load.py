@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, fields
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Self
 
 import torch
@@ -13,7 +13,7 @@ from layerflow.codec import Codec
 from layerflow.denoisers import Network, eager
 from layerflow.errors import RequestError
 from layerflow.models.codecs import load_codec
-from layerflow.models.folder import ModelFolder
+from layerflow.models.folder import ModelFolder, reason_of
 from layerflow.models.memory import free_bytes, pick_plan
 from layerflow.models.network import load_transformer
 from layerflow.models.offload import offload_blocks
@@ -127,5 +127,15 @@ def _network(name: str, transformer: LayerFlowTransformer) -> tuple[str, Network
     known = backends()
     if name not in known:
         raise RequestError(f"there is no backend {name!r}; here are: {', '.join(known)} - or leave --backend auto")
-    network: Network = known[name].load()(transformer)
+    network: Network = _made_by(name, known[name])(transformer)
     return name, network
+
+
+def _made_by(name: str, entry_point: EntryPoint) -> Any:
+    try:
+        return entry_point.load()
+    except (ImportError, OSError) as error:
+        raise RequestError(
+            f"backend {name!r} cannot be loaded ({reason_of(error)}); layerflow doctor says what to do, or leave "
+            "--backend auto"
+        ) from error

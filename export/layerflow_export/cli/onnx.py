@@ -9,6 +9,7 @@ import click
 from layerflow.cli.options import json_option
 from layerflow.cli.report import print_json
 from layerflow.cli.stop import stop_on_signal
+from layerflow_export.cli.extras import needing
 
 
 @click.command()
@@ -31,8 +32,9 @@ def onnx(model: str, output: Path, precision: str, lora: tuple[str, ...], motion
     from layerflow.models.places import DTYPES
     from layerflow.models.shelf import find_model
     from layerflow_export.manifest import GRAPH, Origin
-    from layerflow_export.onnx_export import export_onnx
 
+    with needing("export"):
+        from layerflow_export.onnx_export import export_onnx
     if output.exists():
         raise OutputError(f"{output} is already there; remove it or choose another folder with -o")
     folder = find_model(model)
