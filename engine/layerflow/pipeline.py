@@ -23,7 +23,9 @@ from layerflow.errors import ModelError, RequestError
 from layerflow.layout import Layout
 from layerflow.models.load import Engine
 from layerflow.preprocess import to_unit
+from layerflow.quality import EXACT, Quality
 from layerflow.sampler import Sampler, SamplerState, guided, with_constant_guidance
+from layerflow.step_cache import Reuse, reusing
 from layerflow.text import Dropped, layer_prompts
 
 # What the sequence holds where a layer is not known yet, best first. The codec mixes neighbouring layers a little, so
@@ -49,13 +51,15 @@ def make_clip(
     clip: Clip,
     sampler: Sampler,
     *,
+    reuse: Reuse | None = None,
     state: SamplerState | None = None,
     on_state: Callable[[SamplerState], None] = lambda state: None,
 ) -> dict[str, Tensor]:
     """The layers of a clip by name, `[F, 3, H, W]` in [0, 1] on the CPU.
 
     `on_state` gets the sampler's state after every step; handing one back as `state` goes on from there, to the same
-    bits. Every random draw comes from one CPU generator: first the codec's, then the sampler's.
+    bits. With `reuse`, only one after which a step begins anew may be handed back: ValueError for another.
+    Every random draw comes from one CPU generator: first the codec's, then the sampler's.
     Raises RequestError or ModelError when numbers run out of range; nothing of that step is kept.
     """
     generator = torch.Generator().manual_seed(clip.seed)
@@ -64,10 +68,13 @@ def make_clip(
         network=engine.network, layout=clip.layout, given=given, device=engine.device, dtype=engine.dtype
     )
     guided_v = guided(denoiser, embed_prompts(engine, clip), sampler.guidance)
+    if state and reuse and not reuse.begins_anew(state.step):
+        raise ValueError(f"no run can go on from step {state.step} under {reuse}: what it reuses is not kept")
     state = state or sampler.start((1, clip.layout.num_predicted, *given.shape[2:]), generator)
     with _finite(engine):
-        with engine.sampling():
+        with engine.sampling(), reusing(engine.transformer, clip.layout, reuse) as begin:
             while state.step < sampler.num_steps:
+                begin(state.step)
                 state = sampler.step(state, guided_v)
                 on_state(state)
         whole = splice(clip.layout, state.latents, given)[0]
@@ -119,8 +126,11 @@ def dropped_words(engine: Engine, clip: Clip) -> dict[str, Dropped]:
     return {name: tail for name, prompt in numbered if (tail := engine.text.dropped(prompt)) is not None}
 
 
-def pick_sampler(own: Sampler, *, steps: int | None, guidance: float | None, kind: str | None) -> Sampler:
+def pick_sampler(
+    own: Sampler, *, steps: int | None, guidance: float | None, kind: str | None, quality: Quality = EXACT
+) -> Sampler:
     """The model's own sampler with what the request changes. A guidance number means that weight in every step."""
+    own = quality.sampler(own)
     changes = {"num_steps": steps, "kind": kind}
     sampler = replace(own, **{name: value for name, value in changes.items() if value is not None})  # type: ignore[arg-type]
     return sampler if guidance is None else with_constant_guidance(sampler, guidance)

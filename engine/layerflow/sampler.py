@@ -102,6 +102,7 @@ class Guidance:
     scale: float = 6.0
     power: float | None = 5.0
     skip_within: float = 1e-3  # a step whose weight is this near to 1 does not compute the unconditional half
+    guided_from: int = 0  # training timestep below which the weight is 1
 
     @property
     def jumps(self) -> bool:
@@ -110,6 +111,8 @@ class Guidance:
 
     def weight(self, timestep: int, num_steps: int) -> float:
         """Guidance weight; 1 means the conditional prediction alone."""
+        if timestep < self.guided_from:
+            return 1.0
         if self.power is None:
             return self.scale
         angle = math.pi * ((num_steps - timestep) / num_steps) ** self.power
@@ -241,7 +244,7 @@ def guided(denoise: Denoiser, text: Tensor, guidance: Guidance) -> GuidedV:
 
 def with_constant_guidance(sampler: Sampler, scale: float) -> Sampler:
     """The same sampler with one guidance weight for every step."""
-    return replace(sampler, guidance=replace(sampler.guidance, scale=scale, power=None))
+    return replace(sampler, guidance=replace(sampler.guidance, scale=scale, power=None, guided_from=0))
 
 
 def sampler_from_dict(values: Mapping[str, Any]) -> Sampler:

@@ -27,6 +27,7 @@ from layerflow.pipeline import Clip, dropped_words, make_clip, pick_sampler
 from layerflow.plate import Plate
 from layerflow.preprocess import Fit, FitKind
 from layerflow.provenance import MADE_UNDER, environment_of, record_of
+from layerflow.quality import QUALITIES, Quality
 from layerflow.sampler import Sampler, SamplerState
 from layerflow.wire import Event, Request
 
@@ -108,12 +109,19 @@ class Shot:
             aspect=form.pixel_aspect,
         )
 
+    @property
+    def quality(self) -> Quality:
+        """How much work is left out."""
+        return QUALITIES[self.request.quality]
+
     @cached_property
     def sampler(self) -> Sampler:
         """The model's sampler with the request's changes."""
         request = self.request
         own = self.folder.sampler(cast(Task, request.task), faithful=request.faithful)
-        return pick_sampler(own, steps=request.steps, guidance=request.guidance, kind=request.sampler)
+        return pick_sampler(
+            own, steps=request.steps, guidance=request.guidance, kind=request.sampler, quality=self.quality
+        )
 
     @cached_property
     def record(self) -> dict[str, str]:
@@ -180,7 +188,12 @@ class Shot:
             self.warn(f"the {name} prompt is {count} too long; shorten it, the model does not see: {tail.in_short()}")
         kept = self.journal.load(window.index)
         return make_clip(
-            engine, clip, self.sampler, state=kept, on_state=lambda state: self._keep(window, state, plans)
+            engine,
+            clip,
+            self.sampler,
+            reuse=self.quality.reuse,
+            state=kept,
+            on_state=lambda state: self._keep(window, state, plans),
         )
 
     def _clip(self, window: Window) -> Clip:
@@ -224,7 +237,9 @@ class Shot:
             )
 
     def _keep(self, window: Window, state: SamplerState, plans: tuple[str, ...]) -> None:
-        self.journal.save(window.index, state, plans)
+        reuse = self.quality.reuse
+        if reuse is None or reuse.begins_anew(state.step):
+            self.journal.save(window.index, state, plans)
         steps = self.sampler.num_steps
         self.say(Event("step", done=window.index * steps + state.step, total=steps * len(self.windows)))
 

@@ -99,7 +99,7 @@ def test_decompose_hands_every_option_on(shots, capsys):
     command = """
         decompose plates/dog.####.exr --foreground dog --background garden --blended both --model big
         --frames 1001-1016 --seed 7
-        --steps 12 --guidance 5.5 --sampler ode --faithful --colorspace sRGB --output-colorspace ACES2065-1
+        --steps 12 --guidance 5.5 --sampler ode --quality draft --colorspace sRGB --output-colorspace ACES2065-1
         --alpha premultiplied --per-layer --preview --fit crop --fps 23.976 --memory low --device cpu
         --precision float32 --text-precision int8 --backend torch --lora a.safetensors:0.8 --lora b --motion 0.25
         -o out/dog.%04d.exr --overwrite --resume"""
@@ -118,7 +118,7 @@ def test_decompose_hands_every_option_on(shots, capsys):
         steps=12,
         guidance=5.5,
         sampler="ode",
-        faithful=True,
+        quality="draft",
         colorspace="sRGB",
         output_colorspace="ACES2065-1",
         alpha="premultiplied",

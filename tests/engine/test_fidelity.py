@@ -163,6 +163,8 @@ def test_a_choice_survives_json_and_makes_another_model(model: ModelFolder) -> N
         hashes.add(changed.sha256)
     unsnapped = replace(model.manifest, sampler=Sampler(snaps=False))
     assert Manifest.from_dict(json.loads(json.dumps(unsnapped.to_dict()))) == unsnapped
+    late = replace(model.manifest, sampler=Sampler(guidance=Guidance(guided_from=200)))
+    assert Manifest.from_dict(json.loads(json.dumps(late.to_dict()))) == late
     assert len(hashes) == 5 and saying(model, RELEASED).sha256 == model.sha256
 
 

@@ -107,6 +107,21 @@ def test_released_guidance_jumps_and_constant_guidance_does_not() -> None:
     assert constant.guidance.skip_within == Guidance().skip_within and constant.num_steps == 7
 
 
+def test_guidance_from_a_timestep_on_runs_one_half_below_it() -> None:
+    guidance, rows = Guidance(scale=3.0, power=None, guided_from=400), list[int]()
+    assert [guidance.weight(timestep, 5) for timestep in (999, 400, 399, 0)] == [3.0, 3.0, 1.0, 1.0]
+    assert with_constant_guidance(Sampler(guidance=guidance), 2.0).guidance.weight(0, 5) == 2.0
+
+    def denoise(latents: Tensor, timestep: Tensor, text: Tensor) -> Tensor:
+        rows.append(len(latents))
+        return latents
+
+    guided_v = guided(denoise, torch.ones(1, 2, 3, 4), guidance)
+    for timestep in (999, 400, 399):
+        guided_v(torch.ones(SHAPE), timestep, guidance.weight(timestep, 5))
+    assert rows == [2, 2, 1]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("num_steps", [1, 2, 3, 9])
 def test_any_split_gives_the_same_bits(tmp_path: Path, kind: str, num_steps: int) -> None:

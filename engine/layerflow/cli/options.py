@@ -30,6 +30,13 @@ _SHOT = (
     click.option("--steps", type=int, help="Sampling steps.  [the model's own]"),
     click.option("--guidance", type=float, help="How closely to follow the prompts.  [the model's own schedule]"),
     click.option("--sampler", type=click.Choice(["sde", "ode"]), help="Sampling method.  [the model's own]"),
+    click.option(
+        "--quality",
+        type=click.Choice(["exact", "high", "draft"]),
+        default="exact",
+        show_default=True,
+        help="How much work is left out: none, little or much.",
+    ),
     click.option("--faithful", is_flag=True, help="Do as the released code does, its quirks included."),
     click.option("--colorspace", help="Colour space of the plate.  [as its files say]"),
     click.option("--output-colorspace", default="ACEScg", show_default=True, help="Scene-linear space of the EXR."),

@@ -57,6 +57,9 @@ class Manifest:
         """
         sampler = self.sampler
         cleaned = {} if sampler.snaps else {"snaps": False}
+        guidance = asdict(sampler.guidance)
+        if not sampler.guidance.guided_from:
+            del guidance["guided_from"]
         fidelity = {} if self.fidelity == RELEASED else {"fidelity": asdict(self.fidelity)}
         return {
             "format": FORMAT,
@@ -72,7 +75,7 @@ class Manifest:
                 "num_steps": sampler.num_steps,
                 "kind": sampler.kind,
                 "schedule": asdict(sampler.schedule),
-                "guidance": asdict(sampler.guidance),
+                "guidance": guidance,
                 **cleaned,
             },
             "steps": dict(self.steps),

@@ -13,6 +13,7 @@ from layerflow.wire.lora import parse_lora
 
 __all__ = ["TASKS", "Request", "parse_frames"]
 
+QUALITY_NAMES = ("exact", "high", "draft")
 TASKS = ("generate", "decompose", "background", "foreground")
 
 # The prompts a task cannot do without. Decomposing works from the plate alone; prompts only help it.
@@ -25,6 +26,7 @@ _NEEDED_PROMPTS = {
 _CHOICES = {
     "task": TASKS,
     "sampler": ("sde", "ode"),
+    "quality": QUALITY_NAMES,
     "alpha": ("straight", "premultiplied"),
     "fit": ("pad", "crop"),
     "memory": ("auto", "full", "balanced", "low"),
@@ -65,6 +67,7 @@ class Request:
     steps: Optional[int] = None  # None: the model's own number
     guidance: Optional[float] = None  # None: the model's own schedule
     sampler: Optional[str] = None  # "sde", "ode" or the model's own
+    quality: str = "exact"  # or "high", "draft": how much work is left out; steps, guidance and sampler still count
     faithful: bool = False  # as the released code does it; steps, guidance and sampler given here still count
     colorspace: Optional[str] = None  # of the plate; None: what the file says
     output_colorspace: str = "ACEScg"
@@ -99,6 +102,10 @@ class Request:
         checks.check_output_pattern(self.output)
         for text in self.lora:
             parse_lora(text)
+        if self.faithful and self.quality != "exact":
+            raise ValueError(
+                "faithful is exactly as released, which quality {} is not; leave one of them out".format(self.quality)
+            )
 
     def _check_prompts(self) -> None:
         for name in ("foreground", "background", "blended"):
