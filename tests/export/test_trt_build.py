@@ -83,6 +83,16 @@ def test_a_graph_that_the_builder_refuses_leaves_nothing_either(released_graph, 
     assert not list(tmp_path.iterdir())
 
 
+def test_a_stopped_build_leaves_nothing(fp16_graph, tmp_path, monkeypatch):
+    def stop(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(subprocess, "run", stop)
+    with pytest.raises(KeyboardInterrupt):
+        built(fp16_graph, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_same_again_is_not_built_again(fp16_graph, fp16_engine, no_builder):
     again = built(fp16_graph, fp16_engine.path.parent, targets=("sm86", "sm120"))
     assert again.cached and again.report == fp16_engine.report and again.path == fp16_engine.path
