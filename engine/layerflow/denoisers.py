@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -78,6 +78,36 @@ def eager(transformer: LayerFlowTransformer) -> Network:
     """The transformer itself: what every other backend is held against."""
     network: Network = transformer.eval()
     return network
+
+
+@dataclass(frozen=True)
+class OwnThreads:
+    """A network of a runtime with threads of its own: beside them torch's would wait for work, and be in the way."""
+
+    run: Network
+    own_threads: ClassVar[bool] = True
+
+    def __call__(
+        self, latents: Tensor, timestep: Tensor, text: Tensor, layer_index: Tensor, given: Tensor | None
+    ) -> Tensor:
+        return self.run(latents, timestep, text, layer_index, given)
+
+
+def has_own_threads(network: Network) -> bool:
+    """Whether `network` is of a runtime that brings its threads."""
+    return bool(getattr(network, "own_threads", False))
+
+
+@contextmanager
+def suiting_threads(network: Network) -> Iterator[None]:
+    """Within it, torch leaves the cores to `network` where that brings threads; elementwise work has the same bits."""
+    before = torch.get_num_threads()
+    if has_own_threads(network):
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def raise_if(stopped: Callable[[], bool]) -> None:

@@ -220,8 +220,9 @@ class LayerFlowTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: 
         """What `forward` returns, with `core` for `self.core`: what some other runtime makes of it."""
 
         def network(entering: Tensor) -> Tensor:
-            tables = self.tables(latents.shape, text.shape, layer_index.to(self.dtype), given)
-            return core(entering.to(self.dtype), timestep, rearrange(text, "b g n d -> b (g n) d"), *tables)
+            dtype = self.proj_out.weight.dtype  # `self.dtype` looks at every weight
+            tables = self.tables(latents.shape, text.shape, layer_index.to(dtype), given)
+            return core(entering.to(dtype), timestep, rearrange(text, "b g n d -> b (g n) d"), *tables)
 
         if self.precondition is None:
             return network(latents).float()

@@ -22,6 +22,10 @@ from layerflow.transformer import LayerFlowTransformer
 INPUTS = ("latents", "timestep", "text", "text_table", "video_table")  # in the order of `LayerFlowTransformer.core`
 OUTPUT = "v"
 
+# From opset 23 on attention is one node, which an engine builder has to fuse or refuse; in float32 TensorRT-RTX knows
+# no fused kernel for it, so there it is spelled out.
+OPSETS = {torch.float32: 20, torch.float16: 23, torch.bfloat16: 23}
+
 # Extents that no side of the graph's inputs shares by chance: an exporter takes equal ones for one and the same.
 _EXAMPLE = {"batch": 2, "frames": 3, "rows": 5, "columns": 7, "text_tokens": 11}
 
@@ -83,10 +87,12 @@ def dynamic_shapes(transformer: LayerFlowTransformer) -> dict[str, dict[int, Any
 def denoiser(transformer: LayerFlowTransformer, run: Callable[[Mapping[str, Tensor]], Tensor]) -> Network:
     """A denoiser whose core is `run`, given every input by name; the rest is `transformer`'s own."""
 
+    dtype = transformer.dtype
+
     def core(*values: Tensor) -> Tensor:
         inputs = dict(zip(INPUTS, values, strict=True))
         for name in ("text", "text_table", "video_table"):
-            inputs[name] = inputs[name].to(transformer.dtype)
+            inputs[name] = inputs[name].to(dtype)
         return run(inputs)
 
     def network(

@@ -1,57 +1,66 @@
-"""Graphs kept in the cache folder, each under the hash of all that decides it."""
+"""Where the skeleton of a network is: in the package, in the cache folder, or made now."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shutil
 from pathlib import Path
 
 from filelock import FileLock
 
-from layerflow.errors import ModelError, OutputError
+from layerflow.errors import OutputError, RequestError
 from layerflow.models.cache import cache_path
 from layerflow.transformer import LayerFlowTransformer
-from layerflow_export.manifest import MANIFEST, content_hash, read_graph_manifest
-from layerflow_export.onnx_export import OPSETS, export_onnx
+from layerflow_export.manifest import GRAPH, made_with
+from layerflow_export.skeleton import SHIPPED, Skeleton, export_skeleton, read_skeleton, skeleton_key
 
-MAX_GRAPHS = 4  # of the released models one is 3.4 GB in halves and 6.8 GB in float32
+MAX_SKELETONS = 16
 
 
-def cached_graph(transformer: LayerFlowTransformer) -> Path:
-    """The folder of the graph of exactly `transformer`, which is on the CPU; exported now unless it is there and whole.
+def find_skeleton(transformer: LayerFlowTransformer, opset: int, *, prepared: bool = False) -> Skeleton:
+    """The skeleton of `transformer`; unless the package or the cache has it, it is exported now, which takes seconds.
 
-    A graph of other numbers, precision or versions has another name, and one whose files are not those that were
-    written is made again. Two processes that want the same wait for each other. Raises OutputError.
+    A cached one is of exactly these versions of what makes graphs; one whose file is not what was written is made
+    again. Two processes that want the same wait for each other. With `prepared` nothing is exported: RequestError.
+    Raises OutputError when the cache cannot be written, ModelError where the exporter is missing.
     """
-    content = content_hash(transformer, OPSETS[transformer.dtype])
-    folder = cache_path() / "onnx" / content
+    key = skeleton_key(transformer, opset)
+    if shipped := read_skeleton(SHIPPED / key[:16]):
+        return shipped
+    folder = cache_path() / "graphs" / key[:16] / _versions()
+    if prepared and read_skeleton(folder) is None:
+        raise RequestError("the graph for onnxruntime is not exported yet; run once with --backend onnxruntime")
     try:
         folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with FileLock(folder.with_suffix(".lock")):
-            if not _is_whole(folder, content):
-                shutil.rmtree(folder, ignore_errors=True)
-                export_onnx(transformer, folder, content=content)
-            os.utime(folder / MANIFEST)
-            _drop_oldest(folder.parent)
+            skeleton = read_skeleton(folder) or _made_again(transformer, folder)
+            os.utime(folder / GRAPH)
+            _drop_oldest(cache_path() / "graphs")
     except (OSError, OutputError) as error:
         raise OutputError(
             f"the graph for onnxruntime cannot be kept in {folder.parent}; make room there or set LAYERFLOW_CACHE"
         ) from error
-    return folder
+    return skeleton
 
 
-def _is_whole(folder: Path, content: str) -> bool:
+def _versions() -> str:
     try:
-        manifest = read_graph_manifest(folder)
-    except ModelError:
-        return False
-    return manifest.content == content and not manifest.damaged(folder)
+        made = made_with()
+    except ModuleNotFoundError:  # without the exporter nothing is made, and nothing found
+        return "none"
+    return hashlib.sha256(repr(sorted(made.items())).encode()).hexdigest()[:16]
+
+
+def _made_again(transformer: LayerFlowTransformer, folder: Path) -> Skeleton:
+    shutil.rmtree(folder, ignore_errors=True)
+    return export_skeleton(transformer, folder)
 
 
 def _drop_oldest(graphs: Path) -> None:
-    """Removes all but the graphs that were used last. What is being made has a hidden name and stays."""
-    used = {manifest.parent: manifest.stat().st_mtime_ns for manifest in graphs.glob(f"[!.]*/{MANIFEST}")}
-    for folder in sorted(used, key=used.__getitem__, reverse=True)[MAX_GRAPHS:]:
+    """Removes all but those that were used last. What is being made has a hidden name and stays."""
+    used = {graph.parent: graph.stat().st_mtime_ns for graph in graphs.glob(f"*/[!.]*/{GRAPH}")}
+    for folder in sorted(used, key=used.__getitem__, reverse=True)[MAX_SKELETONS:]:
         with contextlib.suppress(OSError):
             shutil.rmtree(folder)

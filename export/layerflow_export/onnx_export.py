@@ -16,7 +16,15 @@ import torch
 from layerflow.models.building import building
 from layerflow.models.hashes import file_sha256
 from layerflow.transformer import LayerFlowTransformer
-from layerflow_export.core import INPUTS, OUTPUT, ExportCore, dynamic_shapes, example_inputs, frames_per_step
+from layerflow_export.core import (
+    INPUTS,
+    OPSETS,
+    OUTPUT,
+    ExportCore,
+    dynamic_shapes,
+    example_inputs,
+    frames_per_step,
+)
 from layerflow_export.manifest import (
     DATA,
     GRAPH,
@@ -28,9 +36,6 @@ from layerflow_export.manifest import (
     made_with,
 )
 
-# From opset 23 on attention is one node, which an engine builder has to fuse or refuse; in float32 TensorRT-RTX knows
-# no fused kernel for it, so there it is spelled out.
-OPSETS = {torch.float32: 20, torch.float16: 23, torch.bfloat16: 23}
 OUTSIDE = ("text_positions", "video_positions", "layer_embedding.", "given_embedding")  # not in the graph: see core.py
 
 _SCOPES = "pkg.torch.onnx.name_scopes"  # the modules that a node came from, outermost first, then the operator

@@ -65,8 +65,9 @@ def _export(text: str, folder: Path, precision: str) -> Source:
     from layerflow.models.network import load_transformer
     from layerflow.models.places import DTYPES
     from layerflow.models.shelf import find_model
+    from layerflow_export.core import OPSETS
     from layerflow_export.manifest import GRAPH, Origin, content_hash
-    from layerflow_export.onnx_export import OPSETS, export_onnx
+    from layerflow_export.onnx_export import export_onnx
 
     model = find_model(text)
     model.check("transformer")
