@@ -121,7 +121,7 @@ def _make_windows(shot: Shot, begun_under: str | None) -> str:
 def _made_under(plan: Plan, shot: Shot, options: LoadOptions, waiting: deque[Window]) -> str | None:
     """Makes the `waiting` windows and takes each from the row when it is done; None when memory runs out."""
     try:
-        engine = load_engine(shot.folder, replace(options, memory=plan.name))
+        engine = load_engine(shot.folder, replace(options, memory=plan.name), warn=shot.warn)
         with interruptible(engine.transformer, shot.stopped):
             while waiting:
                 shot.make_window(engine, waiting[0])

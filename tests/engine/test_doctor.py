@@ -118,7 +118,7 @@ def test_a_model_folder_below_a_file(mini, monkeypatch, tmp_path):
 def test_backends_that_others_bring(mini, monkeypatch):
     group = "layerflow.denoisers"
     brought = [EntryPoint("good", "json:loads", group), EntryPoint("bad", "layerflow_no_such_module:make", group)]
-    monkeypatch.setattr("layerflow.models.load.entry_points", lambda group: brought)
+    monkeypatch.setattr("layerflow.models.backends.entry_points", lambda group: brought)
     assert found("backend good").status == "ok"
     bad = found("backend bad")
     assert bad.status == "warn" and "layerflow_no_such_module" in bad.detail

@@ -241,7 +241,7 @@ def test_what_is_not_here_is_told_before_weights_are_read(tiny_model: Path) -> N
 
 def test_a_backend_that_is_not_whole_is_a_sentence(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     brought = [EntryPoint("other", "layerflow_no_such_module:make", "layerflow.denoisers")]
-    monkeypatch.setattr("layerflow.models.load.entry_points", lambda group: brought)
+    monkeypatch.setattr("layerflow.models.backends.entry_points", lambda group: brought)
     with pytest.raises(RequestError, match=r"'other' cannot be loaded .*layerflow_no_such_module.*; layerflow doctor"):
         load_engine(open_model(tiny_model), LoadOptions(backend="other"))
 

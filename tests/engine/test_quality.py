@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -113,9 +114,11 @@ def test_a_backend_without_blocks_refuses_to_leave_any_out(
     tiny_model: Path, tmp_path: Path, plate: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = shots.load_engine
-    monkeypatch.setattr(
-        shots, "load_engine", lambda *told: replace(real(*told), network=lambda latents, *others: latents)
-    )
+
+    def loading(*told: Any, **others: Any) -> Any:
+        return replace(real(*told, **others), network=lambda latents, *inputs: latents)
+
+    monkeypatch.setattr(shots, "load_engine", loading)
     with pytest.raises(RequestError, match="has no blocks to leave out; take --quality exact, or --backend eager"):
         render(tiny_model, tmp_path / "draft", plate=plate, last_frame=1001, quality="draft")
     assert not frames(tmp_path / "draft")

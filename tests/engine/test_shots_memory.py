@@ -48,9 +48,9 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     under = [""]
     load_engine, step = shots.load_engine, Sampler.step
 
-    def loading(folder: Any, options: Any) -> Any:
+    def loading(folder: Any, options: Any, **others: Any) -> Any:
         under[0] = options.memory
-        return load_engine(folder, options)
+        return load_engine(folder, options, **others)
 
     def stepping(self: Sampler, *args: Any, **options: Any) -> Any:
         begun.append(under[0])
@@ -215,9 +215,9 @@ def test_what_was_loaded_is_let_go_of_before_the_next(tiny_model, tmp_path, plat
     alive: list[bool] = []
     load_engine = shots.load_engine
 
-    def loading(folder: Any, options: Any) -> Any:
+    def loading(folder: Any, options: Any, **others: Any) -> Any:
         alive.extend(kept() is not None for kept in seen)
-        engine = load_engine(folder, options)
+        engine = load_engine(folder, options, **others)
         engine.transformer.circle = [engine.transformer]  # as hooks make them
         seen.append(weakref.ref(engine.transformer))
         return engine

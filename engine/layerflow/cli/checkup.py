@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from importlib import import_module
 from importlib.metadata import EntryPoint, PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -97,7 +98,7 @@ def _devices() -> Iterator[Check]:
 
 
 def _backends() -> Iterator[Check]:
-    from layerflow.models.load import backends
+    from layerflow.models.backends import backends
 
     for name, backend in backends().items():
         if isinstance(backend, EntryPoint):
@@ -115,7 +116,8 @@ def _brought(name: str, entry_point: EntryPoint) -> Check:
         advice = own if maker == "layerflow" else f"reinstall {maker}, or choose another backend"
         detail = f"{maker}: {error}"
         return Check(name=f"backend {name}", status="warn", detail=detail, advice=advice)
-    return Check(name=f"backend {name}", status="ok", detail=maker)
+    why_not = getattr(import_module(entry_point.module), "why_not", lambda: None)()
+    return Check(name=f"backend {name}", status="ok", detail=f"{maker}: not here, {why_not}" if why_not else maker)
 
 
 def _color() -> Iterator[Check]:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, fields
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Self
+from typing import Self
 
 import torch
 
 from layerflow.codec import Codec
-from layerflow.denoisers import Network, eager
-from layerflow.errors import RequestError
+from layerflow.denoisers import Network, suiting_threads
+from layerflow.models.backends import EAGER, Guarded, Warn, open_backend
 from layerflow.models.codecs import load_codec
-from layerflow.models.folder import ModelFolder, reason_of
+from layerflow.models.folder import ModelFolder
 from layerflow.models.memory import free_bytes, pick_plan
 from layerflow.models.network import load_transformer
 from layerflow.models.offload import offload_blocks
@@ -21,30 +21,32 @@ from layerflow.models.places import pick_device, pick_dtype
 from layerflow.models.plans import Plan, plan_named
 from layerflow.models.text_encoder import open_text
 from layerflow.models.weights import weights_of
+from layerflow.quality import QUALITIES
 from layerflow.residence import visiting
 from layerflow.text import TextEncoder
 from layerflow.transformer import LayerFlowTransformer
 from layerflow.wire import Request
 
-BACKEND_GROUP = "layerflow.denoisers"  # entry points: name -> function(transformer) -> Network
-
 
 @dataclass(frozen=True, kw_only=True)
 class LoadOptions:
-    """How a model is loaded; the fields are a Request's."""
+    """How a model is loaded; all fields but `begun_with` are a Request's."""
 
     device: str = "auto"
     precision: str = "auto"
     text_precision: str = "auto"
     memory: str = "auto"
     backend: str = "auto"
+    begun_with: str = ""  # the backend that an unfinished or earlier shot was made by, which "auto" keeps to
+    quality: str = "exact"
     lora: tuple[str, ...] = ()
     motion: float = 0.0
 
     @classmethod
     def of(cls, request: Request) -> Self:
         """What `request` says of loading."""
-        return cls(**{field.name: getattr(request, field.name) for field in fields(cls)})
+        asked = {field.name for field in fields(cls)} & {field.name for field in fields(request)}
+        return cls(**{name: getattr(request, name) for name in asked})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,18 +60,28 @@ class Engine:
     text: TextEncoder
     device: torch.device
     dtype: torch.dtype
-    backend: str
     plan: Plan
 
-    def sampling(self) -> AbstractContextManager[None]:
-        """Within it, the transformer is where it works."""
-        if self.plan.transformer == "turns":
-            return visiting(self.transformer, self.device)
-        return nullcontext()
+    @property
+    def backend(self) -> str:
+        """What made the steps so far."""
+        return self.network.backend if isinstance(self.network, Guarded) else EAGER
+
+    @contextmanager
+    def sampling(self) -> Iterator[None]:
+        """Within it, the transformer is where it works, and the cores are left to what runs it."""
+        visits = self.plan.transformer == "turns"
+        with suiting_threads(self.network), visiting(self.transformer, self.device) if visits else nullcontext():
+            yield
 
 
-def load_engine(folder: ModelFolder, options: LoadOptions = LoadOptions()) -> Engine:
-    """The model of `folder` on `device`. Raises ModelError for damaged weights, RequestError for what is not there."""
+def load_engine(
+    folder: ModelFolder, options: LoadOptions = LoadOptions(), *, warn: Warn = lambda sentence: None
+) -> Engine:
+    """The model of `folder` on `device`. Raises ModelError for damaged weights, RequestError for what is not there.
+
+    `warn` gets a sentence when a backend gives way to another, at once or in the middle of a shot.
+    """
     place = pick_device(options.device)
     dtype = pick_dtype(options.precision, place)
     folder.check("transformer", "motion", "codec")  # the text encoder is checked when it is loaded
@@ -78,7 +90,14 @@ def load_engine(folder: ModelFolder, options: LoadOptions = LoadOptions()) -> En
         transformer = _transformer(folder, options, plan, place, dtype)
         codec = load_codec(folder, place, dtype, plan)
     text = open_text(folder, device=place, precision=options.text_precision, residence=plan.text)
-    name, network = _network(options.backend, transformer)
+    network = open_backend(
+        options.backend,
+        transformer,
+        device=place,
+        begun_with=options.begun_with,
+        by_blocks=QUALITIES[options.quality].reuse is not None,
+        warn=warn,
+    )
     return Engine(
         folder=folder,
         network=network,
@@ -87,7 +106,6 @@ def load_engine(folder: ModelFolder, options: LoadOptions = LoadOptions()) -> En
         text=text,
         device=place,
         dtype=dtype,
-        backend=name,
         plan=plan,
     )
 
@@ -114,28 +132,3 @@ def _transformer(
     elif plan.transformer == "device":
         transformer.to(device)
     return transformer
-
-
-def backends() -> dict[str, Any]:
-    """Every denoiser backend by name: "eager", and what other packages bring."""
-    return {"eager": eager} | {point.name: point for point in entry_points(group=BACKEND_GROUP)}
-
-
-def _network(name: str, transformer: LayerFlowTransformer) -> tuple[str, Network]:
-    if name in ("auto", "eager"):
-        return "eager", eager(transformer)
-    known = backends()
-    if name not in known:
-        raise RequestError(f"there is no backend {name!r}; here are: {', '.join(known)} - or leave --backend auto")
-    network: Network = _made_by(name, known[name])(transformer)
-    return name, network
-
-
-def _made_by(name: str, entry_point: EntryPoint) -> Any:
-    try:
-        return entry_point.load()
-    except (ImportError, OSError) as error:
-        raise RequestError(
-            f"backend {name!r} cannot be loaded ({reason_of(error)}); layerflow doctor says what to do, or leave "
-            "--backend auto"
-        ) from error
