@@ -10,6 +10,7 @@ from pathlib import Path
 from layerflow import exr
 from layerflow.errors import PlateError, RequestError
 from layerflow.models.adapter_files import find_lora
+from layerflow.models.float8 import precision_of
 from layerflow.models.folder import ModelFolder
 from layerflow.models.load import Engine
 from layerflow.models.plans import PLANS
@@ -38,7 +39,7 @@ def environment_of(engine: Engine) -> dict[str, str]:
     return {
         "layerflow:version": version("layerflow"),
         "layerflow:backend": engine.backend,
-        "layerflow:precision": str(engine.dtype).removeprefix("torch."),
+        "layerflow:precision": precision_of(engine.transformer),
         "layerflow:textPrecision": engine.text.precision,
         "layerflow:device": str(engine.device),
         "layerflow:libraries": ", ".join(f"{name} {version(name)}" for name in LIBRARIES),

@@ -237,7 +237,9 @@ def test_the_second_command_never_loads_t5(tiny_model: Path, tmp_path: Path, cac
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         python = [sys.executable, "-c", "from layerflow.cli import main; main()"]
         done = subprocess.run([*python, *command], capture_output=True, text=True, env=environment)
-        assert not re.search("gemm|MatMul8bitLt|meta device|Warning", done.stderr)  # the libraries keep quiet
+        assert not re.search(
+            "gemm|MatMul8bitLt|meta device|Warning|torchao|KernelPreference", done.stderr
+        )  # the libraries keep quiet
         return done
 
     assert start("first", "--foreground", "a dog").returncode == 0

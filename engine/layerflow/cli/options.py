@@ -61,7 +61,7 @@ _SHOT = (
     click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
     click.option(
         "--precision",
-        type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
+        type=click.Choice(["auto", "float32", "bfloat16", "float16", "float8"]),
         default="auto",
         show_default=True,
         help="Number type of the network and of a video VAE.",

@@ -36,9 +36,10 @@ def _quieten_libraries() -> None:
     """Keeps remarks that no artist can act on off stderr, which is for our own sentences.
 
     Once bitsandbytes is installed diffusers imports it in every run, and it says which kernel of its four-bit code is
-    missing; later it and accelerate tell for each matrix what they were asked to do.
+    missing; later it and accelerate tell for each matrix what they were asked to do. Once torchao is, it tells what of
+    it is not for this machine, torch what it does another way than torch would now, and diffusers what has moved.
     """
-    for name in ("bitsandbytes", "accelerate"):
+    for name in ("bitsandbytes", "accelerate", "torchao", "torch.utils._pytree", "diffusers.quantizers.torchao"):
         logging.getLogger(name).setLevel(logging.ERROR)
 
 

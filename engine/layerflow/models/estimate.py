@@ -44,12 +44,21 @@ class _Part:
 
 
 def estimate(
-    folder: ModelFolder, plan: Plan, device: torch.device, dtype: torch.dtype, *, text_precision: str = "auto"
+    folder: ModelFolder,
+    plan: Plan,
+    device: torch.device,
+    dtype: torch.dtype,
+    *,
+    text_precision: str = "auto",
+    float8: bool = False,
 ) -> Estimate:
-    """What the model in `folder` takes on `device` under `plan`, for the longest of its tasks."""
+    """What the model in `folder` takes on `device` under `plan`, for the longest of its tasks.
+
+    `float8` says that the transformer's big linear layers are in FP8.
+    """
     parts = {
         "text": _text(folder, plan, device, text_precision),
-        "transformer": _transformer(folder, plan, device, dtype),
+        "transformer": _transformer(folder, plan, device, dtype, float8),
         "codec": _codec(folder, plan, device, dtype),
     }
     stay = sum(part.staying for part in parts.values())
@@ -67,16 +76,19 @@ def _text(folder: ModelFolder, plan: Plan, device: torch.device, text_precision:
     return _Part(working=whole, staying=whole if plan.text == "keep" else 0)
 
 
-def _transformer(folder: ModelFolder, plan: Plan, device: torch.device, dtype: torch.dtype) -> _Part:
+def _transformer(folder: ModelFolder, plan: Plan, device: torch.device, dtype: torch.dtype, float8: bool) -> _Part:
     weights = weights_of(folder.path / "transformer")
     config, size = weights.config, dtype.itemsize
     width = config["num_attention_heads"] * config["attention_head_dim"]
     tokens = _num_tokens(folder, config["patch_size"])
     activations = WORKSPACE + int(TOKEN_COPIES * GUIDANCE_BATCH * tokens * width * size)
+    in_blocks = weights.num_parameters - weights.outside_blocks
+    saved = (size - 1) * weights.big_linears / in_blocks if float8 else 0  # bytes, of each weight in a block
     if plan.transformer == "blocks":
-        there = weights.outside_blocks + BLOCKS_AT_ONCE * weights.largest_block
-        return _Part(working=there * size + activations, staying=0)
-    whole = weights.num_parameters * size
+        in_blocks = BLOCKS_AT_ONCE * weights.largest_block
+    whole = int(weights.outside_blocks * size + in_blocks * (size - saved))
+    if plan.transformer == "blocks":
+        return _Part(working=whole + activations, staying=0)
     return _Part(working=whole + activations, staying=whole if _stays(plan.transformer, device) else 0)
 
 

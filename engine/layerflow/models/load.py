@@ -13,6 +13,7 @@ from layerflow.codec import Codec
 from layerflow.denoisers import Network, suiting_threads
 from layerflow.models.backends import EAGER, Guarded, Warn, open_backend
 from layerflow.models.codecs import load_codec
+from layerflow.models.float8 import FLOAT8, quantize_linears
 from layerflow.models.folder import ModelFolder
 from layerflow.models.memory import free_bytes, pick_plan
 from layerflow.models.network import load_transformer
@@ -117,7 +118,14 @@ def choose_plan(folder: ModelFolder, options: LoadOptions) -> tuple[Plan, str]:
     place = pick_device(options.device)
     dtype = pick_dtype(options.precision, place)
     with folder.loading():
-        return pick_plan(folder, place, dtype, free_bytes(place), text_precision=options.text_precision)
+        return pick_plan(
+            folder,
+            place,
+            dtype,
+            free_bytes(place),
+            text_precision=options.text_precision,
+            float8=options.precision == FLOAT8,
+        )
 
 
 def _transformer(
@@ -127,6 +135,8 @@ def _transformer(
     in_file = plan.transformer == "blocks" and device.type == "cpu"
     unmerged = weights_of(folder.path / "transformer").dtype if in_file else None
     transformer = load_transformer(folder, dtype=dtype, lora=options.lora, motion=options.motion, unmerged=unmerged)
+    if options.precision == FLOAT8:
+        quantize_linears(transformer)
     if plan.transformer == "blocks":
         offload_blocks(transformer, device, dtype)
     elif plan.transformer == "device":

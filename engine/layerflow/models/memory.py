@@ -25,11 +25,17 @@ _FILES = (
 
 
 def pick_plan(
-    folder: ModelFolder, device: torch.device, dtype: torch.dtype, free: int, *, text_precision: str = "auto"
+    folder: ModelFolder,
+    device: torch.device,
+    dtype: torch.dtype,
+    free: int,
+    *,
+    text_precision: str = "auto",
+    float8: bool = False,
 ) -> tuple[Plan, str]:
     """The most generous plan that fits `free` bytes, "low" when none does; and a sentence that says so."""
     for plan in PLANS:
-        peak = estimate(folder, plan, device, dtype, text_precision=text_precision).peak
+        peak = estimate(folder, plan, device, dtype, text_precision=text_precision, float8=float8).peak
         if fits(peak, free):
             break
     room = f"about {peak / GIB:.1f} GiB of {free / GIB:.1f} free on {device}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from layerflow.errors import RequestError
+from layerflow.models.float8 import FLOAT8, refuse_without_float8
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}  # as a Request names them
 
@@ -22,7 +23,13 @@ def pick_device(name: str) -> torch.device:
 
 
 def pick_dtype(precision: str, device: torch.device) -> torch.dtype:
-    """The weights' type: "auto" is bfloat16 on CUDA, as released, and float32 elsewhere."""
+    """The type of weights and tokens: "auto" is bfloat16 on CUDA, as released, and float32 elsewhere.
+
+    "float8" is bfloat16 around the layers that it turns to FP8. Raises RequestError where it cannot run.
+    """
+    if precision == FLOAT8:
+        refuse_without_float8(device)
+        return torch.bfloat16
     if precision == "auto":
         return torch.bfloat16 if device.type == "cuda" else torch.float32
     return DTYPES[precision]

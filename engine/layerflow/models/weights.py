@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from safetensors import safe_open
 
+from layerflow.models.float8 import is_big_linear
+
 _BLOCK = re.compile(r"(?:^|\.)(?:block|transformer_blocks)\.(\d+)\.")
 _STORED = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
@@ -25,6 +27,7 @@ class Weights:
     num_parameters: int
     largest_block: int  # parameters
     outside_blocks: int  # parameters
+    big_linears: int  # parameters of the layers that float8 turns to FP8
     dtype: torch.dtype | None  # as stored; None when they are of more than one type, or of another than these three
     config: dict[str, Any]
 
@@ -32,16 +35,19 @@ class Weights:
 def weights_of(folder: Path) -> Weights:
     """The weights in the part of a model that is in `folder`. Raises as safetensors and json do for damaged files."""
     sizes: Counter[str] = Counter()
+    big_linears = 0
     kinds = set()
     for name, shape, kind in _tensors(folder):
         block = _BLOCK.search(name)
         sizes[block[1] if block else ""] += prod(shape)
         kinds.add(kind)
+        big_linears += is_big_linear(name.removesuffix(".weight")) * prod(shape)
     config = folder / "config.json"
     return Weights(
         num_parameters=sizes.total(),
         largest_block=max((size for block, size in sizes.items() if block), default=0),
         outside_blocks=sizes[""],
+        big_linears=big_linears,
         dtype=_STORED.get(kinds.pop()) if len(kinds) == 1 else None,
         config=json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {},
     )

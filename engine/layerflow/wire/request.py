@@ -30,7 +30,7 @@ _CHOICES = {
     "alpha": ("straight", "premultiplied"),
     "fit": ("pad", "crop"),
     "memory": ("auto", "full", "balanced", "low"),
-    "precision": ("auto", "float32", "bfloat16", "float16"),
+    "precision": ("auto", "float32", "bfloat16", "float16", "float8"),
     "text_precision": ("auto", "float32", "bfloat16", "int8"),
 }
 
@@ -82,7 +82,7 @@ class Request:
     output: str = ""  # one %04d or #### in the file name; empty: out/<task>.%04d.exr
     memory: str = "auto"  # or "full", "balanced", "low": the memory plan; "auto" picks one by what is free
     device: str = "auto"
-    precision: str = "auto"  # or "float32", "bfloat16", "float16"
+    precision: str = "auto"  # or "float32", "bfloat16", "float16", "float8"
     text_precision: str = "auto"  # of the text encoder: or "float32", "bfloat16", "int8"
     backend: str = "auto"
     lora: Tuple[str, ...] = ()  # files or folders, each with ":weight" behind it or not
