@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -12,9 +12,13 @@ from typing import Any, Self
 
 import torch
 
-from layerflow.errors import ModelError
+from layerflow.errors import ModelError, RequestError
+from layerflow.files import refused_as
+from layerflow.models.adapter_files import find_lora
+from layerflow.models.folder import ModelFolder
 from layerflow.models.hashes import file_sha256
 from layerflow.transformer import LayerFlowTransformer
+from layerflow.wire import checks
 
 GRAPH, DATA, MANIFEST = "model.onnx", "model.onnx.data", "manifest.json"
 FORMAT = 1
@@ -39,7 +43,28 @@ class Origin:
     model: str
     model_sha256: str
     loras: tuple[str, ...] = ()  # as a request names them
+    lora_sha256: tuple[str, ...] = ()  # of each of them
     motion: float = 0.0
+
+    @classmethod
+    def of(cls, folder: ModelFolder, *, lora: Sequence[str] = (), motion: float = 0.0) -> Self:
+        """The model in `folder` with these LoRAs. Raises ModelError for one that cannot be read, RequestError."""
+        with refused_as(RequestError):
+            checks.check_range("motion", motion, 0.0, 1.0)
+            files = [find_lora(text) for text in lora]
+        return cls(
+            model=folder.manifest.name,
+            model_sha256=folder.sha256,
+            loras=tuple(lora),
+            lora_sha256=tuple(each.sha256 for each in files),
+            motion=motion,
+        )
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The origin that `asdict` described; a list is as good as a tuple."""
+        fields: dict[str, Any] = dict(values)
+        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +91,7 @@ class GraphManifest:
         if (found := fields.pop("format")) != FORMAT:
             raise ValueError(f"format {found} is not {FORMAT}")
         origin = fields["origin"]
-        fields["origin"] = origin and Origin(**{**origin, "loras": tuple(origin["loras"])})
+        fields["origin"] = origin and Origin.from_dict(origin)
         fields["weights"] = {
             name: Weight(**{**weight, "shape": tuple(weight["shape"])}) for name, weight in fields["weights"].items()
         }
@@ -99,9 +124,17 @@ def made_with() -> dict[str, str]:
     return {name: version(name) for name in MAKERS}
 
 
-def content_hash(transformer: LayerFlowTransformer, opset: int) -> str:
-    """One hash for all that decides a graph: every number, the configuration, the precision, the opset and versions."""
-    decides = {"config": dict(transformer.config), "opset": opset, "versions": made_with(), "format": FORMAT}
+def content_hash(transformer: LayerFlowTransformer, opset: int, *, versions: Mapping[str, str] | None = None) -> str:
+    """One hash for all that decides a graph: every number, the configuration, the precision, the opset and versions.
+
+    `versions` are those that made the graph; None: those that are here.
+    """
+    decides = {
+        "config": dict(transformer.config),
+        "opset": opset,
+        "versions": dict(versions or made_with()),
+        "format": FORMAT,
+    }
     digest = hashlib.sha256(json.dumps(decides, sort_keys=True, default=str).encode())
     for name, value in sorted(transformer.state_dict().items()):
         digest.update(f"{name} {value.dtype} {list(value.shape)}".encode())

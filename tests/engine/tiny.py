@@ -68,13 +68,12 @@ def tiny_transformer(channels: int, layouts: Mapping[Task, Layout], **options: A
         num_blocks=2,
         latent_channels=channels,
         text_width=TEXT_WIDTH,
-        time_width=16,
         text_tokens=3 * PROMPT_TOKENS,
         position_frames=max(layout.num_latents for layout in layouts.values()),
         position_rows=HEIGHT // 16,
         position_columns=WIDTH // 16,
         has_layer_embedding=True,
-        **options,
+        **{"time_width": 16, **options},
     )
     with torch.no_grad():
         for weight in network.parameters():

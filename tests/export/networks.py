@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import onnxruntime
 import pytest
 import torch
 from torch import Tensor
 
+from layerflow.denoisers import Network
 from layerflow.models.network import load_transformer
 from layerflow.models.shelf import find_model
 from layerflow.transformer import LayerFlowTransformer
 from layerflow_export.cli.app import run
+from layerflow_export.core import denoiser
+from layerflow_export.manifest import GRAPH
 
 # batch, latent frames, latent rows, latent columns, prompts, tokens of a prompt
 SHAPES = [(1, 8, 4, 6, 3, 8), (2, 12, 8, 4, 2, 5), (3, 4, 2, 10, 1, 7), (1, 16, 6, 6, 4, 1)]
@@ -41,3 +45,11 @@ def exported(model: Path, folder: Path, *options: str) -> Path:
     """What `layerflow-export onnx` makes of `model`."""
     assert run(["onnx", str(model), "-o", str(folder), *options]) == 0
     return folder
+
+
+def run_with(graph: Path, transformer: LayerFlowTransformer) -> Network:
+    """The denoiser of the graph in a folder, by onnxruntime."""
+    session = onnxruntime.InferenceSession(graph / GRAPH, providers=["CPUExecutionProvider"])
+    return denoiser(
+        transformer, lambda inputs: torch.from_numpy(session.run(None, {k: v.numpy() for k, v in inputs.items()})[0])
+    )

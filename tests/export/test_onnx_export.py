@@ -10,14 +10,13 @@ import sys
 import numpy as np
 import onnx
 import onnx_ir
-import onnxruntime
 import pytest
 import torch
-from networks import every_shape, exported, inputs_of, network_of
+from networks import every_shape, exported, inputs_of, network_of, run_with
 
 from layerflow.errors import ModelError
 from layerflow_export.cli.app import run
-from layerflow_export.core import INPUTS, OUTPUT, denoiser
+from layerflow_export.core import INPUTS, OUTPUT
 from layerflow_export.manifest import DATA, GRAPH, MANIFEST, content_hash, read_graph_manifest
 from layerflow_export.onnx_export import OUTSIDE
 
@@ -25,14 +24,6 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 FORMS = [("tiny_model", "tiny_graph"), ("released_model", "released_graph")]
 both_forms = pytest.mark.parametrize(("model", "graph"), FORMS, ids=["bundled form", "released form"])
-
-
-def run_with(graph, transformer):
-    """The denoiser of a graph's file, by onnxruntime."""
-    session = onnxruntime.InferenceSession(graph / GRAPH, providers=["CPUExecutionProvider"])
-    return denoiser(
-        transformer, lambda inputs: torch.from_numpy(session.run(None, {k: v.numpy() for k, v in inputs.items()})[0])
-    )
 
 
 @every_shape

@@ -11,6 +11,7 @@ from layerflow.cli.running import run_command
 from layerflow_export.cli.build import build
 from layerflow_export.cli.inspect import inspect
 from layerflow_export.cli.onnx import onnx
+from layerflow_export.cli.refit import refit
 
 
 @click.group("layerflow-export", context_settings={"help_option_names": ["-h", "--help"]})
@@ -19,7 +20,7 @@ def export_command() -> None:
     """Models for other runtimes: ONNX graphs, and what is built of them."""
 
 
-for verb in (onnx, build, inspect):
+for verb in (onnx, refit, build, inspect):
     export_command.add_command(verb)
 
 

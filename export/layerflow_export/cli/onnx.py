@@ -9,7 +9,7 @@ import click
 from layerflow.cli.options import json_option
 from layerflow.cli.report import print_json
 from layerflow.cli.stop import stop_on_signal
-from layerflow_export.cli.extras import needing
+from layerflow_export.cli.extras import needing, new_folder
 
 
 @click.command()
@@ -27,7 +27,6 @@ from layerflow_export.cli.extras import needing
 @json_option
 def onnx(model: str, output: Path, precision: str, lora: tuple[str, ...], motion: float, as_json: bool) -> None:
     """Write the transformer of MODEL as an ONNX graph for any batch, length, picture size and text length."""
-    from layerflow.errors import OutputError
     from layerflow.models.network import load_transformer
     from layerflow.models.places import DTYPES
     from layerflow.models.shelf import find_model
@@ -35,15 +34,14 @@ def onnx(model: str, output: Path, precision: str, lora: tuple[str, ...], motion
 
     with needing("export"):
         from layerflow_export.onnx_export import export_onnx
-    if output.exists():
-        raise OutputError(f"{output} is already there; remove it or choose another folder with -o")
+    new_folder(output)
     folder = find_model(model)
+    origin = Origin.of(folder, lora=lora, motion=motion)
     folder.check("transformer", "motion")
     with stop_on_signal() as stop:
         stop.keep_work()  # so that an unfinished folder is taken away
         with folder.loading():
             transformer = load_transformer(folder, dtype=DTYPES[precision], lora=lora, motion=motion)
-        origin = Origin(model=folder.manifest.name, model_sha256=folder.sha256, loras=lora, motion=motion)
         manifest = export_onnx(transformer, output, origin=origin)
     if as_json:
         print_json({"path": output / GRAPH, "content": manifest.content, "opset": manifest.opset})
