@@ -63,8 +63,10 @@ class Origin:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """The origin that `asdict` described; a list is as good as a tuple."""
-        fields: dict[str, Any] = dict(values)
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()})
+        fields: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+        }
+        return cls(**fields)
 
 
 @dataclass(frozen=True, kw_only=True)

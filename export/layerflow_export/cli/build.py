@@ -61,10 +61,11 @@ def build(
     if as_json:
         print_json({"path": engine.path, "cached": engine.cached, **engine.report.to_dict()})
     else:
-        _describe(engine)
+        describe(engine)
 
 
-def _describe(engine: Engine) -> None:
+def describe(engine: Engine) -> None:
+    """Print what an engine is, in two lines."""
     report = engine.report
     done = "is current" if engine.cached else f"built in {report.seconds:.1f} s"
     click.echo(f"{engine.path}: {done}, {decimal(report.engine_bytes)} for {', '.join(report.targets)}")
