@@ -1,15 +1,17 @@
 """What an unfinished shot leaves beside its frames, so that it can go on after Ctrl-C, a crash or a power cut.
 
-`.dog.layerflow/` beside `dog.%04d.exr` holds the request, size and time of every file of the plate, the memory plan,
-and the sampler's state after its last step. It is removed when the shot is done.
+`.dog.layerflow/` beside `dog.%04d.exr` holds the request, size and time of every file of the plate, the memory plan
+and backend, and the sampler's state after its last step. It is removed when the shot is done.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import math
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,9 @@ from layerflow.files import FramePattern, atomic_path, make_folder
 from layerflow.models.plans import PLANS
 from layerflow.sampler import SamplerState
 
-PLATE_FILES, MEMORY = "plate_files", "memory"  # entries of request.json that are not a frame's record
+PLATE_FILES, MEMORY, BACKEND = "plate_files", "memory", "backend"  # entries of request.json, no frame's record
+
+KEEP_EVERY_S = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +56,8 @@ class Journal:
             self.close()
             return False
         before = left.pop(PLATE_FILES, {})
-        left.pop(MEMORY, None)
+        for entry in (MEMORY, BACKEND):
+            left.pop(entry, None)
         if differing := _differences(left, self.record):
             raise OutputError(
                 f"the unfinished shot in {self.folder.parent} was made with another {', '.join(differing)}; "
@@ -65,15 +70,15 @@ class Journal:
             )
         return True
 
-    def save(self, window: int, state: SamplerState, plans: Sequence[str]) -> None:
+    def save(self, window: int, state: SamplerState, *, plans: Sequence[str], backend: str) -> None:
         """Keeps the state of window number `window`; an older one is replaced in one go. Raises OutputError.
 
-        `plans` are the memory plans that its steps were made under, in order.
+        `plans` are the memory plans that its steps were made under, in order; `backend` made the last one.
         """
         make_folder(self.folder)
-        if self.memory() != plans[-1]:
+        if (self.memory(), self.backend()) != (plans[-1], backend):
             with atomic_path(self._request) as part:
-                entries = {**self.record, PLATE_FILES: self.plate_files, MEMORY: plans[-1]}
+                entries = {**self.record, PLATE_FILES: self.plate_files, MEMORY: plans[-1], BACKEND: backend}
                 part.write_text(json.dumps(entries, indent=1, sort_keys=True), encoding="utf-8")
         with atomic_path(self._file(window)) as part:
             part.write_bytes(save(state.tensors(), metadata={MEMORY: ",".join(plans)}))
@@ -97,6 +102,10 @@ class Journal:
         """The memory plan that the last kept step was made under, or None."""
         memory = (self._left() or {}).get(MEMORY)
         return memory if memory in [plan.name for plan in PLANS] else None
+
+    def backend(self) -> str:
+        """The backend that made the last kept step; empty where none is kept."""
+        return str((self._left() or {}).get(BACKEND, ""))
 
     def drop(self, window: int) -> None:
         """Forgets the state of a window whose frames are written."""
@@ -132,6 +141,30 @@ class Journal:
 
     def _file(self, window: int) -> Path:
         return self.folder / f"window-{window:04d}.safetensors"
+
+
+@contextlib.contextmanager
+def now_and_then(
+    save: Callable[[SamplerState], None], clock: Callable[[], float] = time.monotonic
+) -> Iterator[Callable[[SamplerState], None]]:
+    """Yields what is to be called with every state: `save` gets the first, one a second, and the last however it ends.
+
+    A step of a small model takes no longer than writing its state down for good.
+    """
+    saved_at, waiting = -math.inf, list[SamplerState]()
+
+    def keep(state: SamplerState) -> None:
+        nonlocal saved_at
+        waiting[:] = [state]
+        if clock() - saved_at >= KEEP_EVERY_S:
+            save(waiting.pop())
+            saved_at = clock()
+
+    try:
+        yield keep
+    finally:
+        for state in waiting:
+            save(state)
 
 
 def _stamp(path: Path) -> list[int]:

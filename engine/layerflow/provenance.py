@@ -17,6 +17,7 @@ from layerflow.models.plans import PLANS
 from layerflow.wire import Request
 
 LIBRARIES = ("torch", "diffusers", "transformers", "numpy", "OpenImageIO", "OpenEXR")
+MADE_BY = "layerflow:backend"  # several where one gave way to another on the way
 MADE_UNDER = "layerflow:memory"  # memory plans; several where memory ran out on the way
 NOT_IN_HEADER = ("output", "preview", "per_layer")  # what a request says besides the pixels of a frame
 
@@ -38,7 +39,7 @@ def environment_of(engine: Engine) -> dict[str, str]:
     """What made the pixels on this machine, as header strings."""
     return {
         "layerflow:version": version("layerflow"),
-        "layerflow:backend": engine.backend,
+        MADE_BY: engine.backend,
         "layerflow:precision": precision_of(engine.transformer),
         "layerflow:textPrecision": engine.text.precision,
         "layerflow:device": str(engine.device),
@@ -63,6 +64,11 @@ def read_plans(path: Path) -> tuple[str, ...]:
     """The memory plans that the frame at `path` was made under, in order; none where its header does not say."""
     named = exr.read_header(path).get(MADE_UNDER, "").split(", ")
     return tuple(name for name in named if name in {plan.name for plan in PLANS})
+
+
+def read_backends(path: Path) -> tuple[str, ...]:
+    """The backends that the frame at `path` was made by, in order; none where its header does not say."""
+    return tuple(filter(None, exr.read_header(path).get(MADE_BY, "").split(", ")))
 
 
 def own_pattern(path: Path) -> str:

@@ -18,7 +18,7 @@ from layerflow.exr import AlphaMode
 from layerflow.files import output_pattern, refused_as
 from layerflow.frame_windows import Window, windows
 from layerflow.intake import checked_linear, generated_format, generated_frames, plate_of, with_found_loras
-from layerflow.journal import Journal
+from layerflow.journal import Journal, now_and_then
 from layerflow.layout import PROMPT_ORDER, Layout, Task
 from layerflow.models.folder import ModelFolder
 from layerflow.models.load import Engine
@@ -187,14 +187,19 @@ class Shot:
             count = "1 token" if tail.num_tokens == 1 else f"{tail.num_tokens} tokens"
             self.warn(f"the {name} prompt is {count} too long; shorten it, the model does not see: {tail.in_short()}")
         kept = self.journal.load(window.index)
-        return make_clip(
-            engine,
-            clip,
-            self.sampler,
-            reuse=self.quality.reuse,
-            state=kept,
-            on_state=lambda state: self._keep(window, state, plans),
-        )
+
+        def save(state: SamplerState) -> None:
+            self.journal.save(window.index, state, plans=plans, backend=engine.backend.split(", ")[-1])
+
+        with now_and_then(save) as keep:
+            return make_clip(
+                engine,
+                clip,
+                self.sampler,
+                reuse=self.quality.reuse,
+                state=kept,
+                on_state=lambda state: self._after_step(window, state, keep),
+            )
 
     def _clip(self, window: Window) -> Clip:
         model, request = self.folder.manifest, self.request
@@ -236,10 +241,10 @@ class Shot:
                 "the model saw those pixels clipped, the plate's own layer keeps them"
             )
 
-    def _keep(self, window: Window, state: SamplerState, plans: tuple[str, ...]) -> None:
+    def _after_step(self, window: Window, state: SamplerState, keep: Callable[[SamplerState], None]) -> None:
         reuse = self.quality.reuse
         if reuse is None or reuse.begins_anew(state.step):
-            self.journal.save(window.index, state, plans)
+            keep(state)
         steps = self.sampler.num_steps
         self.say(Event("step", done=window.index * steps + state.step, total=steps * len(self.windows)))
 

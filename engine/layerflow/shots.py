@@ -25,7 +25,7 @@ from layerflow.models.load import LoadOptions, choose_plan, load_engine
 from layerflow.models.memory import is_out_of_memory
 from layerflow.models.plans import Plan, plan_below
 from layerflow.models.shelf import find_model
-from layerflow.provenance import own_pattern, read_plans, read_provenance
+from layerflow.provenance import own_pattern, read_backends, read_plans, read_provenance
 from layerflow.shot import OnEvent, Shot
 from layerflow.wire import Event, Request
 
@@ -59,19 +59,20 @@ def render(
     the same request with `resume` goes on to the same bits as an undisturbed run. Nothing is written under a final
     name before the plate, the model and the output folder have been checked.
     """
-    return _render(request, (), overwrite=overwrite, resume=resume, on_event=on_event, stopped=stopped)
+    return _render(request, overwrite=overwrite, resume=resume, on_event=on_event, stopped=stopped)
 
 
 def _render(
     request: Request,
-    plans: tuple[str, ...],
     *,
+    plans: tuple[str, ...] = (),
+    backends: tuple[str, ...] = (),
     overwrite: bool,
     resume: bool,
     on_event: OnEvent,
     stopped: Callable[[], bool],
 ) -> ShotResult:
-    """As `render`. `plans` are the memory plans that a frame of the shot was once made under."""
+    """As `render`. `plans` and `backends` are what a frame of the shot was once made under and by."""
     started = time.monotonic()
     shot = Shot.prepare(request, on_event, stopped)
     shot.open_output(overwrite=overwrite, resume=resume)
@@ -81,7 +82,12 @@ def _render(
             f"memory ran out when the frame was made under memory plan {plans[0]}; it is made again under {plans[-1]} "
             "alone and may differ a little"
         )
-    backend = _make_windows(shot, begun_under=plans[-1] if plans else None)
+    if backends[1:]:
+        shot.warn(
+            f"backend {backends[0]} gave way to {backends[-1]} when the frame was made; it is made again by "
+            f"{backends[-1]} alone and may differ a little"
+        )
+    backend = _make_windows(shot, begun_under="".join(plans[-1:]), begun_with="".join(backends[-1:]))
     shot.warn_of_clipping()
     movie, sheet = None, None
     if request.preview:
@@ -101,21 +107,28 @@ def _render(
     )
 
 
-def _make_windows(shot: Shot, begun_under: str | None) -> str:
+def _make_windows(shot: Shot, begun_under: str, begun_with: str) -> str:
     """Makes every window, under the next lower memory plan where memory runs out; the backend's name.
 
-    A shot that goes on keeps to the plan of its last step: a plan may change the pixels a little. Raises RequestError
-    when memory runs out under the lowest plan too; what was done is kept.
+    A shot that goes on keeps to the plan and the backend of its last step: others may change the pixels a little.
+    Raises RequestError when memory runs out under the lowest plan too; what was done is kept.
     """
     options = LoadOptions.of(shot.request)
     if memory := shot.journal.memory() or begun_under:
         options = replace(options, memory=memory)
+    options = _going_on(options, shot.journal.backend() or begun_with)
     plan, sentence = choose_plan(shot.folder, options)
     shot.say(Event("stage", sentence))
     waiting = deque(shot.windows)
     while (backend := _made_under(plan, shot, options, waiting)) is None:
         plan = _step_down(plan, shot)
+        options = _going_on(options, shot.journal.backend() or options.backend)
     return backend
+
+
+def _going_on(options: LoadOptions, backend: str) -> LoadOptions:
+    """`options` for a shot that was begun with `backend`, which may be none, and goes on without it where it has to."""
+    return replace(options, backend="auto", begun_with=backend) if backend not in ("", "auto") else options
 
 
 def _made_under(plan: Plan, shot: Shot, options: LoadOptions, waiting: deque[Window]) -> str | None:
@@ -159,8 +172,8 @@ def rerun(
     on_event: OnEvent = lambda event: None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> ShotResult:
-    """Makes the shot of the frame `exr_path` again from its header, under its memory plan: on the same machine, the
-    same bits.
+    """Makes the shot of the frame `exr_path` again from its header, under its memory plan and by its backend: on the
+    same machine, the same bits.
 
     Raises as `render` does, PlateError for a frame without our header or whose plate has changed, and RequestError when
     the model or a LoRA here is not the one that made it.
@@ -174,4 +187,12 @@ def rerun(
     check_same_plate(path, request, model.layout(cast(Task, request.task)))
     with refused_as(RequestError):
         request = replace(request, output=output or own_pattern(path))
-    return _render(request, read_plans(path), overwrite=overwrite, resume=resume, on_event=on_event, stopped=stopped)
+    return _render(
+        request,
+        plans=read_plans(path),
+        backends=read_backends(path),
+        overwrite=overwrite,
+        resume=resume,
+        on_event=on_event,
+        stopped=stopped,
+    )
