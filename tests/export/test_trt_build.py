@@ -68,19 +68,30 @@ def test_a_bfloat16_graph_of_the_bundled_form_is_fused(bf16_graph, tmp_path):
     assert report.precision == "bf16" and report.targets == ("sm89",)
 
 
-def test_an_unfused_graph_is_refused_and_leaves_nothing(released_graph, tmp_path):
+def test_an_unfused_graph_is_refused_and_leaves_the_log_alone(released_graph, tmp_path):
     with pytest.raises(ModelError, match=r"attention is not one kernel in blocks 0, 1 of 2.*--precision bf16 or fp16"):
         built(released_graph, tmp_path)
-    assert not list(tmp_path.iterdir())
+    (log,) = tmp_path.iterdir()
+    assert log.name.endswith(".engine.log") and "LayerType" in log.read_text(encoding="utf-8")
 
 
-def test_a_graph_that_the_builder_refuses_leaves_nothing_either(released_graph, tmp_path, monkeypatch):
+def test_of_a_graph_that_the_builder_refuses_the_log_says_why(released_graph, tmp_path, monkeypatch):
     graph = read_graph(released_graph / "model.onnx")
-    with pytest.raises(ModelError, match=r"cannot be built \(.*input tensor latents has 5 dimensions.*\); export"):
+    with pytest.raises(
+        ModelError, match=r"cannot be built \(.*input tensor latents has 5 dimensions.*\); export .*, or read .*\.log"
+    ):
         sizes = parse_profile(["batch=1", "frames=2", "rows=2", "columns=2", "text_tokens=3"])
         monkeypatch.setattr(building, "shapes", lambda inputs, profile: {"latents": [[1], [1], [1]]})
         build_engine(graph, tmp_path, profile=sizes)
-    assert not list(tmp_path.iterdir())
+    (log,) = tmp_path.iterdir()
+    assert "ERROR: " in log.read_text(encoding="utf-8")
+
+
+def test_a_build_that_succeeds_takes_the_log_of_one_that_failed_away(fp16_graph, tmp_path):
+    log = tmp_path / "model.fp16.sm89.engine.log"
+    log.write_text("of the last time")
+    engine = built(fp16_graph, tmp_path, targets=("sm89",))
+    assert sorted(tmp_path.iterdir()) == [engine.path, report_path(engine.path)]
 
 
 def test_a_stopped_build_leaves_nothing(fp16_graph, tmp_path, monkeypatch):

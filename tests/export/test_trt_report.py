@@ -30,6 +30,7 @@ def written(folder, content=HEADER, **changes):
         key="k",
         model_sha256="m",
         onnx_sha256="o",
+        content="c",
         engine_sha256=hashlib.sha256(content).hexdigest(),
         engine_bytes=len(content),
         precision="bf16",

@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("source")
 @click.option(
-    "-o", "--output", required=True, metavar="DIR", type=click.Path(path_type=Path), help="Folder of engines."
+    "-o",
+    "--output",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Folder of engines; the cache folder unless given, where the backend tensorrt finds them.",
 )
 @click.option(
     "--profile",
@@ -39,25 +43,32 @@ if TYPE_CHECKING:
 )
 @json_option
 def build(
-    source: str, output: Path, profile: tuple[str, ...], precision: str | None, targets: str, as_json: bool
+    source: str, output: Path | None, profile: tuple[str, ...], precision: str | None, targets: str, as_json: bool
 ) -> None:
     """Build a TensorRT engine of SOURCE: a model, a folder that onnx made, or a file. One that is current is kept."""
+    from layerflow_export.cli.extras import needing
     from layerflow_export.trt.build import build_engine
     from layerflow_export.trt.profile import parse_profile
     from layerflow_export.trt.source import open_source
 
     ranges = parse_profile(profile)
+    named = tuple(filter(None, targets.split(",")))
     with stop_on_signal() as stop:
         stop.keep_work()  # so that unfinished files are taken away
-        opened = open_source(source, folder=output, precision=precision)
-        engine = build_engine(
-            opened.graph,
-            output,
-            profile=opened.profile | ranges,
-            targets=tuple(filter(None, targets.split(","))),
-            name=opened.name,
-            model_sha256=opened.model_sha256,
-        )
+        if output is None:
+            with needing("export"):
+                from layerflow_export.trt.engine_cache import build_source
+            engine = build_source(source, precision=precision, profile=ranges, targets=named)
+        else:
+            opened = open_source(source, folder=output, precision=precision)
+            engine = build_engine(
+                opened.graph,
+                output,
+                profile=opened.profile | ranges,
+                targets=named,
+                name=opened.name,
+                model_sha256=opened.model_sha256,
+            )
     if as_json:
         print_json({"path": engine.path, "cached": engine.cached, **engine.report.to_dict()})
     else:

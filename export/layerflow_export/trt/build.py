@@ -6,9 +6,10 @@ import hashlib
 import json
 import subprocess
 import sys
-import tempfile
 import textwrap
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from layerflow_export.trt import flavour as flavours
 from layerflow_export.trt.flavour import CURRENT, Flavour
 from layerflow_export.trt.fusion import Fusion, first_error, parse_fusion
 from layerflow_export.trt.graph import Graph
-from layerflow_export.trt.profile import Profile, Shapes, shapes
+from layerflow_export.trt.profile import Profile, Shapes, as_texts, shapes
 from layerflow_export.trt.report import EngineReport, check_header, checked_engine, report_path
 
 _RECIPE = 1  # raise it when the same graph and settings would give another engine
@@ -72,18 +73,28 @@ def build_engine(
     recipe = _Recipe(
         onnx_sha256=graph.sha256,
         precision=graph.precision,
-        targets=(current_target(),) if asked == (CURRENT,) else asked,
-        profile={name: str(profile[name]) for name in sorted(profile)},
+        targets=named_targets(asked),
+        profile=as_texts(profile),
         builder=flavour.name,
         builder_version=flavour.version,
     )
     sizes = shapes(graph.inputs, profile)
-    path = folder / f"{name}.{graph.precision}.{'-'.join(recipe.targets)}.engine"
+    path = engine_path(folder, name, precision=graph.precision, targets=recipe.targets)
     try:
         return Engine(path=path, report=checked_engine(path, flavour, key=recipe.key), cached=True)
     except ModelError:
         report = _built(graph, path, recipe, flavour=flavour, sizes=sizes, asked=asked, model_sha256=model_sha256)
     return Engine(path=path, report=report, cached=False)
+
+
+def engine_path(folder: Path, name: str, *, precision: str, targets: tuple[str, ...]) -> Path:
+    """The file of an engine, whose name says what it is for."""
+    return folder / f"{name}.{precision}.{'-'.join(targets)}.engine"
+
+
+def named_targets(checked: tuple[str, ...]) -> tuple[str, ...]:
+    """`checked`, the GPU of this machine by its own name. Raises RequestError where that is meant and there is none."""
+    return (current_target(),) if checked == (CURRENT,) else checked
 
 
 def current_target() -> str:
@@ -108,12 +119,14 @@ def _built(
 ) -> EngineReport:
     start = time.monotonic()
     prepare_output([path, report_path(path)], num_bytes=graph.num_bytes, sources=[graph.path], may_exist=True)
-    with atomic_path(path) as part:
-        fusion = _run_builder(graph, part, sizes, asked)
+    log = path.with_name(f"{path.name}.log")
+    with _kept_on_failure(log), atomic_path(path) as part:
+        fusion = _run_builder(graph, part, log, sizes, asked)
         check_fusion(fusion, graph)
         check_header(part, flavour, asked)
         report = EngineReport(
             key=recipe.key,
+            content=graph.content,
             model_sha256=model_sha256 or graph.sha256,
             engine_sha256=file_sha256(part),
             engine_bytes=part.stat().st_size,
@@ -133,6 +146,22 @@ def _built(
     return report
 
 
+@contextmanager
+def _kept_on_failure(log: Path) -> Iterator[None]:
+    """Leaves the builder's `log` where it is when the build fails, which the sentence then says, and only then."""
+    failed = False
+    try:
+        yield
+    except ModelError as error:
+        failed = log.exists()
+        if not failed:
+            raise
+        raise ModelError(f"{error}, or read {log}") from error
+    finally:
+        if not failed:
+            log.unlink(missing_ok=True)
+
+
 def check_fusion(fusion: Fusion, graph: Graph) -> None:
     """Raises ModelError unless attention is one kernel in every block."""
     if unfused := fusion.unfused_attention:
@@ -143,20 +172,18 @@ def check_fusion(fusion: Fusion, graph: Graph) -> None:
         )
 
 
-def _run_builder(graph: Graph, engine: Path, sizes: Shapes, targets: tuple[str, ...]) -> Fusion:
+def _run_builder(graph: Graph, engine: Path, log: Path, sizes: Shapes, targets: tuple[str, ...]) -> Fusion:
     """What the builder's log says, once there is an engine. Raises ModelError when there is none."""
-    with tempfile.TemporaryDirectory() as folder:
-        log = Path(folder, "build.log")
-        job = {
-            "onnx": str(graph.path),
-            "engine": str(engine),
-            "log": str(log),
-            "shapes": sizes,
-            "targets": targets,
-        }
-        worker = [sys.executable, "-m", "layerflow_export.trt.worker"]
-        ended = subprocess.run(worker, input=json.dumps(job), capture_output=True, text=True)
-        written = log.read_text(encoding="utf-8") if log.exists() else ""
+    job = {
+        "onnx": str(graph.path),
+        "engine": str(engine),
+        "log": str(log),
+        "shapes": sizes,
+        "targets": targets,
+    }
+    worker = [sys.executable, "-m", "layerflow_export.trt.worker"]
+    ended = subprocess.run(worker, input=json.dumps(job), capture_output=True, text=True)
+    written = log.read_text(encoding="utf-8") if log.exists() else ""
     if ended.returncode:
         reason = textwrap.shorten(_reason(ended, written), _REASON_WIDTH, placeholder="…")
         raise ModelError(

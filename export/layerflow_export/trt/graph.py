@@ -7,7 +7,7 @@ import hashlib
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,6 +41,7 @@ class Graph:
     precision: str  # fp32, fp16, bf16 or mixed: the type that most of the weights have
     inputs: dict[str, tuple[int | str, ...]]  # a dimension that is left open has a name or an expression of names
     blocks: tuple[Block, ...]
+    content: str | None  # `content_hash` of its transformer, where the manifest of exactly these files says so
 
 
 def read_graph(path: Path) -> Graph:
@@ -51,7 +52,8 @@ def read_graph(path: Path) -> Graph:
     try:
         model = onnx.load(path, load_external_data=False)
         files = _files(path, model)
-        sha256, num_bytes = _sha256(files), sum(file.stat().st_size for file in files)
+        hashes = {file.name: remembered_sha256(file) for file in files}
+        num_bytes = sum(file.stat().st_size for file in files)
     except (OSError, DecodeError) as error:
         raise ModelError(f"{path} is not an ONNX file with all its data; export it anew ({error})") from error
     blocks = tuple(_blocks(model.graph))
@@ -59,7 +61,7 @@ def read_graph(path: Path) -> Graph:
         raise ModelError(f"{path} has no transformer blocks; export it with layerflow-export onnx")
     return Graph(
         path=path,
-        sha256=sha256,
+        sha256=_sha256(hashes),
         num_bytes=num_bytes,
         precision=_precision(model.graph),
         inputs={
@@ -67,7 +69,19 @@ def read_graph(path: Path) -> Graph:
             for value in model.graph.input
         },
         blocks=blocks,
+        content=_content(path, hashes),
     )
+
+
+def _content(path: Path, hashes: Mapping[str, str]) -> str | None:
+    """What the manifest beside `path` says, if it is the manifest of files with these hashes."""
+    from layerflow_export.manifest import read_graph_manifest
+
+    try:
+        manifest = read_graph_manifest(path.parent)
+    except ModelError:
+        return None
+    return manifest.content if hashes.items() <= manifest.sha256.items() else None
 
 
 def _files(path: Path, model: ModelProto) -> list[Path]:
@@ -78,12 +92,10 @@ def _files(path: Path, model: ModelProto) -> list[Path]:
     return [path, *(path.parent / name for name in sorted(names))]
 
 
-def _sha256(files: list[Path]) -> str:
+def _sha256(hashes: Mapping[str, str]) -> str:
     """One hash over all files, each by its own."""
-    digest = hashlib.sha256()
-    for path in files:
-        digest.update(f"{path.name} {remembered_sha256(path)}\n".encode())
-    return digest.hexdigest()
+    lines = (f"{name} {sha256}\n" for name, sha256 in hashes.items())
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def _precision(graph: GraphProto) -> str:

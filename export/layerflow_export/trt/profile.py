@@ -37,6 +37,23 @@ Profile = Mapping[str, Range]  # by the name of the dimension, as the graph has 
 Shapes = dict[str, list[list[int]]]  # input -> its smallest, best and largest shape
 
 
+def as_texts(profile: Profile) -> dict[str, str]:
+    """The ranges as a report has them, `MIN/OPT/MAX` by name."""
+    return {name: str(profile[name]) for name in sorted(profile)}
+
+
+def check_sizes(texts: Mapping[str, str], sizes: Mapping[str, int]) -> None:
+    """Raises RequestError for a size outside the ranges that a report has."""
+    for name, range_ in parse_profile([f"{name}={text}" for name, text in texts.items()]).items():
+        size = sizes[name]
+        if not range_.minimum <= size <= range_.maximum:
+            wider = Range(minimum=min(size, range_.minimum), optimum=size, maximum=max(size, range_.maximum))
+            raise RequestError(
+                f"the engine takes {name} from {range_.minimum} to {range_.maximum} and this shot has {size}; "
+                f"build one with layerflow-export build MODEL --profile {name}={wider}"
+            )
+
+
 def parse_profile(texts: Sequence[str]) -> dict[str, Range]:
     """Ranges from `NAME=MIN/OPT/MAX`, or `NAME=SIZE` for one size. Raises RequestError."""
     return dict(_parse_range(text) for text in texts)

@@ -13,7 +13,7 @@ from layerflow.models.hashes import remembered_sha256
 from layerflow_export.trt.flavour import Flavour
 from layerflow_export.trt.header import read_header
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +23,7 @@ class EngineReport:
     key: str  # hash of all that decides the engine
     model_sha256: str  # of the model folder; of the ONNX file where that is all there is
     onnx_sha256: str
+    content: str | None  # `content_hash` of the transformer it computes; None where only an ONNX file was known
     engine_sha256: str
     engine_bytes: int
     precision: str
@@ -67,15 +68,13 @@ def read_report(engine: Path) -> EngineReport:
         raise ModelError(f"{engine} has no readable report beside it; build it with layerflow-export build") from error
 
 
-def checked_engine(
-    engine: Path, flavour: Flavour, *, target: str | None = None, key: str | None = None
-) -> EngineReport:
-    """The report of an engine that `flavour` may load: whole, built by this very version, for `target`, under `key`.
+def checked_engine(engine: Path, flavour: Flavour, *, target: str | None = None, **asked: object) -> EngineReport:
+    """The report of an engine that `flavour` may load: whole, built by this very version, for `target`.
 
-    Raises ModelError otherwise. What it was not asked to compare it leaves alone.
+    `asked` are fields of the report and what they have to be. Raises ModelError otherwise.
     """
     report = read_report(engine)
-    if key is not None and report.key != key:
+    if any(getattr(report, name) != value for name, value in asked.items()):
         raise ModelError(f"{engine} was built of another model or with other settings; build it anew")
     built_by, loaded_by = (report.builder, report.builder_version), (flavour.name, flavour.version)
     if built_by != loaded_by:

@@ -12,6 +12,7 @@ from layerflow_export.trt.graph import PRECISIONS, Graph, read_graph
 from layerflow_export.trt.profile import Range
 
 if TYPE_CHECKING:
+    from layerflow.models.folder import ModelFolder
     from layerflow.transformer import LayerFlowTransformer
     from layerflow_export.manifest import GraphManifest
 
@@ -33,15 +34,19 @@ def open_source(text: str, *, folder: Path, precision: str | None) -> Source:
 
     Raises ModelError when there is none, RequestError for a graph that is not in `precision`.
     """
+    path = graph_named(text)
+    return open_graph(path, precision) if path else _export(text, folder, precision or DEFAULT_PRECISION)
+
+
+def graph_named(text: str) -> Path | None:
+    """The ONNX file that `text` names, itself or by its folder; None where it names something else, such as a model."""
     from layerflow_export.manifest import GRAPH
 
-    for path in (Path(text), Path(text, GRAPH)):
-        if path.is_file():
-            return _open_graph(path, precision)
-    return _export(text, folder, precision or DEFAULT_PRECISION)
+    return next((path for path in (Path(text), Path(text, GRAPH)) if path.is_file()), None)
 
 
-def _open_graph(path: Path, precision: str | None) -> Source:
+def open_graph(path: Path, precision: str | None) -> Source:
+    """The source in that ONNX file. Raises as `open_source` does."""
     from layerflow_export.manifest import GRAPH, MANIFEST, read_graph_manifest
 
     graph = read_graph(path)
@@ -62,20 +67,13 @@ def _open_graph(path: Path, precision: str | None) -> Source:
 
 
 def _export(text: str, folder: Path, precision: str) -> Source:
-    from layerflow.models.network import load_transformer
-    from layerflow.models.places import DTYPES
-    from layerflow.models.shelf import find_model
     from layerflow_export.core import OPSETS
     from layerflow_export.manifest import GRAPH, Origin, content_hash
     from layerflow_export.onnx_export import export_onnx
 
-    model = find_model(text)
-    model.check("transformer")
-    dtype = DTYPES[PRECISIONS[precision]]
-    with model.loading():
-        transformer = load_transformer(model, dtype=dtype)
+    model, transformer = load_model(text, precision)
     target = folder / f"{model.manifest.name}.{precision}.onnx"
-    content = content_hash(transformer, OPSETS[dtype])
+    content = content_hash(transformer, OPSETS[transformer.dtype])
     if not _is_current(target, content):
         shutil.rmtree(target, ignore_errors=True)
         origin = Origin(model=model.manifest.name, model_sha256=model.sha256)
@@ -86,6 +84,18 @@ def _export(text: str, folder: Path, precision: str) -> Source:
         model_sha256=model.sha256,
         profile=default_profile(transformer),
     )
+
+
+def load_model(text: str, precision: str) -> tuple[ModelFolder, LayerFlowTransformer]:
+    """The model named `text` and its transformer on the CPU. Raises ModelError."""
+    from layerflow.models.network import load_transformer
+    from layerflow.models.places import DTYPES
+    from layerflow.models.shelf import find_model
+
+    model = find_model(text)
+    model.check("transformer")
+    with model.loading():
+        return model, load_transformer(model, dtype=DTYPES[PRECISIONS[precision]])
 
 
 def _is_current(target: Path, content: str) -> bool:
