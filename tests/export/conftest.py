@@ -30,3 +30,9 @@ def fp16_graph(released_model: Path, tmp_path_factory: pytest.TempPathFactory) -
 def bf16_graph(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of `tiny_model`'s graph in bfloat16: two blocks."""
     return exported(tiny_model, tmp_path_factory.mktemp("graphs") / "bf16", "--precision", "bfloat16")
+
+
+@pytest.fixture(scope="session")
+def tiny_fp16_graph(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of `tiny_model`'s graph in float16, which onnxruntime runs on a CPU."""
+    return exported(tiny_model, tmp_path_factory.mktemp("graphs") / "tiny_fp16", "--precision", "float16")
