@@ -46,6 +46,16 @@ class Clip:
     drawn: bool = True  # given latents are drawn from the codec's posterior, as released; else they are its mean
 
 
+@dataclass(frozen=True, kw_only=True)
+class Conditions:
+    """What a clip is sampled under."""
+
+    layout: Layout
+    given: Tensor  # [1, given frames, C, h, w], clean latents
+    text: Tensor  # [1, prompts, tokens, width]
+    generator: torch.Generator  # after the codec's draws, before the sampler's
+
+
 def make_clip(
     engine: Engine,
     clip: Clip,
@@ -57,28 +67,59 @@ def make_clip(
 ) -> dict[str, Tensor]:
     """The layers of a clip by name, `[F, 3, H, W]` in [0, 1] on the CPU.
 
-    `on_state` gets the sampler's state after every step; handing one back as `state` goes on from there, to the same
-    bits. With `reuse`, only one after which a step begins anew may be handed back: ValueError for another.
-    Every random draw comes from one CPU generator: first the codec's, then the sampler's.
-    Raises RequestError or ModelError when numbers run out of range; nothing of that step is kept.
+    Every random draw comes from one CPU generator: first the codec's, then the sampler's. The rest is said of its
+    parts: `encode_clip`, `sample_clip`, `decode_clip`.
     """
+    conditions = encode_clip(engine, clip)
+    latents = sample_clip(engine, conditions, sampler, reuse=reuse, state=state, on_state=on_state)
+    return decode_clip(engine, clip.layout, latents)
+
+
+def encode_clip(engine: Engine, clip: Clip) -> Conditions:
+    """Prompts and given pictures as the denoiser sees them."""
     generator = torch.Generator().manual_seed(clip.seed)
     given = given_latents(engine, clip, generator)
+    return Conditions(layout=clip.layout, given=given, text=embed_prompts(engine, clip), generator=generator)
+
+
+def sample_clip(
+    engine: Engine,
+    conditions: Conditions,
+    sampler: Sampler,
+    *,
+    reuse: Reuse | None = None,
+    state: SamplerState | None = None,
+    on_state: Callable[[SamplerState], None] = lambda state: None,
+) -> Tensor:  # [f, C, h, w]
+    """Clean latents of the whole sequence, float32 on the CPU.
+
+    `on_state` gets the sampler's state after every step; handing one back as `state` goes on from there, to the same
+    bits. With `reuse`, only one after which a step begins anew may be handed back: ValueError for another.
+    Raises RequestError or ModelError when numbers run out of range; nothing of that step is kept.
+    """
+    layout, given = conditions.layout, conditions.given
     denoiser = LayerDenoiser(
-        network=engine.network, layout=clip.layout, given=given, device=engine.device, dtype=engine.dtype
+        network=engine.network, layout=layout, given=given, device=engine.device, dtype=engine.dtype
     )
-    guided_v = guided(denoiser, embed_prompts(engine, clip), sampler.guidance)
+    guided_v = guided(denoiser, conditions.text, sampler.guidance)
     if state and reuse and not reuse.begins_anew(state.step):
         raise ValueError(f"no run can go on from step {state.step} under {reuse}: what it reuses is not kept")
-    state = state or sampler.start((1, clip.layout.num_predicted, *given.shape[2:]), generator)
+    state = state or sampler.start((1, layout.num_predicted, *given.shape[2:]), conditions.generator)
+    with _finite(engine), engine.sampling(), reusing(engine.transformer, layout, reuse) as begin:
+        while state.step < sampler.num_steps:
+            begin(state.step)
+            state = sampler.step(state, guided_v)
+            on_state(state)
+    return splice(layout, state.latents, given)[0]
+
+
+def decode_clip(engine: Engine, layout: Layout, latents: Tensor) -> dict[str, Tensor]:
+    """The layers in latents `[f, C, h, w]` by name, `[F, 3, H, W]` in [0, 1] on the CPU.
+
+    Raises RequestError or ModelError when numbers run out of range.
+    """
     with _finite(engine):
-        with engine.sampling(), reusing(engine.transformer, clip.layout, reuse) as begin:
-            while state.step < sampler.num_steps:
-                begin(state.step)
-                state = sampler.step(state, guided_v)
-                on_state(state)
-        whole = splice(clip.layout, state.latents, given)[0]
-        return {name: to_unit(pixels) for name, pixels in decode_layers(engine.codec, whole, clip.layout)}
+        return {name: to_unit(pixels) for name, pixels in decode_layers(engine.codec, latents, layout)}
 
 
 @contextmanager
