@@ -12,6 +12,7 @@ from pictures import RATE, movie_frame, write_movie
 
 from layerflow.errors import PlateError
 from layerflow.plate import Plate, open_plate
+from layerflow.plate.movie import MovieReader
 
 CODECS = {
     "h264.mp4": {"codec": "libx264"},
@@ -120,3 +121,29 @@ def test_a_movie_from_a_turned_camera_stands_upright(tmp_path: Path) -> None:
     assert pixels.shape == (64, 48, 3) and (plate.format.width, plate.format.height) == (48, 64)
     assert pixels[32, 46] == pytest.approx(np.array([200, 40, 40]) / 255, abs=0.02)  # top has become right
     assert pixels[32, 2] == pytest.approx(20 / 255, abs=0.02)
+
+
+def test_a_reopened_movie_reads_the_same_beside_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read in turns by two readers in two places, neither of which seeks or looks the movie through again."""
+    path = write_movie(tmp_path / "clip.mov", options={"g": "12"})
+    plate = open_plate(str(path))
+    alone = [plate.read(frame) for frame in range(1, 13)]
+    plate.read(1)
+    other = plate.reopened()
+    other.read(5)
+    sought: list[int] = []
+    monkeypatch.setattr(MovieReader, "_seek", lambda self, time: sought.append(time))
+    monkeypatch.setattr(MovieReader, "_index", lambda self: pytest.fail("looked through again"))
+    for frame in range(2, 8):
+        assert np.array_equal(plate.read(frame), alone[frame - 1])
+        assert np.array_equal(other.read(frame + 4), alone[frame + 3])
+    assert not sought
+    other.reopened()
+
+
+def test_a_movie_that_is_gone_cannot_be_reopened(tmp_path: Path) -> None:
+    path = write_movie(tmp_path / "clip.mov")
+    plate = open_plate(str(path))
+    path.unlink()
+    with pytest.raises(PlateError, match=r"clip\.mov cannot be read"):
+        plate.reopened()

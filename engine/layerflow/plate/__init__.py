@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from layerflow.timecode import as_fps
 
 __all__ = ["Plate", "open_plate"]
 
+_Read = Callable[[int], tuple[Pixels, tuple[str, ...]]]  # frame -> its pixels, and sentences on what was repaired
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plate:
@@ -29,7 +31,8 @@ class Plate:
     colorspace: str
     has_alpha: bool
     files: tuple[Path, ...]  # what it is read from, in the order of its frames
-    _read: Callable[[int], tuple[Pixels, tuple[str, ...]]] = field(repr=False)
+    _read: _Read = field(repr=False)
+    _reopen: Callable[[], _Read] = field(repr=False)
     _header: Callable[[int], dict[str, str]] = field(repr=False)
     _notes: dict[str, None] = field(repr=False)
 
@@ -48,6 +51,10 @@ class Plate:
         pixels, notes = self._read(self._checked(frame))
         self._notes.update(dict.fromkeys(notes))
         return pixels
+
+    def reopened(self) -> Plate:
+        """The same plate for another thread, to be read there while this one is read here. Raises PlateError."""
+        return replace(self, _read=self._reopen(), _notes=dict(self._notes))
 
     def header(self, frame: int) -> dict[str, str]:
         """The metadata of frame `frame` as text."""
@@ -130,6 +137,7 @@ def _open_images(
         has_alpha=first.has_alpha,
         files=tuple(found.files[frame] for frame in frames),
         _read=read,
+        _reopen=lambda: read,
         _header=lambda frame: image.header(images[frame]),
         _notes=dict.fromkeys(notes),
     )
@@ -187,7 +195,12 @@ def _open_movie(
         colorspace=space or color.display_space(),
         has_alpha=reader.has_alpha,
         files=(found.movie,),
-        _read=lambda frame: (reader.read(frame), ()),
+        _read=_reading(reader),
+        _reopen=lambda: _reading(reader.reopened()),
         _header=lambda _: reader.header(),
         _notes=dict.fromkeys(reader.notes),
     )
+
+
+def _reading(reader: movie.MovieReader) -> _Read:
+    return lambda frame: (reader.read(frame), ())

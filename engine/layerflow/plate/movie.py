@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 import av
 import numpy as np
@@ -28,16 +29,8 @@ class MovieReader:
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
-            self._container = av.open(
-                str(path.absolute()),
-                format=_demuxer(path),
-                options={"protocol_whitelist": "file"},
-                metadata_errors="replace",
-            )
-            self._stream = self._video_stream()
+            self._open()
             self._times = self._index()
-            self._upcoming: Iterator[VideoFrame] = iter(())
-            self._next = -1
             first = self._frame(0)
         except FFmpegError as error:
             raise PlateError(f"{path.name} is damaged or cut short ({error.strerror}); export it again") from error
@@ -46,6 +39,15 @@ class MovieReader:
         self.fps = self._even_rate()
         self._refuse_cut()
         self.notes = self._notes(first)
+
+    def reopened(self) -> Self:
+        """The same movie with a decoder of its own, for another thread. Raises PlateError."""
+        other = copy.copy(self)
+        try:
+            other._open()
+        except FFmpegError as error:
+            raise PlateError(f"{self._path.name} cannot be opened again ({error.strerror}); put it back") from error
+        return other
 
     @property
     def num_frames(self) -> int:
@@ -79,6 +81,17 @@ class MovieReader:
             raise PlateError(
                 f"frame {frame} of {self._path.name} is damaged ({error.strerror}); export it again"
             ) from error
+
+    def _open(self) -> None:
+        self._container = av.open(
+            str(self._path.absolute()),
+            format=_demuxer(self._path),
+            options={"protocol_whitelist": "file"},
+            metadata_errors="replace",
+        )
+        self._stream = self._video_stream()
+        self._upcoming: Iterator[VideoFrame] = iter(())
+        self._next = -1
 
     def _video_stream(self) -> av.VideoStream:
         if not self._container.streams.video:
