@@ -11,8 +11,14 @@ from torch import nn
 
 @contextmanager
 def visiting(module: nn.Module, device: torch.device) -> Iterator[None]:
-    """Within it, `module` is on `device`; afterwards back where its first weight was."""
+    """Within it, `module` is on `device`; afterwards back where its first weight was.
+
+    One that is there already is not touched: another thread may be at work with it.
+    """
     home = next(module.parameters()).device
+    if home.type == device.type and device.index in (None, home.index):
+        yield
+        return
     try:
         module.to(device)
         yield

@@ -135,6 +135,13 @@ def test_a_visit_ends_when_there_is_no_room(moves: list[str]) -> None:
     assert moves == ["AutoencoderKLCogVideoX to cpu:0", "AutoencoderKLCogVideoX to cpu"]
 
 
+def test_what_is_there_already_is_not_touched(moves: list[str]) -> None:
+    """A move to where a weight is would still put a new tensor in its place, while another thread reads it."""
+    with visiting(tiny_vae(), torch.device("cpu")):
+        pass
+    assert not moves
+
+
 @pytest.mark.parametrize("plan", PLANS, ids=lambda plan: plan.name)
 def test_where_the_networks_of_each_plan_are(tmp_path: Path, moves: list[str], monkeypatch, plan) -> None:
     monkeypatch.setattr("layerflow.models.load.pick_device", lambda name: ELSEWHERE)
