@@ -1,4 +1,4 @@
-"""One request on its way: its plate is read, its windows are made, its frames are handed over for writing."""
+"""One request on its way: its plate is read, its windows are sampled, its frames are told of when they are there."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from typing import cast
 
 from torch import Tensor
 
-from layerflow.assemble import Frame, assemble, model_pictures, share_clipped, stacked
+from layerflow.assemble import Frame, model_pictures, share_clipped, stacked
 from layerflow.delivery import Delivery
 from layerflow.denoisers import raise_if
 from layerflow.errors import OutputError, RequestError
 from layerflow.exr import AlphaMode
 from layerflow.files import output_pattern, refused_as
+from layerflow.finishing import Finishing
 from layerflow.frame_windows import Window, windows
 from layerflow.intake import checked_linear, generated_format, generated_frames, plate_of, with_found_loras
 from layerflow.journal import Journal, now_and_then
@@ -23,7 +24,7 @@ from layerflow.layout import PROMPT_ORDER, Layout, Task
 from layerflow.models.folder import ModelFolder
 from layerflow.models.load import Engine
 from layerflow.models.shelf import exact_name, find_model
-from layerflow.pipeline import Clip, dropped_words, make_clip, pick_sampler
+from layerflow.pipeline import Clip, Conditions, dropped_words, encode_clip, pick_sampler, sample_clip
 from layerflow.plate import Plate
 from layerflow.preprocess import Fit, FitKind
 from layerflow.provenance import MADE_UNDER, environment_of, record_of
@@ -32,6 +33,15 @@ from layerflow.sampler import Sampler, SamplerState
 from layerflow.wire import Event, Request
 
 OnEvent = Callable[[Event], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampled:
+    """A window that is to be decoded and written."""
+
+    window: Window
+    latents: Tensor  # [f, C, h, w] of the whole sequence
+    header: Mapping[str, str]  # of its frames
 
 
 @dataclass(kw_only=True)
@@ -163,15 +173,48 @@ class Shot:
                 "repeat its options, pass --overwrite or choose another output"
             )
 
-    def make_window(self, engine: Engine, window: Window) -> None:
-        """Makes and writes the new frames of `window`, unless resuming finds them all there."""
-        if not (self.resuming and all(self._is_written(frame) for frame in window.new)):
-            plans = self._plans(engine, window)
-            made = self._make(engine, window, plans)
-            header = self.record | environment_of(engine) | {MADE_UNDER: ", ".join(plans)}
-            for frame in window.new:
-                self._write(frame, {name: pixels[window.frames.index(frame)] for name, pixels in made.items()}, header)
-            self.journal.drop(window.index)
+    def has_made(self, window: Window) -> bool:
+        """Whether resuming finds all new frames of `window` there."""
+        return self.resuming and all(self._is_written(frame) for frame in window.new)
+
+    def encode(self, engine: Engine, window: Window) -> Conditions:
+        """What `window` is sampled under; its plate frames are read. Raises PlateError."""
+        clip = self._clip(window)
+        for name, tail in dropped_words(engine, clip).items():
+            count = "1 token" if tail.num_tokens == 1 else f"{tail.num_tokens} tokens"
+            self.warn(f"the {name} prompt is {count} too long; shorten it, the model does not see: {tail.in_short()}")
+        return encode_clip(engine, clip)
+
+    def sample(
+        self, engine: Engine, window: Window, conditions: Conditions, *, after_step: Callable[[], None]
+    ) -> Sampled:
+        """The latents of `window`, from the step on whose state is kept."""
+        plans = self._plans(engine, window)
+        kept = self.journal.load(window.index)
+
+        def save(state: SamplerState) -> None:
+            self.journal.save(window.index, state, plans=plans, backend=engine.backend.split(", ")[-1])
+
+        with now_and_then(save) as keep:
+
+            def on_state(state: SamplerState) -> None:
+                self._after_step(window, state, keep)
+                after_step()
+
+            latents = sample_clip(
+                engine, conditions, self.sampler, reuse=self.quality.reuse, state=kept, on_state=on_state
+            )
+        header = self.record | environment_of(engine) | {MADE_UNDER: ", ".join(plans)}
+        return Sampled(window=window, latents=latents, header=header)
+
+    def finishing(self, stopped: Callable[[], bool]) -> Finishing:
+        """What writes the frames, on another thread."""
+        plate = self.plate and self.plate.reopened()
+        return Finishing(plate=plate, layout=self.layout, fit=self.fit, delivery=self.delivery, stopped=stopped)
+
+    def is_done(self, window: Window) -> None:
+        """To be called when the new frames of `window` are on disk."""
+        self.journal.drop(window.index)
         done = self.frames.index(window.new[-1]) + 1
         path = self.delivery.pattern.path(window.new[-1])
         self.say(Event("frame", str(path), done=done, total=len(self.frames)))
@@ -180,26 +223,6 @@ class Shot:
         """The memory plans that have a hand in `window`: those of its kept steps, and the one at hand."""
         before = self.journal.plans(window.index)
         return before if before[-1:] == (engine.plan.name,) else (*before, engine.plan.name)
-
-    def _make(self, engine: Engine, window: Window, plans: tuple[str, ...]) -> dict[str, Tensor]:
-        clip = self._clip(window)
-        for name, tail in dropped_words(engine, clip).items():
-            count = "1 token" if tail.num_tokens == 1 else f"{tail.num_tokens} tokens"
-            self.warn(f"the {name} prompt is {count} too long; shorten it, the model does not see: {tail.in_short()}")
-        kept = self.journal.load(window.index)
-
-        def save(state: SamplerState) -> None:
-            self.journal.save(window.index, state, plans=plans, backend=engine.backend.split(", ")[-1])
-
-        with now_and_then(save) as keep:
-            return make_clip(
-                engine,
-                clip,
-                self.sampler,
-                reuse=self.quality.reuse,
-                state=kept,
-                on_state=lambda state: self._after_step(window, state, keep),
-            )
 
     def _clip(self, window: Window) -> Clip:
         model, request = self.folder.manifest, self.request
@@ -247,13 +270,6 @@ class Shot:
             keep(state)
         steps = self.sampler.num_steps
         self.say(Event("step", done=window.index * steps + state.step, total=steps * len(self.windows)))
-
-    def _write(self, number: int, made: Mapping[str, Tensor], header: Mapping[str, str]) -> None:
-        raise_if(self.stopped)
-        frame = None if self.plate is None else self._read(self.plate, number)
-        layers = assemble(made, frame, self.layout, self.fit, self.request.output_colorspace)
-        seen = {} if frame is None else {"layerflow:plateSha256": frame.sha256()}
-        self.warn(*self.delivery.write(number, layers, {**header, **seen}))
 
     def _is_written(self, frame: int) -> bool:
         return all(self.journal.has_written(path) for path in self.delivery.files_of(frame))

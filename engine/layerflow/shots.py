@@ -1,6 +1,7 @@
 """Whole shots: a request in, frames on disk out. Windows of the model's length, one after another, resumable.
 
-`pipeline.py` makes the layers of one window, `shot.py` takes one request through it; here are the doors.
+`pipeline.py` makes the layers of one window, `shot.py` takes one request through it, `overlap.py` one window after the
+other; here are the doors.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from layerflow.models.load import LoadOptions, choose_plan, load_engine
 from layerflow.models.memory import is_out_of_memory
 from layerflow.models.plans import Plan, plan_below
 from layerflow.models.shelf import find_model
+from layerflow.overlap import make_windows
 from layerflow.provenance import own_pattern, read_backends, read_plans, read_provenance
 from layerflow.shot import OnEvent, Shot
 from layerflow.wire import Event, Request
@@ -136,9 +138,7 @@ def _made_under(plan: Plan, shot: Shot, options: LoadOptions, waiting: deque[Win
     try:
         engine = load_engine(shot.folder, replace(options, memory=plan.name), warn=shot.warn)
         with interruptible(engine.transformer, shot.stopped):
-            while waiting:
-                shot.make_window(engine, waiting[0])
-                waiting.popleft()
+            make_windows(shot, engine, waiting)
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise

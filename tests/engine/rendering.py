@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import OpenEXR
+import pytest
+import torch
 from pictures import gradient, write_image
 
 from layerflow import shots
+from layerflow.delivery import Delivery
 from layerflow.wire import Request
 
 PROMPTS = {"foreground": "a red dog", "background": "the garden at night"}
@@ -39,6 +44,20 @@ def render(model: Path, output: Path, /, *, task: str = "decompose", **changes: 
     """The shot of such a request; keywords that `shots.render` knows go there."""
     own = {name: changes.pop(name) for name in ("overwrite", "resume", "on_event", "stopped") if name in changes}
     return shots.render(request(model, output, task=task, **changes), **own)
+
+
+def stopping_at(frame: int, patch: pytest.MonkeyPatch) -> Callable[[], bool]:
+    """A `stopped` that turns true when frame `frame` is about to be written, which it then never is."""
+    asked, write = threading.Event(), Delivery.write
+
+    def slowly(self: Delivery, number: int, *rest: Any) -> Any:
+        while number == frame:
+            asked.set()
+            torch.zeros(1)  # until it is not let
+        return write(self, number, *rest)
+
+    patch.setattr(Delivery, "write", slowly)
+    return asked.is_set
 
 
 def contents(folder: Path) -> dict[str, bytes]:

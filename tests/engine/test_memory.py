@@ -111,7 +111,8 @@ def test_activations_grow_with_tokens_and_pixels(released_model: Path) -> None:
     assert low.transformer - 2**28 == 4 * there + 12 * 2 * tokens * 32 * 4
     assert low.transformer - half.transformer == half.transformer - 2**28
     whole = estimate(folder, FULL, GPU, torch.float32)
-    assert whole.codec - whole.text == pytest.approx(2**28 + 12.8 * 8 * 4 * 65 * HEIGHT * WIDTH, abs=1)
+    sampling = whole.transformer - whole.text  # the next window, while this one is decoded
+    assert whole.codec - whole.text - sampling == pytest.approx(2**28 + 12.8 * 8 * 4 * 65 * HEIGHT * WIDTH, abs=1)
 
 
 def test_the_bundled_model_runs_in_full_anywhere() -> None:

@@ -6,6 +6,7 @@ import errno
 import os
 import resource
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,12 +46,15 @@ def test_too_little_room_is_told_before_any_work(tiny_model, tmp_path, plate, mo
 
 
 @contextmanager
-def full_after(num_syncs: int, code: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A disk on which every write fails with `code` after `num_syncs` files and folders were synced."""
+def full_after(num_syncs: int, code: int, monkeypatch: pytest.MonkeyPatch, *, states: bool) -> Iterator[None]:
+    """A disk on which every write of states, or of frames, fails with `code` after that many files and folders of them.
+
+    Only this thread writes states, and frames are written on another.
+    """
     real, count = os.fsync, iter(range(10_000))
 
     def fsync(handle: int) -> None:
-        if next(count) >= num_syncs:
+        if states is (threading.current_thread() is threading.main_thread()) and next(count) >= num_syncs:
             raise OSError(code, os.strerror(code))
         real(handle)
 
@@ -59,15 +63,22 @@ def full_after(num_syncs: int, code: int, monkeypatch: pytest.MonkeyPatch) -> It
         yield
 
 
-# Each file is two syncs, its folder included: request, 3 states, 8 frames; then 3 states and 3 frames. Every state is
-# kept here, however little time has passed.
+# Each file is two syncs, its folder included. Of the states: request, 3 states; then 3 states of the second window.
+# Every state is kept here, however little time has passed.
 @pytest.mark.parametrize(
-    ("num_syncs", "num_written"), [(0, 0), (2, 0), (7, 0), (8, 0), (9, 1), (12, 2), (24, 8), (25, 8), (30, 8), (34, 10)]
+    ("states", "num_syncs", "num_written"),
+    [
+        *((True, num_syncs, 0) for num_syncs in (0, 2, 7)),
+        *((True, num_syncs, 8) for num_syncs in (8, 9, 13)),
+        *((False, num_syncs, (num_syncs + 1) // 2) for num_syncs in (0, 1, 4, 15, 16, 17, 20)),
+    ],
 )
-def test_a_disk_that_fills_up(tiny_model, tmp_path, plate, undisturbed, monkeypatch, num_syncs, num_written) -> None:
+def test_a_disk_that_fills_up(
+    tiny_model, tmp_path, plate, undisturbed, monkeypatch, states, num_syncs, num_written
+) -> None:
     monkeypatch.setattr("layerflow.journal.KEEP_EVERY_S", 0.0)
     with (
-        full_after(num_syncs, errno.ENOSPC, monkeypatch),
+        full_after(num_syncs, errno.ENOSPC, monkeypatch, states=states),
         pytest.raises(OutputError, match=r"disk is full, .* was not written; free some space in .* and run again"),
     ):
         render(tiny_model, tmp_path, plate=plate)

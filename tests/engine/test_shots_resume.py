@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pictures import gradient, write_image
-from rendering import contents, frames, render, request, write_plate
+from rendering import contents, frames, render, request, stopping_at, write_plate
 
 from layerflow import exr, shots
+from layerflow.delivery import Delivery
 from layerflow.errors import Interrupted, OutputError
 from layerflow.wire import Event
 
@@ -38,23 +41,50 @@ def after(calls: int) -> Callable[[], bool]:
     return lambda: next(count) >= calls
 
 
-# What asks: 8 frames read, 3 steps of 2 blocks, 8 frames written (twice each); then the second window from call 31 on.
-@pytest.mark.parametrize(
-    ("calls", "num_written"), [(1, 0), (9, 0), (12, 0), (15, 0), (19, 2), (35, 8), (41, 8), (47, 9)]
-)
-def test_stopping_at_any_moment(tiny_model, tmp_path, plate, undisturbed, calls, num_written) -> None:
+# What asks: 8 frames read, 3 steps of 2 blocks, 8 frames read for the second window; only then is the first finished.
+@pytest.mark.parametrize("calls", [1, 9, 12, 15, 19])
+def test_stopping_at_any_moment(tiny_model, tmp_path, plate, undisturbed, calls) -> None:
     with pytest.raises(Interrupted, match="--resume goes on from here"):
         render(tiny_model, tmp_path, plate=plate, stopped=after(calls))
-    left = frames(tmp_path)
-    assert len([name for name in left if "/" not in name]) == num_written
-    assert all(left[name] == undisturbed[name] for name in left)
-    render(tiny_model, tmp_path, plate=plate, resume=True)
-    assert contents(tmp_path) == undisturbed
+    check_and_go_on(tiny_model, tmp_path, plate, undisturbed, 0)
 
 
-def test_steps_that_were_done_are_not_done_again(tiny_model: Path, tmp_path: Path, plate: str) -> None:
-    with pytest.raises(Interrupted):
-        render(tiny_model, tmp_path, plate=plate, stopped=after(41))  # in the second window, after its first step
+@pytest.mark.parametrize("number", [1001, 1004, 1008, 1010])
+def test_stopping_while_a_frame_is_written(tiny_model, tmp_path, plate, undisturbed, monkeypatch, number) -> None:
+    with monkeypatch.context() as patch, pytest.raises(Interrupted, match="--resume goes on from here"):
+        render(tiny_model, tmp_path, plate=plate, stopped=stopping_at(number, patch))
+    check_and_go_on(tiny_model, tmp_path, plate, undisturbed, number - 1001)
+
+
+def check_and_go_on(model: Path, folder: Path, plate: str, undisturbed: dict[str, bytes], num_written: int) -> None:
+    left = frames(folder)
+    assert len(left) == num_written and all(left[name] == undisturbed[name] for name in left)
+    assert not list(folder.rglob("*.part"))
+    render(model, folder, plate=plate, resume=True)
+    assert contents(folder) == undisturbed
+
+
+def stop_in_the_second_window(model: Path, folder: Path, plate: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stops a shot after step 4, the first window's frames being there."""
+    there, asked, write = threading.Semaphore(0), threading.Event(), Delivery.write
+
+    def written(*args: Any) -> Any:
+        notes = write(*args)
+        there.release()
+        return notes
+
+    def on_event(event: Event) -> None:
+        if (event.kind, event.done) == ("step", 4):
+            assert all(there.acquire(timeout=60) for _ in range(8))
+            asked.set()
+
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        patch.setattr(Delivery, "write", written)
+        render(model, folder, plate=plate, on_event=on_event, stopped=asked.is_set)
+
+
+def test_steps_that_were_done_are_not_done_again(tiny_model, tmp_path, plate, monkeypatch) -> None:
+    stop_in_the_second_window(tiny_model, tmp_path, plate, monkeypatch)
     said: list[Event] = []
     render(tiny_model, tmp_path, plate=plate, resume=True, on_event=said.append)
     assert [event.done for event in said if event.kind == "step"] == [5, 6]
@@ -62,7 +92,7 @@ def test_steps_that_were_done_are_not_done_again(tiny_model: Path, tmp_path: Pat
 
 
 DIES = """
-import pathlib, sys, time
+import pathlib, sys, threading, time
 from layerflow import shots
 from layerflow.wire import Request
 
@@ -72,13 +102,17 @@ def stand_still():
 
 def on_event(event):
     if (event.kind, event.done) == ("step", 4) and moment == "step":
+        is_finished.wait()
         stand_still()
 
+is_finished = threading.Event()  # the first window
 replace = pathlib.Path.replace
 def replace_slowly(part, final):
     if final.name == "dog.1005.exr" and moment == "write":
         stand_still()
-    return replace(part, final)
+    replace(part, final)
+    if final.name == "dog.1008.exr":
+        is_finished.set()
 
 moment, request = sys.argv[1:]
 pathlib.Path.replace = replace_slowly
@@ -120,10 +154,9 @@ def test_resume_with_other_options_is_refused(tiny_model, tmp_path, plate, chang
     assert contents(tmp_path) == before
 
 
-def test_resume_with_another_plate_under_the_old_name_is_refused(tiny_model: Path, tmp_path: Path) -> None:
+def test_resume_with_another_plate_under_the_old_name_is_refused(tiny_model, tmp_path, monkeypatch) -> None:
     changing = write_plate(tmp_path / "plate", count=9)
-    with pytest.raises(Interrupted):
-        render(tiny_model, tmp_path / "out", plate=changing, stopped=after(35))
+    stop_in_the_second_window(tiny_model, tmp_path / "out", changing, monkeypatch)
     before = contents(tmp_path / "out")
     write_plate(tmp_path / "plate", count=9, dim=0.5)
     with pytest.raises(OutputError, match=r"dog\.1001\.exr of the plate has changed since .*; put the old file back"):
@@ -152,9 +185,10 @@ def test_resume_does_not_replace_frames_of_another_program(tiny_model: Path, tmp
 
 
 @pytest.mark.parametrize("damage", [lambda data: data[: len(data) // 2], lambda data: b"", lambda data: b"x" * 999])
-def test_resume_makes_damaged_frames_and_states_again(tiny_model, tmp_path, plate, undisturbed, damage) -> None:
-    with pytest.raises(Interrupted):
-        render(tiny_model, tmp_path, plate=plate, stopped=after(41))
+def test_resume_makes_damaged_frames_and_states_again(
+    tiny_model, tmp_path, plate, undisturbed, monkeypatch, damage
+) -> None:
+    stop_in_the_second_window(tiny_model, tmp_path, plate, monkeypatch)
     for path in (tmp_path / "dog.1002.exr", *tmp_path.glob(".dog.layerflow/*.safetensors")):
         path.write_bytes(damage(path.read_bytes()))
     render(tiny_model, tmp_path, plate=plate, resume=True)

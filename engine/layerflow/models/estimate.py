@@ -25,7 +25,10 @@ _TEXT_BYTES = {"float32": (4, 4), "bfloat16": (2, 2), "int8": (1.22, 2)}
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """Bytes on the device while each part of the model works, the parts that stay there included."""
+    """Bytes on the device while each part of the model works, the parts that stay there included.
+
+    `codec` includes the transformer at work where one window is decoded while the next is sampled.
+    """
 
     text: int
     transformer: int
@@ -41,6 +44,11 @@ class Estimate:
 class _Part:
     working: int  # bytes while it works
     staying: int  # bytes while others do
+
+    @property
+    def extra(self) -> int:
+        """Bytes that come while it works, and go."""
+        return self.working - self.staying
 
 
 def estimate(
@@ -62,7 +70,10 @@ def estimate(
         "codec": _codec(folder, plan, device, dtype),
     }
     stay = sum(part.staying for part in parts.values())
-    return Estimate(**{name: stay - part.staying + part.working for name, part in parts.items()})
+    peaks = {name: stay + part.extra for name, part in parts.items()}
+    if plan.decodes_aside:
+        peaks["codec"] += parts["transformer"].extra
+    return Estimate(**peaks)
 
 
 def _text(folder: ModelFolder, plan: Plan, device: torch.device, text_precision: str) -> _Part:

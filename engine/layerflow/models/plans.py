@@ -23,6 +23,11 @@ class Plan:
     text: Literal["keep", "drop", "stream"]  # kept on the device, freed after use, or layer by layer
     tile: int | None  # pixels, the side of a tile of a streamed video VAE; None: the whole clip at once, as released
 
+    @property
+    def decodes_aside(self) -> bool:
+        """Whether a window is decoded while the next one is sampled: both networks are there."""
+        return self.codec == "device"
+
 
 FULL = Plan(name="full", transformer="device", codec="device", text="keep", tile=None)
 BALANCED = Plan(name="balanced", transformer="turns", codec="turns", text="drop", tile=240)

@@ -1,0 +1,80 @@
+"""The windows of a shot in a row: while one is sampled, the one before is decoded, coloured and written.
+
+this thread    read, encode 1 | sample 1 | read, encode 2 | sample 2                  | read, encode 3 | ...
+the other one                                             | decode 1, colour 1, write 1
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+
+from torch import Tensor
+
+from layerflow.finishing import Finishing
+from layerflow.frame_windows import Window
+from layerflow.models.load import Engine
+from layerflow.pipeline import decode_clip
+from layerflow.shot import Sampled, Shot
+from layerflow.worker import MAX_WAITING, Worker
+
+
+def make_windows(shot: Shot, engine: Engine, waiting: deque[Window]) -> None:
+    """Makes the `waiting` windows and takes each from the row when its frames are on disk.
+
+    Raises what either thread raises, and Interrupted; what was done is kept.
+    """
+    with Worker(engine.device, shot.stopped) as worker:
+        row = _Row(shot=shot, engine=engine, worker=worker, waiting=waiting, finishing=shot.finishing(worker.halted))
+        for window in tuple(waiting):
+            row.make(window)
+        row.finish_sampled()
+
+
+@dataclass(kw_only=True)
+class _Row:
+    shot: Shot
+    engine: Engine
+    worker: Worker
+    waiting: deque[Window]
+    finishing: Finishing
+    sampled: Sampled | None = None
+    codec: threading.Lock = field(default_factory=threading.Lock)  # at work once at a time: it takes the most memory
+
+    def make(self, window: Window) -> None:
+        """Samples `window`, and has the one before finished meanwhile."""
+        self.worker.wait(MAX_WAITING)  # before the codec is taken, since a job may need it to come to its end
+        with self.worker.holding(self.codec):  # encoding first: sampling waits for it, and for nothing else
+            self.finish_sampled()
+            conditions = None if self.shot.has_made(window) else self.shot.encode(self.engine, window)
+        if conditions is None:
+            self.worker.submit(tuple, partial(self._done, window))
+        else:
+            self.sampled = self.shot.sample(self.engine, window, conditions, after_step=self.worker.look)
+
+    def finish_sampled(self) -> None:
+        """Has the last window that was sampled decoded and written; decoded here where the codec has to make room."""
+        if self.sampled is None:
+            return
+        sampled, self.sampled = self.sampled, None
+        if self.engine.plan.decodes_aside:
+            job = partial(self._decode_and_write, sampled)
+        else:
+            job = partial(self._write, sampled, decode_clip(self.engine, self.shot.layout, sampled.latents))
+        self.worker.submit(job, partial(self._done, sampled.window))
+
+    def _decode_and_write(self, sampled: Sampled) -> tuple[str, ...]:
+        with self.worker.job_holding(self.codec):
+            made = decode_clip(self.engine, self.shot.layout, sampled.latents)
+        return self._write(sampled, made)
+
+    def _write(self, sampled: Sampled, made: Mapping[str, Tensor]) -> tuple[str, ...]:
+        return self.finishing.write(sampled.window, made, sampled.header)
+
+    def _done(self, window: Window, notes: tuple[str, ...]) -> None:
+        self.waiting.popleft()
+        self.shot.warn(*notes)
+        self.shot.is_done(window)
