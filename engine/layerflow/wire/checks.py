@@ -7,7 +7,8 @@ import unicodedata
 from dataclasses import fields
 from typing import Any, Optional, Sequence, Tuple
 
-_TYPES = {"str": (str,), "int": (int,), "float": (int, float), "bool": (bool,)}
+_OBJECT = "Dict[str, Any]"
+_TYPES = {"str": (str,), "int": (int,), "float": (int, float), "bool": (bool,), _OBJECT: (dict,)}
 _TEXTS = "Tuple[str, ...]"
 _TYPE_NAMES = {
     "str": "text",
@@ -15,6 +16,7 @@ _TYPE_NAMES = {
     "float": "a number",
     "bool": "true or false",
     _TEXTS: "a list of texts",
+    _OBJECT: "an object",
 }
 
 MAX_FRAME_DIGITS = 12  # cameras and phones number files by date and time
@@ -42,9 +44,11 @@ def check_order(first: int, last: int) -> None:
         raise ValueError("the first frame {0} comes after the last frame {1}; write {1}-{0}".format(first, last))
 
 
-def check_types(values: Any) -> None:
-    """Every field of a dataclass holds what its annotation says; a truth value is not a number."""
+def check_types(values: Any, apart: Sequence[str] = ()) -> None:
+    """Every field of a dataclass but those `apart` holds what its annotation says; a truth value is not a number."""
     for field in fields(values):
+        if field.name in apart:
+            continue
         value, annotation = getattr(values, field.name), str(field.type)
         optional = annotation.startswith("Optional[")
         kind = annotation[len("Optional[") : -1] if optional else annotation
@@ -70,23 +74,34 @@ def check_range(name: str, value: Optional[float], low: float, high: float) -> N
         raise ValueError("{} must be from {} to {}, got {}".format(name, low, high, value))
 
 
+def check_printable(what: str, text: str, allowed: str = "") -> None:
+    """A text holds no control characters but those `allowed`, and no half of a surrogate pair."""
+    for place, character in enumerate(text):
+        if unicodedata.category(character) in ("Cc", "Cs") and character not in allowed:
+            raise ValueError(
+                "{} holds the control character U+{:04X} at position {}; remove it".format(
+                    what, ord(character), place + 1
+                )
+            )
+
+
 def check_name(name: str, value: str) -> None:
     """A name is there and printable."""
     if not value.strip():
         raise ValueError("{} is empty; leave it out for the default".format(name))
-    _check_printable(name, value)
+    check_printable(name, value)
 
 
 def check_prompt(name: str, value: str) -> None:
     """A prompt is text in any script and of any length; line breaks are fine, other control characters are not."""
-    _check_printable("the {} prompt".format(name), value, allowed=_LINE_BREAKS)
+    check_printable("the {} prompt".format(name), value, allowed=_LINE_BREAKS)
 
 
 def check_local_path(name: str, value: str) -> None:
     """A path names a local file; nothing is ever fetched from a network."""
     if not value.strip():
         raise ValueError("the {} path is empty; give a file, a folder or a pattern like name.%04d.exr".format(name))
-    _check_printable("the {} path".format(name), value)
+    check_printable("the {} path".format(name), value)
     if _URL.match(value):
         raise ValueError("{} must be a local file, got the address {!r}; download it first".format(name, value))
 
@@ -120,13 +135,3 @@ def find_frame_field(folder: str, name: str) -> Tuple[int, int, int]:
     if padding > MAX_FRAME_DIGITS:
         raise ValueError("{!r} asks for frame numbers of {} digits; use %04d".format(name, padding))
     return field.start(), field.end(), padding
-
-
-def _check_printable(what: str, text: str, allowed: str = "") -> None:
-    for place, character in enumerate(text):
-        if unicodedata.category(character) in ("Cc", "Cs") and character not in allowed:
-            raise ValueError(
-                "{} holds the control character U+{:04X} at position {}; remove it".format(
-                    what, ord(character), place + 1
-                )
-            )

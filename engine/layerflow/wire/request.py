@@ -165,6 +165,19 @@ class Request:
         return cls(**{**values, **lists})
 
     @classmethod
+    def accepted(cls, values: Mapping[str, Any]) -> "Request":
+        """The request that a server took, perhaps by newer rules than ours.
+
+        Fields unknown here are left out, and of the rules only the types are held.
+        """
+        request = object.__new__(cls)
+        for field in fields(cls):
+            value = values.get(field.name, "" if field.name == "task" else field.default)
+            object.__setattr__(request, field.name, tuple(value) if isinstance(value, list) else value)
+        checks.check_types(request)
+        return request
+
+    @classmethod
     def from_json(cls, text: str) -> "Request":
         """The request that `to_json` wrote."""
         try:

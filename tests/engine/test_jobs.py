@@ -1,0 +1,175 @@
+"""Jobs: which state may follow which, and what a host reads of a job that a newer server tells of."""
+
+from __future__ import annotations
+
+import json
+from itertools import product
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from layerflow.wire import Job, JobEvent, Progress, Request
+from layerflow.wire.jobs import EVENT_KINDS, FINAL_STATES, MAX_LABEL, STATES, VERBS, can_go, check_id, state_after
+
+ID = "0123456789abcdef" * 2
+REQUEST = Request("decompose", plate="plates/dog.####.exr", lora=("dog.safetensors:0.5",))
+
+# The table of docs/wire.md once more, so that neither it nor the code changes alone. Rows: from; columns: to.
+TABLE = """
+             queued  running  paused  done  failed  cancelled
+queued          -       x        x      -      -        x
+running         x       -        x      x      x        x
+paused          x       -        -      -      -        x
+done            -       -        -      -      -        -
+failed          x       -        -      -      -        -
+cancelled       x       -        -      -      -        -
+"""
+
+
+def job(**values):
+    return Job(**{"id": ID, "state": "queued", "request": REQUEST, **values})
+
+
+def over_json(value):
+    return type(value).from_dict(json.loads(json.dumps(value.to_dict())))
+
+
+def test_every_pair_of_states_is_in_the_table():
+    header, *rows = [line.split() for line in TABLE.strip().splitlines()]
+    assert tuple(header) == STATES == tuple(row[0] for row in rows)
+    for before, *marks in rows:
+        for after, mark in zip(header, marks, strict=True):
+            assert can_go(before, after) == (mark == "x"), (before, after)
+
+
+@pytest.mark.parametrize("pair", [("queued", "lost"), ("lost", "queued"), ("", ""), ("Queued", "running")])
+def test_there_are_no_other_states(pair):
+    with pytest.raises(ValueError, match="state must be one of queued, running"):
+        can_go(*pair)
+
+
+def test_what_people_ask_for_leads_where_the_table_says():
+    asked = {}
+    for verb, state in product(VERBS, STATES):
+        try:
+            asked[verb, state] = state_after(verb, state)
+        except ValueError as error:
+            assert str(error).startswith(f"a {state} job cannot {verb}; only a ") and state not in VERBS[verb][0]
+        else:
+            assert can_go(state, asked[verb, state])
+    assert asked == {
+        ("cancel", "queued"): "cancelled",
+        ("cancel", "running"): "cancelled",
+        ("cancel", "paused"): "cancelled",
+        ("retry", "failed"): "queued",
+        ("retry", "cancelled"): "queued",
+        ("pause", "queued"): "paused",
+        ("pause", "running"): "paused",
+        ("resume", "paused"): "queued",
+    }
+
+
+def test_done_is_the_end_and_every_final_state_needs_someone_to_ask():
+    assert not any(can_go("done", after) for after in STATES)
+    assert [state for state in STATES if job(state=state).is_final] == list(FINAL_STATES)
+    assert all({after for after in STATES if can_go(state, after)} <= {"queued"} for state in FINAL_STATES)
+
+
+numbers = st.integers(0, 2**40)
+times = st.none() | st.floats(0.0, 1e11)
+progresses = st.tuples(numbers, numbers, numbers, numbers, st.text()).map(
+    lambda n: Progress(n[4], min(n[:2]), max(n[:2]), min(n[2:4]), max(n[2:4]))
+)
+jobs = st.builds(
+    job,
+    state=st.sampled_from(STATES),
+    label=st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=MAX_LABEL),
+    overwrite=st.booleans(),
+    position=st.integers(),
+    created_at=times,
+    finished_at=times,
+    attempts=numbers,
+    device=st.none() | st.just("cuda:0"),
+    progress=progresses,
+    message=st.text(),
+    warnings=st.lists(st.text()).map(tuple),
+    result=st.none() | st.dictionaries(st.text(), st.integers() | st.lists(st.text())),
+)
+
+
+@given(jobs)
+def test_a_job_comes_back_from_json_as_it_was(job_):
+    assert over_json(job_) == job_
+
+
+@given(st.sampled_from(EVENT_KINDS), numbers, st.floats(0, 1e11), jobs)
+def test_an_event_comes_back_from_json_as_it_was(kind, number, at, job_):
+    event = over_json(JobEvent(number, ID, kind, at, json.loads(json.dumps(job_.to_dict()))))
+    assert event == JobEvent(number, ID, kind, at, event.data) and Job.from_dict(event.data) == job_
+
+
+def test_an_old_host_reads_what_a_newer_server_tells():
+    values = json.loads(json.dumps(job().to_dict()))
+    values["priority"] = values["progress"]["eta_s"] = values["request"]["depth"] = 5
+    values["request"]["precision"] = "float4"
+    assert Job.from_dict(values).request == Request.accepted({**REQUEST.to_dict(), "precision": "float4"})
+    event = {"id": 1, "job": ID, "kind": "progress", "at": 1, "data": {}, "origin": "worker"}
+    assert JobEvent.from_dict(event).id == 1
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from([ID, "queued", "state"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(sorted(job().to_dict())), inner),
+    max_leaves=12,
+)
+
+
+@given(st.sampled_from([Job, JobEvent, Progress]), st.dictionaries(st.text(), json_values), st.data())
+def test_garbage_is_a_value_error(kind, values, data):
+    names = list(kind.__dataclass_fields__)
+    values |= data.draw(st.dictionaries(st.sampled_from(names), json_values))
+    try:
+        read = kind.from_dict(values)
+    except ValueError as error:
+        assert "\n" not in str(error)
+    else:
+        assert isinstance(read, kind)
+
+
+@pytest.mark.parametrize(
+    ("values", "complaint"),
+    [
+        ({"state": "lost"}, "state must be one of"),
+        ({"id": "7"}, "32 hex digits"),
+        ({"id": ID.upper()}, "32 hex digits"),
+        ({"label": "x" * (MAX_LABEL + 1)}, "200 at most"),
+        ({"label": "a\nb"}, "control character"),
+        ({"attempts": True}, "attempts must be a whole number"),
+        ({"warnings": ("a", 1)}, "warnings must be a list of texts"),
+        ({"result": []}, "result must be an object"),
+    ],
+)
+def test_a_job_that_cannot_be_is_refused(values, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        job(**values)
+
+
+@pytest.mark.parametrize("missing", ["id", "state", "request"])
+def test_a_job_without_its_heart_is_refused(missing):
+    values = job().to_dict()
+    del values[missing]
+    with pytest.raises(ValueError, match=f"needs the field '{missing}'"):
+        Job.from_dict(values)
+
+
+@pytest.mark.parametrize("numbers", [{"done": 2, "total": 1}, {"done": -1}, {"frames_done": 3, "frames_total": 2}])
+def test_no_more_is_done_than_there_is(numbers):
+    with pytest.raises(ValueError, match="must be from 0 to"):
+        Progress(**numbers)
+
+
+@pytest.mark.parametrize("text", ["", "7", ID + "0", ID[:-1] + "/", ID + "\n", None, 5, "../" * 10])
+def test_what_is_no_id_of_a_job(text):
+    with pytest.raises(ValueError, match="32 hex digits"):
+        check_id(text)
