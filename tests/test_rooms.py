@@ -73,7 +73,7 @@ def test_hosts_see_the_wire_only(room):
         assert all(name.startswith("layerflow.wire") for name in seen), source
 
 
-@pytest.mark.parametrize(("room", "extras"), [("engine", ("fp8", "train")), ("export", ("export", "kernels"))])
+@pytest.mark.parametrize(("room", "extras"), [("engine", ("fp8", "train")), ("export", ("bench", "export", "kernels"))])
 def test_every_import_is_declared(room, extras):
     owners = packages_distributions()
     undeclared = {
@@ -89,7 +89,7 @@ def test_everything_declared_is_pinned_exactly():
     pins = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()[1:]
     assert all(re.fullmatch(r"[\w.-]+==[\w.]+", pin) for pin in pins)
     assert "torch==2.13.0" in pins
-    assert declared("train", "export", "fp8", "kernels", "tensorrt-rtx", "dev") <= names_of(pins)
+    assert declared("train", "export", "bench", "fp8", "kernels", "tensorrt-rtx", "dev") <= names_of(pins)
 
 
 def test_every_blender_is_pinned_exactly():

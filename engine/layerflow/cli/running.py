@@ -17,7 +17,7 @@ def run_command(command: click.Command, arguments: Sequence[str]) -> int:
     Errors are one sentence on stderr, and with --json an object on stdout too.
     """
     as_json = "--json" in arguments
-    _quieten_libraries()
+    quieten_libraries()
     try:
         outcome = command.main(list(arguments), prog_name=command.name, standalone_mode=False)
     except LayerFlowError as error:
@@ -32,7 +32,7 @@ def run_command(command: click.Command, arguments: Sequence[str]) -> int:
     return outcome if isinstance(outcome, int) else 0
 
 
-def _quieten_libraries() -> None:
+def quieten_libraries() -> None:
     """Keeps remarks that no artist can act on off stderr, which is for our own sentences.
 
     Once bitsandbytes is installed diffusers imports it in every run, and it says which kernel of its four-bit code is

@@ -9,8 +9,8 @@ import torch
 
 from layerflow_export.bench.flops import matmul
 
-SIZES = {"cpu": (1024, 2048), "cuda": (4096, 8192, 16384)}
-CALLS, ROUNDS = 2, 3
+SIZES = {"cpu": (512, 1024, 2048), "cuda": (4096, 8192, 16384)}
+CALLS = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,16 +33,15 @@ def measure_ceiling(device: torch.device, dtype: torch.dtype) -> Ceiling:
 
 @torch.inference_mode()
 def _speed(size: int, device: torch.device, dtype: torch.dtype) -> float:
-    """The best round of several, after one call that does not count."""
+    """The best of several calls, after one that does not count."""
     one, other = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
     out = one @ other
-    rounds = []
-    for _ in range(ROUNDS):
+    seconds = []
+    for _ in range(CALLS):
         start = now(device)
-        for _ in range(CALLS):
-            torch.mm(one, other, out=out)
-        rounds.append((now(device) - start) / CALLS)
-    return matmul(size, size, size) / min(rounds)
+        torch.mm(one, other, out=out)
+        seconds.append(now(device) - start)
+    return matmul(size, size, size) / min(seconds)
 
 
 def now(device: torch.device) -> float:

@@ -8,6 +8,7 @@ import click
 
 import layerflow
 from layerflow.cli.running import run_command
+from layerflow_export.cli.bench import bench
 from layerflow_export.cli.build import build
 from layerflow_export.cli.inspect import inspect
 from layerflow_export.cli.onnx import onnx
@@ -20,7 +21,7 @@ def export_command() -> None:
     """Models for other runtimes: ONNX graphs, and what is built of them."""
 
 
-for verb in (onnx, refit, build, inspect):
+for verb in (onnx, refit, build, inspect, bench):
     export_command.add_command(verb)
 
 
