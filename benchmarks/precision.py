@@ -88,10 +88,10 @@ def differences(one: Made, other: Made) -> dict[str, float]:
 
 def main(clips: int = 8, steps: int = 50) -> None:
     folder, truth = find_model("mini"), heldout_clips(clips)
-    exact = load_engine(folder, LoadOptions(precision="float32"))
+    exact = load_engine(folder, LoadOptions(precision="float32", backend="eager"))
     reference = {task: [run(exact, task, truth, index, steps) for index in range(clips)] for task in TASKS}
     for name, precision in RUNS.items():
-        engine = load_engine(folder, LoadOptions(precision=precision))
+        engine = load_engine(folder, LoadOptions(precision=precision, backend="eager"))
         for task in TASKS:
             found = [
                 differences(run(engine, task, truth, index, steps), made) for index, made in enumerate(reference[task])

@@ -9,7 +9,7 @@ matte and its overlap, cut at 0.5: all against exact, and means over the clips. 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from statistics import mean
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from layerflow.evaluate.score import iou, psnr
 from layerflow.layout import Task
-from layerflow.models.load import Engine, load_engine
+from layerflow.models.load import Engine, LoadOptions, load_engine
 from layerflow.models.shelf import find_model
 from layerflow.pipeline import make_clip
 from layerflow.quality import EXACT, QUALITIES
@@ -111,10 +111,18 @@ def differences(made: dict[str, np.ndarray], exact: dict[str, np.ndarray]) -> di
     }
 
 
-def table(engine: Engine, task: Task, truth: ClipBatch, steps: int) -> None:
+def results(
+    engine: Engine, task: Task, truth: ClipBatch, steps: int, names: Sequence[str] = ()
+) -> Iterator[tuple[str, dict[str, float]]]:
+    """Each way's name and figures: the share of the blocks that ran, means over the clips, the worst matte's error.
+
+    With `names`, only of those ways.
+    """
     own, count = replace(engine.folder.sampler(task), num_steps=steps), len(truth.blended)
     exact: dict[Sampler, list[tuple[dict[str, np.ndarray], int]]] = {}
     for way in ways(own):
+        if names and way.name not in names:
+            continue
         if way.exact not in exact:
             exact[way.exact] = [run(engine, task, truth, index, way.exact) for index in range(count)]
         found, blocks = [], 0
@@ -122,18 +130,23 @@ def table(engine: Engine, task: Task, truth: ClipBatch, steps: int) -> None:
             made, ran = run(engine, task, truth, index, way.sampler, way.reuse)
             found.append(differences(made, reference))
             blocks += ran
+        means = {key: mean(each[key] for each in found) for key in found[0]}
         share = blocks / sum(ran for _, ran in exact[way.exact])
-        cells = [f"{key} {mean(each[key] for each in found):.4g}" for key in found[0]]
-        worst = max(each["matte MAE"] for each in found)
-        print(f"{task}, {steps} steps, {way.name}: blocks {share:.2f},", ", ".join(cells), f", worst MAE {worst:.4f}")
-        sys.stdout.flush()
+        yield way.name, {"blocks": share, **means, "worst MAE": max(each["matte MAE"] for each in found)}
 
 
 def main(clips: int = 64, *steps: int) -> None:
-    engine, truth = load_engine(find_model("mini")), heldout_clips(clips)
+    engine, truth = bundled(), heldout_clips(clips)
     for number in steps or (12, 50):
         for task in TASKS:
-            table(engine, task, truth, number)
+            for name, figures in results(engine, task, truth, number):
+                print(f"{task}, {number} steps, {name}:", ", ".join(f"{key} {x:.4g}" for key, x in figures.items()))
+                sys.stdout.flush()
+
+
+def bundled(device: str = "auto") -> Engine:
+    """The bundled model, its blocks called one after another."""
+    return load_engine(find_model("mini"), LoadOptions(device=device, backend="eager"))
 
 
 if __name__ == "__main__":
