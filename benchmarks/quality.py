@@ -1,9 +1,10 @@
-"""What every quality leaves out and what that changes: `python benchmarks/quality.py [CLIPS [STEPS ...]]`.
+"""What every quality leaves out and what that changes: `python benchmarks/quality.py [CLIPS [STEPS ...] [WAY ...]]`.
 
 Decomposes CLIPS (64) held-out clips and generates as many from their captions with the bundled model, in each of the
 numbers of STEPS (12 50), exactly and by every other quality and way of doing less, with the same seeds. Prints the
 share of the network's blocks that ran, the PSNR of each layer as the model makes it, the mean absolute error of the
-matte and its overlap, cut at 0.5: all against exact, and means over the clips. The worst MAE is of any clip.
+matte and its overlap, cut at 0.5: all against exact, and means over the clips. The worst MAE is of any clip. With WAYs,
+such as `high draft`, only of those.
 """
 
 from __future__ import annotations
@@ -135,11 +136,13 @@ def results(
         yield way.name, {"blocks": share, **means, "worst MAE": max(each["matte MAE"] for each in found)}
 
 
-def main(clips: int = 64, *steps: int) -> None:
+def main(*arguments: str) -> None:
+    clips, *steps = [int(text) for text in arguments if text.isdecimal()] or [64]
+    names = [text for text in arguments if not text.isdecimal()]
     engine, truth = bundled(), heldout_clips(clips)
     for number in steps or (12, 50):
         for task in TASKS:
-            for name, figures in results(engine, task, truth, number):
+            for name, figures in results(engine, task, truth, number, names):
                 print(f"{task}, {number} steps, {name}:", ", ".join(f"{key} {x:.4g}" for key, x in figures.items()))
                 sys.stdout.flush()
 
@@ -150,4 +153,4 @@ def bundled(device: str = "auto") -> Engine:
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main(*sys.argv[1:])
