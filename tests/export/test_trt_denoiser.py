@@ -9,12 +9,14 @@ import sys
 import onnxruntime
 import pytest
 import torch
+from loras import random_lora, write_diffusers
 from networks import inputs_of, network_of
 from tensorrt_stand_in import Machine, install
 
 from layerflow.errors import ModelError, RequestError
 from layerflow.models.folder import open_model
 from layerflow.models.load import LoadOptions, load_engine
+from layerflow.models.network import load_transformer
 from layerflow_export.cli.app import run
 from layerflow_export.core import OUTPUT, denoiser
 from layerflow_export.manifest import GRAPH, MANIFEST, read_graph_manifest
@@ -207,6 +209,27 @@ def test_what_build_puts_into_the_cache_the_backend_takes(rtx, transformer, tiny
     sizes = [f"--profile={size}" for size in ("batch=1/2/2", "frames=1/2/2", "rows=2", "columns=3", "text_tokens=24")]
     assert run(["build", str(tiny_fp16_graph), "--target", "current", *sizes]) == 0
     v_of(tensorrt_denoiser(transformer, prepared=True), transformer, SHAPE)
+
+
+def test_build_merges_loras(rtx, tiny_model, exports, tmp_path):
+    lora = write_diffusers(tmp_path, random_lora(network_of(tiny_model)))
+    command = ["build", str(tiny_model), "--precision", "fp16", "--target", "sm89"]
+    assert run([*command, "--lora", f"{lora}:0.5"]) == 0
+    merged = load_transformer(open_model(tiny_model), dtype=torch.float16, lora=(f"{lora}:0.5",))
+    assert exports == [engine_content(merged)] != [engine_content(network_of(tiny_model, torch.float16))]
+    tensorrt_denoiser(merged, prepared=True)
+
+
+def test_a_graph_is_merged_already(rtx, tiny_fp16_graph, capsys):
+    assert run(["build", str(tiny_fp16_graph), "--motion", "0.5"]) == 2
+    assert "is a graph already; give it other LoRAs with layerflow-export refit" in capsys.readouterr().err
+
+
+def test_the_graph_of_a_model_that_is_here_has_its_sizes(rtx, tiny_model, tiny_fp16_graph, monkeypatch):
+    monkeypatch.setenv("LAYERFLOW_MODELS", str(tiny_model.parent))
+    assert run(["build", str(tiny_fp16_graph), "--target", "sm89"]) == 0
+    profile = {"batch": "1/2/2", "columns": "3/3/3", "frames": "1/2/2", "rows": "2/2/2", "text_tokens": "1/24/24"}
+    assert read_report(engines()[0]).profile == profile
 
 
 def test_a_graph_of_no_known_network_has_no_place_in_the_cache(rtx, tiny_fp16_graph, tmp_path, capsys):

@@ -41,26 +41,36 @@ if TYPE_CHECKING:
     default="",
     help="GPUs the engine is for: sm86,sm89,sm120 and others, or current for the one that is here.",
 )
+@click.option("--lora", multiple=True, metavar="FILE[:WEIGHT]", help="A LoRA to merge into a model; may repeat.")
+@click.option("--motion", type=float, default=0.0, show_default=True, help="Scale of a model's Motion LoRA.")
 @json_option
 def build(
-    source: str, output: Path | None, profile: tuple[str, ...], precision: str | None, targets: str, as_json: bool
+    source: str,
+    output: Path | None,
+    profile: tuple[str, ...],
+    precision: str | None,
+    targets: str,
+    lora: tuple[str, ...],
+    motion: float,
+    as_json: bool,
 ) -> None:
     """Build a TensorRT engine of SOURCE: a model, a folder that onnx made, or a file. One that is current is kept."""
     from layerflow_export.cli.extras import needing
     from layerflow_export.trt.build import build_engine
     from layerflow_export.trt.profile import parse_profile
-    from layerflow_export.trt.source import open_source
+    from layerflow_export.trt.source import Merge, open_source
 
     ranges = parse_profile(profile)
+    merge = Merge(lora=lora, motion=motion)
     named = tuple(filter(None, targets.split(",")))
     with stop_on_signal() as stop:
         stop.keep_work()  # so that unfinished files are taken away
         if output is None:
             with needing("export"):
                 from layerflow_export.trt.engine_cache import build_source
-            engine = build_source(source, precision=precision, profile=ranges, targets=named)
+            engine = build_source(source, precision=precision, profile=ranges, targets=named, merge=merge)
         else:
-            opened = open_source(source, folder=output, precision=precision)
+            opened = open_source(source, folder=output, precision=precision, merge=merge)
             engine = build_engine(
                 opened.graph,
                 output,

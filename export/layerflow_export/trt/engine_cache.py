@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +24,15 @@ from layerflow_export.trt.flavour import Flavour, installed
 from layerflow_export.trt.graph import Graph, read_graph
 from layerflow_export.trt.profile import Profile, Range, as_texts
 from layerflow_export.trt.report import checked_engine
-from layerflow_export.trt.source import DEFAULT_PRECISION, default_profile, graph_named, load_model, open_graph
+from layerflow_export.trt.source import (
+    BARE,
+    DEFAULT_PRECISION,
+    Merge,
+    default_profile,
+    graph_named,
+    load_model,
+    open_graph,
+)
 
 MAX_NETWORKS = 4  # one engine of the released models takes 3.4 GB
 NAME = "model"  # what the folder is called says which
@@ -45,28 +56,33 @@ def has_engines() -> bool:
 def find_engine(content: str, *, precision: str, flavour: Flavour, target: str) -> Engine:
     """The engine built last of those that may be loaded here. Raises ModelError when there is none."""
     refusal = ModelError("there is no engine of this network here; build one with layerflow-export build MODEL")
-    built = {path: path.stat().st_mtime_ns for path in engines_folder(content).glob("*.engine")}
-    for path in sorted(built, key=built.__getitem__, reverse=True):
+    for path in sorted(engines_folder(content).glob("*.engine"), key=_age):
         try:
             report = checked_engine(path, flavour, target=target, content=content, precision=precision)
         except ModelError as error:
             refusal = error
         else:
-            os.utime(path.parent)
+            with contextlib.suppress(OSError):
+                os.utime(path.parent)
             return Engine(path=path, report=report, cached=True)
     raise refusal
 
 
 def build_source(
-    text: str, *, precision: str | None, profile: dict[str, Range], targets: tuple[str, ...] = ()
+    text: str,
+    *,
+    precision: str | None,
+    profile: dict[str, Range],
+    targets: tuple[str, ...] = (),
+    merge: Merge = BARE,
 ) -> Engine:
     """The engine of the source named `text` in the cache folder; built unless it is there.
 
     Raises as `open_source` and `build_engine` do, and RequestError for a graph whose model is not known.
     """
-    path = graph_named(text)
+    path = graph_named(text, merge)
     if path is None:
-        model, transformer = load_model(text, precision or DEFAULT_PRECISION)
+        model, transformer = load_model(text, precision or DEFAULT_PRECISION, merge)
         sizes = default_profile(transformer) | profile
         return cached_engine(
             transformer,
@@ -80,8 +96,9 @@ def build_source(
     if source.graph.content is None:
         raise RequestError(f"no manifest says which network {path} holds, so none would find its engine; pass -o DIR")
     with _alone(source.graph.content) as folder:
+        sizes = source.profile | profile
         return build_engine(
-            source.graph, folder, profile=profile, targets=targets, name=NAME, model_sha256=source.model_sha256
+            source.graph, folder, profile=sizes, targets=targets, name=NAME, model_sha256=source.model_sha256
         )
 
 
@@ -108,10 +125,9 @@ def cached_engine(
             )
             return Engine(path=path, report=report, cached=True)
         except ModelError:
-            with _graph_of(transformer, content, folder) as graph:
-                return build_engine(
-                    graph, folder, profile=profile, targets=targets, name=NAME, model_sha256=model_sha256
-                )
+            pass  # it is not there, or stale
+        with _graph_of(transformer, content, folder) as graph:
+            return build_engine(graph, folder, profile=profile, targets=targets, name=NAME, model_sha256=model_sha256)
 
 
 @contextmanager
@@ -140,13 +156,17 @@ def _alone(content: str) -> Iterator[Path]:
         ) from error
     try:
         yield folder
-        os.utime(folder)
-        _drop_oldest(folder.parent)
+        with contextlib.suppress(OSError):
+            os.utime(folder)
+        for unused in sorted(folder.parent.glob("*/"), key=_age)[MAX_NETWORKS:]:
+            shutil.rmtree(unused, ignore_errors=True)
     finally:
         lock.release()
 
 
-def _drop_oldest(networks: Path) -> None:
-    used = {folder: folder.stat().st_mtime_ns for folder in networks.glob("*/")}
-    for folder in sorted(used, key=used.__getitem__, reverse=True)[MAX_NETWORKS:]:
-        shutil.rmtree(folder, ignore_errors=True)
+def _age(path: Path) -> float:
+    """Seconds since `path` was made or used; of one that another process has taken away, more than any other's."""
+    try:
+        return time.time() - path.stat().st_mtime
+    except OSError:
+        return math.inf

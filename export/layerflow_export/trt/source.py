@@ -29,20 +29,39 @@ class Source:
     profile: dict[str, Range]  # the model's own sizes; empty where only the graph is there
 
 
-def open_source(text: str, *, folder: Path, precision: str | None) -> Source:
+@dataclass(frozen=True, kw_only=True)
+class Merge:
+    """What is merged into a model's weights before its graph is made, as a request names it."""
+
+    lora: tuple[str, ...] = ()
+    motion: float = 0.0
+
+
+BARE = Merge()
+
+
+def open_source(text: str, *, folder: Path, precision: str | None, merge: Merge = BARE) -> Source:
     """The source named `text`: a file, a folder of `layerflow-export onnx`, or a model, whose graph goes into `folder`.
 
-    Raises ModelError when there is none, RequestError for a graph that is not in `precision`.
+    Raises ModelError when there is none, RequestError for a graph that is not in `precision` or is to be merged with.
     """
-    path = graph_named(text)
-    return open_graph(path, precision) if path else _export(text, folder, precision or DEFAULT_PRECISION)
+    path = graph_named(text, merge)
+    return open_graph(path, precision) if path else _export(text, folder, precision or DEFAULT_PRECISION, merge)
 
 
-def graph_named(text: str) -> Path | None:
-    """The ONNX file that `text` names, itself or by its folder; None where it names something else, such as a model."""
+def graph_named(text: str, merge: Merge = BARE) -> Path | None:
+    """The ONNX file that `text` names, itself or by its folder; None where it names something else, such as a model.
+
+    Raises RequestError where there is one and something to `merge`.
+    """
     from layerflow_export.manifest import GRAPH
 
-    return next((path for path in (Path(text), Path(text, GRAPH)) if path.is_file()), None)
+    path = next((path for path in (Path(text), Path(text, GRAPH)) if path.is_file()), None)
+    if path and merge != BARE:
+        raise RequestError(
+            f"{path} is a graph already; give it other LoRAs with layerflow-export refit, or name a model"
+        )
+    return path
 
 
 def open_graph(path: Path, precision: str | None) -> Source:
@@ -57,26 +76,38 @@ def open_graph(path: Path, precision: str | None) -> Source:
     manifest = read_graph_manifest(path.parent)
     if damaged := manifest.damaged(path.parent):
         raise ModelError(f"{path.with_name(damaged[0])} is not the file that was exported; export the model again")
-    origin = manifest.origin
-    return Source(
-        name=origin.model if origin else path.stem,
-        graph=graph,
-        model_sha256=origin.model_sha256 if origin else None,
-        profile={},
-    )
+    if (origin := manifest.origin) is None:
+        return Source(name=path.stem, graph=graph, model_sha256=None, profile={})
+    profile = _profile_of(origin.model_sha256)
+    return Source(name=origin.model, graph=graph, model_sha256=origin.model_sha256, profile=profile)
 
 
-def _export(text: str, folder: Path, precision: str) -> Source:
+def _profile_of(model_sha256: str) -> dict[str, Range]:
+    """The sizes of the model with that hash; nothing where it is not here."""
+    import torch
+
+    from layerflow.models.shelf import list_models
+    from layerflow.transformer import LayerFlowTransformer
+
+    for folder in list_models():
+        if folder.sha256 == model_sha256:
+            with folder.loading(), torch.device("meta"):
+                config = LayerFlowTransformer.load_config(folder.path / "transformer", local_files_only=True)
+                return default_profile(LayerFlowTransformer.from_config(config))
+    return {}
+
+
+def _export(text: str, folder: Path, precision: str, merge: Merge) -> Source:
     from layerflow_export.core import OPSETS
     from layerflow_export.manifest import GRAPH, Origin, content_hash
     from layerflow_export.onnx_export import export_onnx
 
-    model, transformer = load_model(text, precision)
+    model, transformer = load_model(text, precision, merge)
     target = folder / f"{model.manifest.name}.{precision}.onnx"
     content = content_hash(transformer, OPSETS[transformer.dtype])
     if not _is_current(target, content):
         shutil.rmtree(target, ignore_errors=True)
-        origin = Origin(model=model.manifest.name, model_sha256=model.sha256)
+        origin = Origin.of(model, lora=merge.lora, motion=merge.motion)
         export_onnx(transformer, target, origin=origin, content=content)
     return Source(
         name=model.manifest.name,
@@ -86,16 +117,17 @@ def _export(text: str, folder: Path, precision: str) -> Source:
     )
 
 
-def load_model(text: str, precision: str) -> tuple[ModelFolder, LayerFlowTransformer]:
-    """The model named `text` and its transformer on the CPU. Raises ModelError."""
+def load_model(text: str, precision: str, merge: Merge) -> tuple[ModelFolder, LayerFlowTransformer]:
+    """The model named `text` and its transformer on the CPU, merged. Raises as `load_transformer` does."""
     from layerflow.models.network import load_transformer
     from layerflow.models.places import DTYPES
     from layerflow.models.shelf import find_model
 
     model = find_model(text)
-    model.check("transformer")
+    model.check("transformer", "motion")
+    dtype = DTYPES[PRECISIONS[precision]]
     with model.loading():
-        return model, load_transformer(model, dtype=DTYPES[PRECISIONS[precision]])
+        return model, load_transformer(model, dtype=dtype, lora=merge.lora, motion=merge.motion)
 
 
 def _is_current(target: Path, content: str) -> bool:
@@ -114,12 +146,11 @@ def default_profile(transformer: LayerFlowTransformer) -> dict[str, Range]:
 
     config = transformer.config
     frames = config.position_frames // frames_per_step(transformer)
+    rows, columns, text_tokens = config.position_rows, config.position_columns, config.text_tokens
     return {
         "batch": Range(minimum=1, optimum=2, maximum=2),
         "frames": Range(minimum=1, optimum=frames, maximum=frames),
-        "rows": Range(minimum=config.position_rows, optimum=config.position_rows, maximum=config.position_rows),
-        "columns": Range(
-            minimum=config.position_columns, optimum=config.position_columns, maximum=config.position_columns
-        ),
-        "text_tokens": Range(minimum=1, optimum=config.text_tokens, maximum=config.text_tokens),
+        "rows": Range(minimum=rows, optimum=rows, maximum=rows),
+        "columns": Range(minimum=columns, optimum=columns, maximum=columns),
+        "text_tokens": Range(minimum=1, optimum=text_tokens, maximum=text_tokens),
     }
