@@ -73,6 +73,7 @@ class Machine:
     recording: list[Callable[[], None]] | None = None
     runs: list[tuple[int, ...]] = field(default_factory=list)  # the shapes of the latents that were computed
     replays: int = 0
+    free_bytes: int = 2**30
     broken: str = ""  # what every call says and fails of
     settings: IRuntimeConfig | None = None  # of the context made last
 
@@ -278,6 +279,7 @@ def install(flavour: str, monkeypatch: pytest.MonkeyPatch) -> Machine:
 
     for name, value in {
         "is_available": lambda: True,
+        "mem_get_info": lambda device: (machine.free_bytes, machine.free_bytes),
         "get_device_capability": lambda: (8, 9),
         "Stream": new_stream,
         "current_stream": lambda: Stream(machine.current),

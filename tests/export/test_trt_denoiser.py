@@ -21,6 +21,7 @@ from layerflow_export.cli.app import run
 from layerflow_export.core import OUTPUT, denoiser
 from layerflow_export.manifest import GRAPH, MANIFEST, read_graph_manifest
 from layerflow_export.trt import engine_cache
+from layerflow_export.trt.context import Log, open_engine
 from layerflow_export.trt.denoiser import tensorrt_denoiser, why_not
 from layerflow_export.trt.engine_cache import MAX_NETWORKS, engine_content, engines_folder
 from layerflow_export.trt.report import read_report, report_path
@@ -286,6 +287,23 @@ def test_what_fails_is_one_sentence(machine, transformer, said, error, sentence)
         tensorrt_denoiser(transformer)
     machine.broken = ""
     assert v_of(network, transformer, SHAPE).isfinite().all()
+
+
+def test_one_that_leaves_no_room_is_taken_only_by_its_name(rtx, transformer):
+    tensorrt_denoiser(transformer)
+    rtx.free_bytes = 50_000
+    with pytest.raises(RequestError, match=r"the engine needs 0\.0 GiB more on the GPU and 0\.0 are free; name"):
+        tensorrt_denoiser(transformer, prepared=True)
+    tensorrt_denoiser(transformer)
+
+
+def test_the_real_one_says_why_it_refuses_a_file(tmp_path):
+    trt = pytest.importorskip("tensorrt_rtx", reason="there is no TensorRT-RTX for this platform")
+    (tmp_path / "x.engine").write_bytes(b"vtrt".ljust(5000))
+    with pytest.raises(
+        ModelError, match=r"^TensorRT cannot run this engine \(.*Error Code.*\); build it anew, or take"
+    ):
+        open_engine(trt, Log.of(trt), tmp_path / "x.engine")
 
 
 def test_inputs_have_to_be_where_the_engine_is(rtx, transformer):

@@ -10,6 +10,7 @@ from torch import Tensor
 from layerflow.denoisers import Network
 from layerflow.errors import ModelError, RequestError
 from layerflow.models.float8 import precision_of
+from layerflow.models.memory import GIB, free_bytes
 from layerflow.residence import visiting
 from layerflow.transformer import LayerFlowTransformer
 from layerflow_export.core import denoiser, frames_per_step
@@ -39,8 +40,8 @@ def why_not() -> str | None:
 def tensorrt_denoiser(transformer: LayerFlowTransformer, *, prepared: bool = False) -> Network:
     """A denoiser on the engine of exactly `transformer`, built for this GPU and kept in the cache folder.
 
-    With `prepared` only one that is there is taken. Raises RequestError for what cannot run here, or not without
-    building; ModelError and MemoryError where TensorRT cannot build or load it.
+    With `prepared` only one that is there and fits beside torch's network is taken. Raises RequestError for what cannot
+    run here, or not without building; ModelError and MemoryError where TensorRT cannot build or load it.
     """
     if reason := why_not():
         raise RequestError(reason)
@@ -49,6 +50,8 @@ def tensorrt_denoiser(transformer: LayerFlowTransformer, *, prepared: bool = Fal
     if any(hasattr(module, hook) for module in transformer.modules() for hook in HOOKS):
         raise RequestError("the backend tensorrt needs the whole transformer; take --memory full or balanced")
     engine = _engine_of(transformer, prepared)
+    if prepared:
+        _check_room(engine)
     core, step = EngineCore(engine.path), frames_per_step(transformer)
 
     def run(inputs: Mapping[str, Tensor]) -> Tensor:
@@ -72,6 +75,17 @@ def _engine_of(transformer: LayerFlowTransformer, prepared: bool) -> Engine:
         torch.cuda.empty_cache()  # torch keeps what it was given, and the builder is no part of torch
         profile = default_profile(transformer)
         return cached_engine(transformer, content, precision=precision, profile=profile, targets=(CURRENT,))
+
+
+def _check_room(engine: Engine) -> None:
+    """Raises RequestError where the engine beside torch's network would leave no room for a step of either."""
+    needed = engine.report.weights_bytes + 2 * engine.report.activation_bytes  # torch makes the first step too
+    free = free_bytes(torch.device("cuda"))
+    if needed > free:
+        raise RequestError(
+            f"the engine needs {needed / GIB:.1f} GiB more on the GPU and {free / GIB:.1f} are free; name it with "
+            "--backend tensorrt to try"
+        )
 
 
 def _sizes(inputs: Mapping[str, Tensor], frames_per_step: int) -> dict[str, int]:
