@@ -1,0 +1,189 @@
+"""One question to the server over a connection of its own. No redirect is followed, and no proxy is ever asked."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import re
+import socket
+import time
+from dataclasses import dataclass
+from typing import Any, Dict, Iterator, Mapping, Optional
+from urllib.parse import urlencode, urlsplit
+
+from layerflow.wire import errors
+from layerflow.wire.running import RunningServer
+
+MAX_ANSWER = 1 << 26  # bytes; a page of a thousand jobs is about one MiB
+
+_GOOD = (200, 201, 204, 304)
+_PIECE = 65536  # bytes
+_LONGEST_SENTENCE = 1000  # characters
+_SECONDS = re.compile("[0-9]{1,6}")
+_STRANGER = "what answers at {} is not a LayerFlow server; stop what took its port, then layerflow serve starts one"
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of the server."""
+
+    method: str
+    path: str  # from /v1 on, quoted
+    query: Optional[Mapping[str, str]] = None
+    body: Optional[Mapping[str, Any]] = None
+    headers: Optional[Mapping[str, str]] = None
+    with_token: bool = True
+
+    @property
+    def target(self) -> str:
+        """Path and query, as they are sent."""
+        return self.path + ("?" + urlencode(self.query) if self.query else "")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A whole answer with a good status."""
+
+    url: str  # who gave it
+    status: int
+    etag: str
+    body: bytes
+
+    def json(self) -> Dict[str, Any]:
+        """The JSON object it holds. Raises BadAnswer."""
+        try:
+            values = json.loads(self.body.decode("utf-8"))
+        except (ValueError, RecursionError) as error:
+            raise errors.BadAnswer(_STRANGER.format(self.url)) from error
+        if not isinstance(values, dict):
+            raise errors.BadAnswer(_STRANGER.format(self.url))
+        return values
+
+
+def ask(server: RunningServer, question: Question, timeout_s: float) -> Answer:
+    """The answer to a question, whole within `timeout_s`. Raises ServerError, as of a bad status."""
+    deadline = time.monotonic() + timeout_s
+    with contextlib.closing(Exchange(server, question)) as exchange:
+        return exchange.answer(deadline)
+
+
+class Exchange:
+    """One connection, and the answer to one question piece by piece. Raises ServerError; close it whatever happens."""
+
+    def __init__(self, server: RunningServer, question: Question) -> None:
+        self._server = server
+        self._question = question
+        self._connection = _connection(server.url)
+        self._response: Any = None
+        self._left: Optional[int] = None
+
+    def open(self, timeout_s: float) -> int:
+        """Asks, and returns the status of the answer, whose head came within `timeout_s`."""
+        self._connection.timeout = timeout_s
+        with _translated(self._server.url, connecting=True):
+            self._connection.connect()
+        self._socket = self._connection.sock  # the response takes it over, and the connection forgets it
+        with _translated(self._server.url):
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # refused while we speak: hear why
+                self._send()
+            self._response = self._connection.getresponse()
+        self._left = self._response.length
+        return int(self._response.status)
+
+    def read(self, timeout_s: float) -> bytes:
+        """The next bytes of the answer, as soon as there are some; none at its end."""
+        if self._left == 0:
+            return b""
+        with _translated(self._server.url):
+            if timeout_s <= 0:
+                raise socket.timeout()
+            self._socket.settimeout(timeout_s)
+            piece = self._response.read1(_PIECE if self._left is None else min(_PIECE, self._left))
+            if self._left is not None:
+                self._left -= len(piece)
+                if not piece:
+                    raise http.client.IncompleteRead(b"", self._left)
+        return bytes(piece)
+
+    def answer(self, deadline: float) -> Answer:
+        """The whole answer, until `deadline` by the monotonic clock."""
+        self.open(max(deadline - time.monotonic(), 0.001))
+        return self.rest(deadline)
+
+    def rest(self, deadline: float) -> Answer:
+        """What is left of the answer once it is open."""
+        body = bytearray()
+        piece = b" "
+        while piece:
+            piece = self.read(deadline - time.monotonic())
+            body += piece
+            if len(body) > MAX_ANSWER:
+                raise errors.BadAnswer(_STRANGER.format(self._server.url))
+        answer = Answer(self._server.url, self._response.status, self._response.getheader("ETag", ""), bytes(body))
+        if answer.status not in _GOOD:
+            raise _refusal(answer, self._response.reason, self._response.getheader("Retry-After", ""))
+        return answer
+
+    def close(self) -> None:
+        """Gives the connection back, whatever state it is in."""
+        if self._response is not None:
+            self._response.close()
+        self._connection.close()
+
+    def _send(self) -> None:
+        question = self._question
+        headers = {"Accept": "application/json", "Connection": "close", **(question.headers or {})}
+        if question.with_token:
+            headers["Authorization"] = "Bearer " + self._server.token
+        body: Optional[bytes] = None
+        if question.body is not None:
+            headers["Content-Type"] = "application/json"
+            body = json.dumps(dict(question.body), allow_nan=False).encode("utf-8")
+        self._connection.request(question.method, question.target, body, headers)
+
+
+def _connection(url: str) -> http.client.HTTPConnection:
+    parts = urlsplit(url)
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    return kind(parts.hostname or "", parts.port)
+
+
+@contextlib.contextmanager
+def _translated(url: str, connecting: bool = False) -> Iterator[None]:
+    """Turns what the system and http.client say into a ServerError of one sentence."""
+    try:
+        yield
+    except socket.timeout as error:
+        raise errors.TimedOut("the LayerFlow server takes too long to answer; try again in a moment") from error
+    except (OSError, http.client.IncompleteRead) as error:
+        if connecting:
+            raise errors.NotRunning(
+                "no LayerFlow server answers at {}; start it with layerflow serve".format(url)
+            ) from error
+        raise errors.ConnectionLost(
+            "the LayerFlow server went away while it answered; see with layerflow jobs list what became of it"
+        ) from error
+    except http.client.HTTPException as error:
+        raise errors.BadAnswer(_STRANGER.format(url)) from error
+
+
+def _refusal(answer: Answer, reason: str, retry_after: str) -> errors.ServerError:
+    """The error that an answer stands for, in the server's words where it found some."""
+    try:
+        told = answer.json()["error"]
+        message, kind = _sentence(str(told["message"])), str(told["kind"])
+    except (errors.BadAnswer, KeyError, TypeError):
+        message, kind = "", ""
+    status = answer.status
+    if not 400 <= status < 500 and status != 503:
+        failed = "the LayerFlow server failed ({} {}); its log says more".format(status, _sentence(reason))
+        return errors.BadAnswer((message or failed) if status >= 500 else _STRANGER.format(answer.url))
+    message = message or "the LayerFlow server refused that ({} {})".format(status, _sentence(reason))
+    wait_s = float(retry_after) if _SECONDS.fullmatch(retry_after) else None
+    return errors.OF_STATUS.get(status, errors.Refused)(message, kind, status, wait_s)
+
+
+def _sentence(text: str) -> str:
+    printable = "".join(character if character.isprintable() else " " for character in text)
+    return " ".join(printable.split())[:_LONGEST_SENTENCE]

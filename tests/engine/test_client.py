@@ -1,0 +1,407 @@
+"""The client against a stand-in server: what it asks, what it makes of faults, and that nothing is done twice."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from contextlib import closing
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from wire_server import standing_in
+
+from layerflow.wire import Request, errors, following, transport
+from layerflow.wire import client as client_module
+from layerflow.wire.client import Client
+from layerflow.wire.running import RunningServer
+
+REQUEST = Request("decompose", plate="dog.####.exr", foreground="a dog, ‘brown’ 犬")
+NO_JOB = "0" * 32
+
+
+@pytest.fixture(autouse=True)
+def no_long_pauses(monkeypatch):
+    monkeypatch.setattr(client_module, "_PAUSES_S", (0.0, 0.0))
+    monkeypatch.setattr(following, "_FIRST_PAUSE_S", 0.001)
+
+
+@pytest.fixture
+def server():
+    with standing_in() as server:
+        yield server
+
+
+@pytest.fixture
+def client(server):
+    return Client(server.address)
+
+
+def http(status, body=b"", *headers):
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def refusal(status, message="no; try less", kind="RequestError", *headers):
+    return http(status, json.dumps({"error": {"kind": kind, "message": message}}).encode(), *headers)
+
+
+def finish(server, job, state="done", steps=20):
+    """Works on `job` in the background."""
+
+    def work():
+        server.go(job, "running")
+        for done in range(1, steps + 1):
+            server.step(job, done, steps)
+        server.go(job, state, result={"frames": []} if state == "done" else None)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    return thread
+
+
+def test_a_job_from_submit_to_result(server, client):
+    job = client.submit(REQUEST, label="nuke:shot.nk/LayerFlow1", overwrite=True)
+    assert (job.state, job.request, job.label, job.overwrite) == ("queued", REQUEST, "nuke:shot.nk/LayerFlow1", True)
+    assert client.get(job.id) == job and client.list() == [job]
+    finish(server, job)
+    over = client.wait(job.id, timeout_s=60)
+    assert (over.state, over.result) == ("done", {"frames": []})
+
+
+def test_verbs(server, client):
+    job = client.submit(REQUEST)
+    states = [act(job.id).state for act in (client.pause, client.resume, client.cancel, client.retry)]
+    assert states == ["paused", "queued", "cancelled", "queued"]
+    assert client.move(job.id, before=NO_JOB).position == -1 and client.move(job.id).position == 99
+    assert client.log(job.id) == f"log of {job.id}: é\n"
+    assert client.models() == [{"name": "mini"}] and client.devices() == [{"name": "cpu"}]
+
+
+def test_what_cannot_be_is_told_in_the_servers_words(server, client):
+    job = server.go(client.submit(REQUEST), "done")
+    with pytest.raises(errors.Conflict, match="a done job cannot cancel") as conflict:
+        client.cancel(job.id)
+    assert (conflict.value.status, conflict.value.kind) == (409, "Conflict")
+    with pytest.raises(errors.NotFound, match="there is no such job"):
+        client.get(NO_JOB)
+
+
+@pytest.mark.parametrize("method", ["get", "cancel", "retry", "pause", "resume", "move", "log", "wait"])
+@pytest.mark.parametrize("job", ["", "../jobs", "x?y", "A" * 32])
+def test_an_id_can_be_no_other_address(server, client, method, job):
+    with pytest.raises(ValueError, match="32 hex digits"):
+        getattr(client, method)(job)
+    assert not server.asked
+
+
+def test_preview(server, client):
+    job = client.submit(REQUEST)
+    preview = client.preview(job.id, "foreground")
+    assert preview.image.startswith(b"\xff\xd8")
+    assert client.preview(job.id, "foreground", etag=preview.etag) is None
+    assert client.preview(job.id, "../../log") is None
+    assert server.asked[-1][1].endswith("/preview/..%2F..%2Flog")
+
+
+def test_every_page_is_listed_once_in_order(server, client):
+    server.page_size = 3
+    jobs = [server.add(REQUEST, label="even" if number % 2 == 0 else "odd") for number in range(10)]
+    assert client.list() == jobs
+    assert client.list(label="even") == jobs[::2]
+    server.go(jobs[4], "paused")
+    assert [job.id for job in client.list(state="paused")] == [jobs[4].id]
+    assert client.list(state="failed") == []
+
+
+def test_pages_that_lead_in_a_circle_end(server, client):
+    page = {"jobs": [server.add(REQUEST).to_dict()], "next": "x"}
+    server.lost.extend([http(200, json.dumps(page).encode())] * 3)
+    assert len(client.list()) == 1
+
+
+def test_a_lost_answer_never_doubles_a_job(server, client):
+    server.lost.extend([b"", b"HTTP/1.1 201 Created\r\nContent-Length: 500\r\n\r\n{"])
+    job = client.submit(REQUEST)
+    assert len(server.asked) == 3 and list(server.jobs) == [job.id]
+
+
+def test_a_key_of_ones_own_gives_the_same_job(client):
+    assert client.submit(REQUEST, key="take 7") == client.submit(REQUEST, key="take 7")
+    assert client.submit(REQUEST).id != client.submit(REQUEST).id
+
+
+def test_what_may_have_happened_is_not_asked_again(server, client):
+    job = client.submit(REQUEST)
+    server.lost.append(b"")
+    with pytest.raises(errors.ConnectionLost, match="layerflow jobs list"):
+        client.cancel(job.id)
+    assert client.get(job.id).state == "cancelled"
+    assert [target for method, target, _ in server.asked if method == "POST"].count(f"/v1/jobs/{job.id}/cancel") == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "sentence"),
+    [
+        (refusal("403 Forbidden"), errors.Refused, "no; try less"),
+        (refusal("409 Conflict"), errors.Conflict, "no; try less"),
+        (refusal("413 Too Large", "line\nbreak\x1b[31m"), errors.Refused, r"line break \[31m"),
+        (refusal("422 Unprocessable"), errors.Refused, "no; try less"),
+        (refusal("429 Too Many", "full; wait", "Busy", "Retry-After: 7"), errors.Busy, "full; wait"),
+        (refusal("503 Unavailable"), errors.Busy, "no; try less"),
+        (http("413 Too Large", b"<html>"), errors.Refused, "413 Too Large"),
+        (http("400 Bad", b'{"error": "text"}'), errors.Refused, "400 Bad"),
+        (http("500 Internal", b"Traceback"), errors.BadAnswer, "failed .500 Internal."),
+        (http("302 Found", b"", "Location: http://127.0.0.1:1/"), errors.BadAnswer, "not a LayerFlow server"),
+        (http(200, b"<html>"), errors.BadAnswer, "not a LayerFlow server"),
+        (http(200, b"[]"), errors.BadAnswer, "not a LayerFlow server"),
+        (http(200, b"[" * 100000), errors.BadAnswer, "not a LayerFlow server"),
+        (http(200, b"\xff"), errors.BadAnswer, "not a LayerFlow server"),
+        (http(200, b'{"id": 5}'), errors.BadAnswer, "makes no sense"),
+        (b"SSH-2.0-OpenSSH_9.6\r\n", errors.BadAnswer, "not a LayerFlow server"),
+        (b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 500, errors.BadAnswer, "not a LayerFlow server"),
+    ],
+)
+def test_bad_answers(server, client, answer, kind, sentence):
+    server.deaf.append(answer)
+    with pytest.raises(kind, match=sentence) as raised:
+        client.get(NO_JOB)
+    assert type(raised.value) is kind and "\n" not in str(raised.value) and len(server.asked) == 1
+    assert getattr(raised.value, "retry_after_s", None) == (7.0 if b"Retry-After" in answer else None)
+
+
+@pytest.mark.parametrize("values", [{}, {"jobs": 5}, {"jobs": [5]}, {"jobs": [{}]}])
+def test_a_list_that_makes_no_sense(server, client, values):
+    server.deaf.append(http(200, json.dumps(values).encode()))
+    with pytest.raises(errors.BadAnswer):
+        client.list()
+
+
+def test_an_answer_without_end_is_not_kept(server, client, monkeypatch):
+    monkeypatch.setattr(transport, "MAX_ANSWER", 1000)
+    server.deaf.append(http(200, b" " * 5000))
+    with pytest.raises(errors.BadAnswer):
+        client.get(NO_JOB)
+
+
+def test_a_body_that_is_refused_unread_is_a_refusal_all_the_same():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def refuse():
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(1000)
+                connection.sendall(refusal("413 Too Large"))
+                connection.shutdown(socket.SHUT_WR)
+                while connection.recv(1 << 20):
+                    pass
+
+        thread = threading.Thread(target=refuse)
+        thread.start()
+        here = RunningServer(f"http://127.0.0.1:{listener.getsockname()[1]}", "t", 1, 1)
+        with pytest.raises(errors.Refused, match="try less"):
+            Client(here).submit(Request("decompose", plate="x", foreground="x" * 2_000_000))
+        thread.join()
+
+
+@pytest.mark.parametrize("said", [b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"])
+def test_a_slow_answer_times_out(said):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        here = RunningServer(f"http://127.0.0.1:{listener.getsockname()[1]}", "t", 1, 1)
+        kept = []
+
+        def answer():
+            connection, _ = listener.accept()
+            connection.sendall(said)
+            kept.append(connection)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pytest.raises(errors.TimedOut, match="too long"):
+            Client(here, timeout_s=0.2).get(NO_JOB)
+        thread.join()
+        kept[0].close()
+
+
+def test_an_answer_that_drips_has_one_deadline_for_all_of_it():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        here = RunningServer(f"http://127.0.0.1:{listener.getsockname()[1]}", "t", 1, 1)
+        over = threading.Event()
+
+        def drip():
+            connection, _ = listener.accept()
+            with connection:
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+                while not over.wait(0.02):
+                    connection.sendall(b" ")
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        with pytest.raises(errors.TimedOut):
+            Client(here, timeout_s=0.3).get(NO_JOB)
+        over.set()
+        thread.join()
+
+
+def test_nobody_listens():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with pytest.raises(errors.NotRunning, match=f"127.0.0.1:{port}; start it with layerflow serve"):
+        Client(RunningServer(f"http://127.0.0.1:{port}", "t", 1, 1)).list()
+
+
+def test_a_wrong_token_is_refused_and_never_shown(server):
+    client = Client(RunningServer(server.address.url, "wr0ng", 1, 1))
+    with pytest.raises(errors.Unauthorised) as refused:
+        client.list()
+    assert refused.value.status == 401 and "wr0ng" not in f"{refused.value} {client!r}"
+
+
+def test_the_token_is_in_its_header_only(server, client):
+    job = client.submit(REQUEST, label="x")
+    client.list(label="x")
+    server.go(job, "done")
+    list(client.events(job.id))
+    for _, target, headers in server.asked:
+        assert headers.pop("Authorization") == "Bearer s3cret"
+        assert "s3cret" not in target + str(headers)
+
+
+def test_no_proxy_is_asked(server, client, monkeypatch):
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    assert client.list() == []
+
+
+def test_a_server_that_came_back_elsewhere_is_found_again(server):
+    with standing_in(token="another") as fresh:
+        client = Client(RunningServer("http://127.0.0.1:1", "old", 1, 1), find_again=lambda: fresh.address)
+        job = client.submit(REQUEST)
+        assert list(fresh.jobs) == [job.id] and not server.jobs
+        renamed = Client(RunningServer(fresh.address.url, "old", 1, 1), find_again=lambda: fresh.address)
+        assert renamed.cancel(job.id).state == "cancelled"
+        watching = Client(RunningServer(fresh.address.url, "old", 1, 1), find_again=lambda: fresh.address)
+        assert watching.wait(job.id, timeout_s=60).state == "cancelled"
+
+
+# Streams
+
+
+def test_a_stream_ends_with_the_final_state(server, client):
+    job = client.submit(REQUEST)
+    other = client.submit(REQUEST)
+    thread = finish(server, job, "failed", steps=3)
+    events = list(client.events(job.id, timeout_s=60))
+    thread.join()
+    assert [event.kind for event in events] == ["state", "state", "progress", "progress", "progress", "state"]
+    assert {event.job for event in events} == {job.id} != {other.id}
+    assert events[-1].data["state"] == "failed"
+    assert list(client.events(job.id, after=events[-1].id, timeout_s=60)) == []
+    assert list(client.events(job.id, after=events[-2].id, timeout_s=60)) == events[-1:]
+
+
+def test_a_final_state_of_the_past_is_not_the_end(server, client):
+    job = server.go(client.submit(REQUEST), "failed")
+    client.retry(job.id)
+    thread = finish(server, job)
+    states = [event.data["state"] for event in client.events(job.id, timeout_s=60) if event.kind == "state"]
+    thread.join()
+    assert states == ["queued", "failed", "queued", "running", "done"]
+
+
+@settings(max_examples=25)
+@given(st.lists(st.integers(0, 3000), max_size=6), st.integers(1, 12))
+def test_a_stream_that_breaks_anywhere_brings_every_event_once(cuts, steps):
+    with standing_in() as server:
+        server.cuts.extend(cuts)
+        client = Client(server.address)
+        job = server.add(REQUEST)
+        thread = finish(server, job, steps=steps)
+        events = list(client.events(job.id, timeout_s=60))
+        thread.join()
+        assert events == server.events
+
+
+def test_all_jobs_in_one_stream_until_it_is_closed(server, client):
+    jobs = [server.add(REQUEST) for _ in range(3)]
+    with closing(client.events(timeout_s=60)) as events:
+        assert [next(events).job for _ in jobs] == [job.id for job in jobs]
+    server.add(REQUEST)
+
+
+def test_time_is_up_though_the_heart_beats(server, client):
+    job = client.submit(REQUEST)
+    with pytest.raises(errors.TimedOut, match="goes on in the queue"):
+        client.wait(job.id, timeout_s=0.3)
+    assert len([1 for _, target, _ in server.asked if target.endswith("/events")]) == 1
+
+
+def test_a_silent_stream_is_connected_again(server, client, monkeypatch):
+    monkeypatch.setattr(following, "SILENCE_S", 0.2)
+    server.heartbeat_s = 30.0
+    with pytest.raises(errors.TimedOut):
+        list(client.events(timeout_s=1.0))
+    assert len(server.asked) > 1
+
+
+def test_a_server_that_stays_away_is_given_up(server, client, monkeypatch):
+    monkeypatch.setattr(following, "PATIENCE_S", 0.2)
+    server.deaf.extend([b""] * 10000)
+    with pytest.raises(errors.ConnectionLost):
+        list(client.events())
+    assert len(server.asked) > 2
+
+
+def test_pauses_grow(server, client, monkeypatch):
+    pauses = []
+    monkeypatch.setattr(following.time, "sleep", pauses.append)
+    monkeypatch.setattr(following, "_FIRST_PAUSE_S", 0.1)
+    server.deaf.extend([b""] * 8)
+    server.go(server.add(REQUEST), "done")
+    next(client.events())
+    assert pauses == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0])
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome"),
+    [
+        (refusal("404 Not Found"), errors.NotFound),
+        (refusal("401 Unauthorized"), ["queued", "done"]),  # of a server that came anew
+        (refusal("503 Unavailable"), ["queued", "done"]),
+        (http(200, b"data: {\n\n"), errors.BadAnswer),
+        (http(200, b"data: 5\n\n"), errors.BadAnswer),
+        (http(200, b'data: {"kind": "state"}\n\n'), errors.BadAnswer),
+        (http(200, b'data: {"kind": "of a newer server"}\n\n'), []),
+        (http("500 Internal"), errors.BadAnswer),
+        (http("204 No Content"), []),
+    ],
+)
+def test_streams_that_begin_badly(server, client, answer, outcome):
+    job = server.go(client.submit(REQUEST), "done")
+    server.deaf.append(answer)
+    if isinstance(outcome, type):
+        with pytest.raises(outcome):
+            list(client.events(job.id, timeout_s=60))
+    else:
+        assert [event.data["state"] for event in client.events(job.id, timeout_s=60)] == outcome
+
+
+def test_a_token_that_stays_wrong_ends_a_stream(server):
+    client = Client(RunningServer(server.address.url, "wrong", 1, 1))
+    with pytest.raises(errors.Unauthorised):
+        list(client.events(timeout_s=60))
+    assert len(server.asked) == 2
+
+
+def test_nothing_stays_open(server, client):
+    job = server.go(client.submit(REQUEST), "done")
+    for _ in range(5):
+        client.wait(job.id)
+        with closing(client.events()) as events:
+            next(events)
+    deadline = time.monotonic() + 30
+    while any("process_request" in thread.name for thread in threading.enumerate()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
