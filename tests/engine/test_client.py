@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -16,7 +17,7 @@ from wire_server import standing_in
 from layerflow.wire import Request, errors, following, transport
 from layerflow.wire import client as client_module
 from layerflow.wire.client import Client
-from layerflow.wire.running import RunningServer
+from layerflow.wire.running import RunningServer, publish
 
 REQUEST = Request("decompose", plate="dog.####.exr", foreground="a dog, ‘brown’ 犬")
 NO_JOB = "0" * 32
@@ -284,6 +285,15 @@ def test_a_server_that_came_back_elsewhere_is_found_again(server):
         assert renamed.cancel(job.id).state == "cancelled"
         watching = Client(RunningServer(fresh.address.url, "old", 1, 1), find_again=lambda: fresh.address)
         assert watching.wait(job.id, timeout_s=60).state == "cancelled"
+
+
+def test_the_example_of_the_documentation(server, monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("LAYERFLOW_RUNTIME", str(tmp_path))
+    publish(server.address)
+    server.on_job = lambda job: finish(server, job, steps=2)
+    text = (Path(__file__).parents[2] / "docs" / "wire.md").read_text(encoding="utf-8")
+    exec(text.split("```python\n")[1].split("```")[0], {})
+    assert capsys.readouterr().out.split("\n")[:-1] == ["1 of 2", "2 of 2", "done  {'frames': []}"]
 
 
 # Streams

@@ -9,7 +9,7 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -42,6 +42,7 @@ class StandIn(ThreadingHTTPServer):
         self.cuts: deque[int] = deque()  # after so many bytes a stream breaks
         self.heartbeat_s = HEARTBEAT_S
         self.page_size = 100
+        self.on_job: Callable[[Job], object] = lambda job: None
         self.is_closing = False
 
     @property
@@ -161,6 +162,7 @@ class _Handler(BaseHTTPRequestHandler):
             return _json(self.server.jobs[self.server.keys[key]].to_dict())
         job = self.server.add(Request.from_dict(body["request"]), body["label"], body["overwrite"])
         self.server.keys[key] = job.id
+        self.server.on_job(job)
         return _json(job.to_dict(), status=201)
 
     def _list(self) -> tuple[int, str, bytes]:
