@@ -112,9 +112,12 @@ def _is_intact(file: Path, hashed: str) -> bool:
 
 
 def read_graph_manifest(folder: Path) -> GraphManifest:
-    """The manifest of the graph in `folder`. Raises ModelError."""
+    """The manifest of the transformer's graph in `folder`. Raises ModelError."""
     try:
-        return GraphManifest.from_dict(json.loads((folder / MANIFEST).read_text(encoding="utf-8")))
+        values = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        if part := values.get("part"):
+            raise ModelError(f"{folder} holds a model's {part} and no transformer; name the folder of the transformer")
+        return GraphManifest.from_dict(values)
     except OSError as error:
         raise ModelError(f"{folder} holds no exported graph ({error.strerror}); export it again") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -9,15 +9,16 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import onnx_ir as ir
 import torch
+from torch import Tensor, nn
 
 from layerflow.models.building import building
 from layerflow.models.hashes import file_sha256
 from layerflow.transformer import LayerFlowTransformer
 from layerflow_export.core import (
-    INPUTS,
     OPSETS,
     OUTPUT,
     ExportCore,
@@ -71,13 +72,31 @@ def export_onnx(
 
 def to_graph(transformer: LayerFlowTransformer, opset: int) -> ir.Model:
     """The graph of `ExportCore`, `INPUTS` to `OUTPUT`, every side of them that is no channel or width of any length."""
+    return graph_of(
+        ExportCore(transformer),
+        example_inputs(transformer),
+        dynamic_shapes(transformer),
+        output=OUTPUT,
+        opset=opset,
+    )
+
+
+def graph_of(
+    module: nn.Module,
+    inputs: Mapping[str, Tensor],
+    shapes: Mapping[str, Mapping[int, Any]],
+    *,
+    output: str,
+    opset: int,
+) -> ir.Model:
+    """The graph of any module that takes tensors of these names and returns one; `shapes` are `torch.export`'s."""
     with _quiet(), torch.no_grad():
         program = torch.onnx.export(
-            ExportCore(transformer),
-            kwargs=example_inputs(transformer),
-            dynamic_shapes=dynamic_shapes(transformer),
-            input_names=INPUTS,
-            output_names=(OUTPUT,),
+            module,
+            kwargs=dict(inputs),
+            dynamic_shapes=dict(shapes),
+            input_names=tuple(inputs),
+            output_names=(output,),
             opset_version=opset,
             dynamo=True,
             verbose=False,

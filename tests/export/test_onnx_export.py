@@ -135,6 +135,7 @@ def test_a_broken_manifest_is_a_sentence(tmp_path, contents):
 
 def test_without_the_extra_it_says_what_to_install(tiny_model, tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx_ir", None)
-    monkeypatch.delitem(sys.modules, "layerflow_export.onnx_export")
+    for module in ("onnx_export", "parts", "model_export"):
+        monkeypatch.delitem(sys.modules, f"layerflow_export.{module}", raising=False)
     assert run(["onnx", str(tiny_model), "-o", str(tmp_path / "graph")]) == 2
     assert capsys.readouterr().err == "layerflow-export: onnx_ir is not installed; pip install 'layerflow[export]'\n"
