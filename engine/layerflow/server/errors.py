@@ -1,0 +1,29 @@
+"""What the queue refuses.
+
+LayerFlowError
+├── StoreError           the queue's file cannot be used
+└── RequestError
+    ├── JobNotFoundError     there is no such job
+    ├── JobStateError        the job is in no state for that
+    └── QueueFullError       as many jobs wait as may
+"""
+
+from __future__ import annotations
+
+from layerflow.errors import LayerFlowError, RequestError
+
+
+class StoreError(LayerFlowError):
+    """The queue's file cannot be read or written, or is of a newer version."""
+
+
+class JobNotFoundError(RequestError):
+    """There is no such job."""
+
+
+class JobStateError(RequestError):
+    """The job is in no state for what was asked."""
+
+
+class QueueFullError(RequestError):
+    """As many jobs wait as may."""

@@ -1,0 +1,43 @@
+"""Where a server keeps what it has to know after a restart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from layerflow.wire.places import server_folder
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerFolder:
+    """The files of one server; the folder is its user's alone."""
+
+    path: Path
+
+    @classmethod
+    def own(cls) -> ServerFolder:
+        """The folder that hosts know too."""
+        return cls(path=server_folder())
+
+    @property
+    def queue(self) -> Path:
+        """The file of the queue."""
+        return self.path / "jobs.sqlite3"
+
+    @property
+    def logs(self) -> Path:
+        """The folder of all logs."""
+        return self.path / "logs"
+
+    def log_of(self, job: str) -> Path:
+        """What the workers of the job with this id wrote down."""
+        return self.logs / f"{job}.log"
+
+    def log_of_worker(self, device: str) -> Path:
+        """What the worker processes of `device` wrote besides."""
+        return self.logs / f"worker-{device.replace(':', '-')}.log"
+
+    def make(self) -> None:
+        """Makes the folder, for nobody but its owner, where it is not there yet."""
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.logs.mkdir(exist_ok=True)
