@@ -54,7 +54,15 @@ def venv_path() -> dict[str, str]:
 
 @pytest.mark.parametrize(
     "module",
-    ["layerflow", "layerflow.wire", "layerflow.errors", "layerflow.cli", "layerflow_export", "layerflow_export.cli"],
+    [
+        "layerflow",
+        "layerflow.wire",
+        "layerflow.errors",
+        "layerflow.cli",
+        "layerflow.server.supervisor",
+        "layerflow_export",
+        "layerflow_export.cli",
+    ],
 )
 def test_importing_is_light(module):
     code = f"import {module}, sys; print(*sys.modules)"

@@ -1,0 +1,163 @@
+"""One attempt at one job: rendered, watched for whoever wants it stopped, verified, and told of whatever happens."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from layerflow import exr, shots
+from layerflow.denoisers import raise_if
+from layerflow.errors import Interrupted, LayerFlowError, OutputError
+from layerflow.server.errors import StoreError
+from layerflow.server.leases import Lease
+from layerflow.shot import Shot
+from layerflow.wire import Event, Job, Progress
+
+TELL_EVERY_S = 0.25  # of progress that only counts on, and of asking whether the job is still wanted
+MAX_LOG_BYTES = 1_000_000  # and as much again of what came before
+
+logger = logging.getLogger("layerflow.server")
+
+
+class Telling:
+    """Passes a shot's events on to the queue and the log: counts now and then, everything else at once."""
+
+    def __init__(self, lease: Lease, clock: Callable[[], float] = time.monotonic) -> None:
+        self._lease, self._clock = lease, clock
+        self._progress, self._next = Progress(), 0.0
+
+    def tell(self, event: Event) -> None:
+        """Takes one event of the shot."""
+        if event.kind == "step":
+            self._progress = replace(self._progress, stage="sampling", done=event.done, total=event.total)
+            self._say(at_once=event.done == event.total)
+            return
+        logger.info("%s: %s", event.kind, event.message)
+        if event.kind == "stage":
+            self.stage(event.message)
+        elif event.kind == "frame":
+            self._progress = replace(self._progress, frames_done=event.done, frames_total=event.total)
+            self._lease.frame(event.message, self._progress)
+        elif event.kind == "warning":
+            self._lease.warning(event.message)
+
+    def stage(self, name: str) -> None:
+        """Opens a stage that counts nothing yet."""
+        self._progress = replace(self._progress, stage=name, done=0, total=0)
+        self._say(at_once=True)
+
+    def _say(self, *, at_once: bool) -> None:
+        if at_once or self._clock() >= self._next:
+            self._lease.progress(self._progress)
+            self._next = self._clock() + TELL_EVERY_S
+
+
+class Watch:
+    """Whether to stop: the worker has to leave, or the job was taken from it. Asked thousands of times a second."""
+
+    def __init__(self, lease: Lease, leaving: Callable[[], bool], clock: Callable[[], float] = time.monotonic) -> None:
+        self._lease, self._leaving, self._clock = lease, leaving, clock
+        self._held, self._next = True, 0.0
+
+    def stopped(self) -> bool:
+        """What the queue said at most a quarter of a second ago."""
+        if self._held and self._clock() >= self._next:
+            self._held = self._lease.held()
+            self._next = self._clock() + TELL_EVERY_S
+        return self._leaving() or not self._held
+
+
+class Settled:
+    """A block after which the job is no longer in hand, however it ends. `sound` unless something unforeseen happened.
+
+    A StoreError passes: then nobody can be told, and the job is taken from this worker when it is gone.
+    """
+
+    def __init__(self, lease: Lease) -> None:
+        self._lease = lease
+        self.sound = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        if isinstance(error, StoreError) or not isinstance(error, Exception):
+            return False
+        if isinstance(error, Interrupted):
+            logger.info("stopped")
+            self._lease.give_back()
+        elif isinstance(error, LayerFlowError):
+            logger.info("failed: %s", error)
+            self._lease.failed(str(error))
+        else:
+            logger.error("failed", exc_info=error)
+            self._lease.failed(f"something went wrong that should not ({type(error).__name__}); its log says where")
+            self.sound = False
+        return True
+
+
+def attempt(lease: Lease, *, log: Path, leaving: Callable[[], bool]) -> bool:
+    """Does the job as far as it goes; whether this process may go on to the next one.
+
+    Raises StoreError when the queue cannot be told.
+    """
+    telling, watch = Telling(lease), Watch(lease, leaving)
+    with _logged(lease.job, log), Settled(lease) as settled:
+        result = shots.render(lease.job.request, **_ways(lease), on_event=telling.tell, stopped=watch.stopped)
+        telling.stage("checking the frames")
+        _verify(result, watch.stopped)
+        lease.done(json.loads(json.dumps(asdict(result), default=str)))
+        logger.info("done in %.1f s", result.seconds)
+    return settled.sound
+
+
+def _ways(lease: Lease) -> dict[str, bool]:
+    """Whether `render` is to resume or to start anew.
+
+    A shot that was begun goes on. One that replaces frames does so only from its journal: without that, what lies there
+    may be the frames to replace; and of those beside it, the ones from before it are.
+    """
+    if not lease.begun:
+        return {"overwrite": lease.job.overwrite, "resume": False}
+    if not lease.job.overwrite:
+        return {"overwrite": False, "resume": True}
+    shot = Shot.prepare(lease.job.request, lambda event: None, lambda: False)
+    kept = [path.stat().st_mtime_ns for path in shot.journal.folder.glob("*") if path.is_file()]
+    for path in (path for frame in shot.frames for path in shot.delivery.files_of(frame)):
+        if kept and path.is_file() and path.stat().st_mtime_ns < min(kept):
+            path.unlink()
+    return {"overwrite": True, "resume": bool(kept)}
+
+
+def _verify(result: shots.ShotResult, stopped: Callable[[], bool]) -> None:
+    """Reads every frame back. Raises OutputError for one that is not whole, and Interrupted."""
+    for path in (*result.frames, *(path for paths in result.per_layer.values() for path in paths)):
+        raise_if(stopped)
+        if not exr.verify_frame(path):
+            raise OutputError(f"{path} cannot be read back as it was written; check the disk, then retry the job")
+
+
+@contextmanager
+def _logged(job: Job, path: Path) -> Iterator[None]:
+    """Within it, what this process logs goes to the file of the job."""
+    handler = RotatingFileHandler(path, maxBytes=MAX_LOG_BYTES, backupCount=1, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    root: Any = logging.getLogger()
+    root.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        logger.info("attempt %d on %s: %s", job.attempts, job.device, job.request.to_json())
+        yield
+    finally:
+        root.removeHandler(handler)
+        handler.close()

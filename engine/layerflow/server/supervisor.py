@@ -1,0 +1,130 @@
+"""Keeps one worker process alive for each device, and takes what a lost one had in hand."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import IO
+
+from layerflow.server.errors import StoreError
+from layerflow.server.folder import ServerFolder
+from layerflow.server.leases import requeue_dead, requeue_lost
+from layerflow.server.store import Store
+
+FIRST_PAUSE_S = 0.2
+LONGEST_PAUSE_S = 60.0  # between starts of a worker that never gets ready
+LOOK_EVERY_S = 1.0  # for workers of a server before, which may take a moment to end
+DRAIN_S = 35.0  # a little longer than a worker gives itself
+MAX_LOG_BYTES = 1_000_000
+
+logger = logging.getLogger("layerflow.server")
+
+
+@dataclass(kw_only=True)
+class Post:
+    """The place of one device, and the worker that is there now."""
+
+    device: str
+    worker: str = ""  # its id
+    process: subprocess.Popen[bytes] | None = None
+    restarts: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+class Supervisor:
+    """Workers for `devices`, from `start` to `drain`. Each has its thread here, which waits for its process."""
+
+    def __init__(
+        self,
+        folder: ServerFolder,
+        store: Store,
+        devices: Sequence[str],
+        *,
+        python: Sequence[str] = (sys.executable, "-P"),
+    ) -> None:
+        self._folder, self._store, self._python = folder, store, python
+        self.posts = tuple(Post(device=device) for device in devices)
+        self._leaving = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        """Requeues what a server that died had running, and starts the workers. Raises StoreError."""
+        requeue_dead(self._store)
+        jobs = [lambda post=post: self._keep(post) for post in self.posts]
+        for job in (*jobs, self._look_after_the_dead):
+            thread = threading.Thread(target=job, daemon=True)
+            thread.start()
+            self._threads.append(thread)
+
+    def drain(self, timeout_s: float = DRAIN_S) -> None:
+        """Has every worker stop at its next step, its job back in the queue, and returns when all are gone."""
+        self._leaving.set()
+        for post in self.posts:
+            with post.lock:
+                if post.process and post.process.stdin:
+                    post.process.stdin.close()
+        until = time.monotonic() + timeout_s
+        for thread in self._threads:
+            thread.join(max(0.0, until - time.monotonic()))
+        for post in self.posts:
+            if post.process and post.process.poll() is None:
+                post.process.kill()
+        for thread in self._threads:
+            thread.join()
+
+    def _keep(self, post: Post) -> None:
+        """Starts the worker of `post` again whenever it ends, after a pause that grows while it never gets ready."""
+        pause = FIRST_PAUSE_S
+        while self._start(post):
+            assert post.process is not None and post.process.stdin is not None
+            fate = _fate(post.process.wait())
+            post.process.stdin.close()
+            ready = self._requeue(post.worker, fate)
+            pause = FIRST_PAUSE_S if ready else min(2 * pause, LONGEST_PAUSE_S)
+            self._leaving.wait(pause)
+            post.restarts += 1
+
+    def _start(self, post: Post) -> bool:
+        """Whether there is a new worker; there is none once everybody is to leave."""
+        post.worker = uuid.uuid4().hex
+        command = [*self._python, "-m", "layerflow.server.worker", "--folder", str(self._folder.path)]
+        command += ["--device", post.device, "--id", post.worker]
+        with post.lock, self._log(post.device) as log:
+            if self._leaving.is_set():
+                return False
+            post.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log)
+        return True
+
+    def _log(self, device: str) -> IO[bytes]:
+        path = self._folder.log_of_worker(device)
+        if path.is_file() and path.stat().st_size > MAX_LOG_BYTES:
+            path.replace(path.with_suffix(".log.1"))
+        return path.open("ab")
+
+    def _requeue(self, worker: str, fate: str) -> bool:
+        """Whether the worker that is gone was ever ready. What it had in hand is queued once that can be written."""
+        while True:
+            try:
+                return requeue_lost(self._store, worker, fate)
+            except StoreError as error:
+                logger.error("%s", error)
+                if self._leaving.wait(LOOK_EVERY_S):
+                    return False  # the next server finds that the process is gone
+
+    def _look_after_the_dead(self) -> None:
+        while not self._leaving.wait(LOOK_EVERY_S):
+            try:
+                requeue_dead(self._store, besides=[post.worker for post in self.posts])
+            except StoreError as error:
+                logger.error("%s", error)
+
+
+def _fate(code: int) -> str:
+    """How a process went, in words that follow "was"."""
+    return f"killed by signal {-code}" if code < 0 else f"gone with exit code {code}"

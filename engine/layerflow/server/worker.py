@@ -1,0 +1,100 @@
+"""The process of one device: takes up jobs one after another, for as long as its standard input stays open.
+
+The supervisor holds the other end of that pipe. It closes it to have the worker stop at its next step; and the system
+closes it when the supervisor dies, however that goes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import BinaryIO
+
+from layerflow.errors import LayerFlowError
+from layerflow.server.folder import ServerFolder
+from layerflow.server.leases import claim, register
+from layerflow.server.store import Store
+
+POLL_S = 0.1  # after which an idle worker looks for a job
+GRACE_S = 30.0  # to stop in; then the process ends with its job in hand, which is requeued
+
+
+def serve(folder: ServerFolder, worker: str, device: str, leaving: threading.Event) -> None:
+    """Works until `leaving` is set, or after a job that ended in a way nobody foresaw. Raises LayerFlowError."""
+    from layerflow.server.attempt import attempt
+
+    store = Store(folder.queue)
+    register(store, worker, settle(device))
+    sound = True
+    while sound and not leaving.is_set():
+        lease = claim(store, worker)
+        if lease is None:
+            leaving.wait(POLL_S)
+            continue
+        sound = attempt(lease, log=folder.log_of(lease.job.id), leaving=leaving.is_set)
+        _let_memory_go()
+
+
+def settle(device: str) -> str:
+    """The full name of `device`, which from now on is what "auto" and "cuda" mean in this process. RequestError."""
+    import torch
+
+    from layerflow.models.places import pick_device
+
+    place = pick_device(device)
+    if place.type != "cuda":
+        return str(place)
+    if place.index is not None:
+        torch.cuda.set_device(place)
+    return f"cuda:{torch.cuda.current_device()}"
+
+
+def _let_memory_go() -> None:
+    """Leaves to the next job, which looks for what is free, what the last one has taken."""
+    import torch
+
+    gc.collect()  # a model's hooks and modules refer to each other in circles
+    torch.cuda.empty_cache()
+
+
+def _leave_with(pipe: BinaryIO, leaving: threading.Event) -> None:
+    """Never returns: waits for the end of `pipe`, gives the worker its time to leave, and then ends it."""
+    pipe.read()
+    leaving.set()
+    time.sleep(GRACE_S)
+    os._exit(1)
+
+
+def main() -> None:
+    """Runs one worker. The queue is told everything; what else there is to say goes to stderr."""
+    parser = argparse.ArgumentParser(prog="layerflow.server.worker", description="The worker of one device.")
+    parser.add_argument("--folder", type=Path, required=True, help="of the server")
+    parser.add_argument("--device", required=True, help="cpu, cuda:1 or auto")
+    parser.add_argument("--id", required=True, help="that the supervisor gave it")
+    arguments = parser.parse_args()
+    if arguments.device == "cpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # so that "auto" is the CPU in every job
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    leaving = threading.Event()
+    threading.Thread(target=_leave_with, args=(sys.stdin.buffer, leaving), daemon=True).start()
+    for each in (signal.SIGINT, signal.SIGTERM):  # which may go to every process of a group
+        signal.signal(each, lambda signum, frame: leaving.set())
+    code = 0
+    try:
+        serve(ServerFolder(path=arguments.folder), arguments.id, arguments.device, leaving)
+    except LayerFlowError as error:
+        logging.error("%s", error)
+        code = error.exit_code
+    sys.stderr.flush()
+    os._exit(code)  # taking torch apart takes a second
+
+
+if __name__ == "__main__":
+    main()
