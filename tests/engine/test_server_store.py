@@ -284,6 +284,17 @@ def test_workers_whose_process_is_gone_are_found(store: Store) -> None:
     assert [store.get(job).state for job in jobs] == ["queued", "queued", "running"]
 
 
+def test_a_job_is_not_blamed_for_the_end_of_its_server(store: Store) -> None:
+    (job,) = submit(store, "a")
+    for name in "vwxyz":
+        claim(store, worker(store, name))
+        with store.database.write() as connection:
+            connection.execute("UPDATE worker SET pid = 2147483647")
+        requeue_dead(store)
+    assert store.get(job).state == "queued" and store.get(job).attempts == 5
+    assert store.get(job).message == "its worker was gone with the server; it goes on from its last saved step"
+
+
 def test_a_file_of_a_newer_version_is_a_sentence(tmp_path: Path) -> None:
     path = tmp_path / "jobs.sqlite3"
     open_store(path)

@@ -125,21 +125,21 @@ def claim(store: Store, worker: str) -> Lease | None:
         return Lease(store=store, worker=worker, job=job, begun=bool(row["begun"]))
 
 
-def requeue_lost(store: Store, worker: str, reason: str) -> bool:
+def requeue_lost(store: Store, worker: str, reason: str, *, counts: bool = True) -> bool:
     """Takes what a worker that is gone had in hand; whether it was ever ready to work.
 
-    `reason` says how it went, such as "killed by signal 9". The third time in a row a job fails with it.
+    `reason` says how it went, such as "killed by signal 9". The third time in a row that `counts` a job fails with it.
     """
     with store.database.write() as connection:
         for row in connection.execute("SELECT * FROM job WHERE worker = ?", (worker,)).fetchall():
             if row["state"] == "running":
-                _lose(store, connection, row, reason)
+                _lose(store, connection, row, reason, row["losses"] + counts)
             change(connection, row["id"], worker=None)
         return bool(connection.execute("DELETE FROM worker WHERE id = ?", (worker,)).rowcount)
 
 
-def _lose(store: Store, connection: sqlite3.Connection, row: sqlite3.Row, reason: str) -> None:
-    now, losses = store.clock(), row["losses"] + 1
+def _lose(store: Store, connection: sqlite3.Connection, row: sqlite3.Row, reason: str, losses: int) -> None:
+    now = store.clock()
     if losses < MAX_LOSSES:
         message = f"its worker was {reason}; it goes on from its last saved step"
         turn(connection, row, "queued", now, losses=losses, message=message)
@@ -149,12 +149,15 @@ def _lose(store: Store, connection: sqlite3.Connection, row: sqlite3.Row, reason
 
 
 def requeue_dead(store: Store, *, besides: Collection[str] = ()) -> None:
-    """Takes what workers had in hand whose processes are gone, those `besides` left to who looks after them."""
+    """Takes what workers had in hand whose processes are gone, those `besides` left to who looks after them.
+
+    It went with the server, or with the power of the whole machine: no job is blamed for that.
+    """
     with store.database.read() as connection:
         workers = connection.execute("SELECT * FROM worker").fetchall()
     for row in workers:
         if row["id"] not in besides and not _is_alive(row["pid"], row["born_at"]):
-            requeue_lost(store, row["id"], "gone with the server")
+            requeue_lost(store, row["id"], "gone with the server", counts=False)
 
 
 def _is_alive(pid: int, born_at: float) -> bool:
