@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import sqlite3
 import threading
 from itertools import product
@@ -14,6 +15,7 @@ from queueing import Clock, generate, open_store, submit, told, worker
 
 from layerflow.server.database import MIGRATIONS
 from layerflow.server.errors import JobNotFoundError, JobStateError, QueueFullError, StoreError
+from layerflow.server.folder import ServerFolder
 from layerflow.server.leases import claim, requeue_dead, requeue_lost
 from layerflow.server.rows import KEEP_EVENTS_S
 from layerflow.server.store import Store
@@ -206,6 +208,31 @@ def test_old_events_are_forgotten_and_their_numbers_not_used_again(store: Store,
     store.ask("cancel", second)
     assert told(store, first) == ["done"] and told(store, second) == ["queued", "cancelled"]
     assert store.last_event() == last + 1
+
+
+def test_jobs_that_ended_long_ago_are_forgotten(store: Store, clock: Clock) -> None:
+    done, held, queued = submit(store, "a", "b", "c")
+    claim(store, worker(store, "x")).done({})
+    slow = claim(store, worker(store, "y"))
+    store.ask("cancel", held)
+    clock.now += 100
+    store.forget(clock.now - 200)
+    assert len(store.page().jobs) == 3
+    store.forget(clock.now)
+    assert [job["id"] for job in store.page().jobs] == [held, queued] and not told(store, done)
+    slow.give_back()
+    store.forget(clock.now)
+    assert [job["id"] for job in store.page().jobs] == [queued]
+
+
+def test_old_logs_are_dropped(tmp_path: Path) -> None:
+    folder = ServerFolder(path=tmp_path / "server")
+    folder.make()
+    for name, age in (("a", 0), ("b", 100)):
+        folder.log_of(name).write_text("said")
+        os.utime(folder.log_of(name), (1000.0 - age, 1000.0 - age))
+    folder.drop_logs(950.0)
+    assert [path.name for path in folder.logs.iterdir()] == ["a.log"]
 
 
 @pytest.mark.parametrize(("verb", "state"), [("cancel", "cancelled"), ("pause", "paused")])

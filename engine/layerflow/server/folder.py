@@ -37,6 +37,12 @@ class ServerFolder:
         """What the worker processes of `device` wrote besides."""
         return self.logs / f"worker-{device.replace(':', '-')}.log"
 
+    def drop_logs(self, before: float) -> None:
+        """Drops logs to which nothing was added since that time."""
+        for path in self.logs.glob("*.log*"):
+            if path.stat().st_mtime < before:
+                path.unlink()
+
     def make(self) -> None:
         """Makes the folder, for nobody but its owner, where it is not there yet."""
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -163,6 +163,11 @@ class Store:
             if row["state"] in ("queued", "paused"):
                 tell_state(connection, after, self.clock())
 
+    def forget(self, before: float) -> None:
+        """Drops jobs that ended before that time, and all that was told of them."""
+        with self.database.write() as connection:
+            connection.execute("DELETE FROM job WHERE finished_at < ? AND worker IS NULL", (before,))
+
     def events_after(self, event: int, *, job: str | None = None, limit: int = 1000) -> tuple[JobEvent, ...]:
         """What happened after the event with this id, oldest first: at most `limit`, of all jobs or of one."""
         of_job = "AND job = :job" if job is not None else ""

@@ -20,6 +20,8 @@ from layerflow.server.store import Store
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 60.0  # between starts of a worker that never gets ready
 LOOK_EVERY_S = 1.0  # for workers of a server before, which may take a moment to end
+TIDY_EVERY_S = 3600.0
+KEEP_S = 30 * 86400.0  # jobs that ended, and logs
 DRAIN_S = 35.0  # a little longer than a worker gives itself
 MAX_LOG_BYTES = 1_000_000
 
@@ -57,7 +59,7 @@ class Supervisor:
         """Requeues what a server that died had running, and starts the workers. Raises StoreError."""
         requeue_dead(self._store)
         jobs = [lambda post=post: self._keep(post) for post in self.posts]
-        for job in (*jobs, self._look_after_the_dead):
+        for job in (*jobs, self._keep_house):
             thread = threading.Thread(target=job, daemon=True)
             thread.start()
             self._threads.append(thread)
@@ -117,11 +119,16 @@ class Supervisor:
                 if self._leaving.wait(LOOK_EVERY_S):
                     return False  # the next server finds that the process is gone
 
-    def _look_after_the_dead(self) -> None:
+    def _keep_house(self) -> None:
+        tidy_at = 0.0
         while not self._leaving.wait(LOOK_EVERY_S):
             try:
                 requeue_dead(self._store, besides=[post.worker for post in self.posts])
-            except StoreError as error:
+                if time.monotonic() >= tidy_at:
+                    tidy_at = time.monotonic() + TIDY_EVERY_S
+                    self._store.forget(time.time() - KEEP_S)
+                    self._folder.drop_logs(time.time() - KEEP_S)
+            except (StoreError, OSError) as error:
                 logger.error("%s", error)
 
 
