@@ -13,6 +13,7 @@ from layerflow.cli.doctor import doctor
 from layerflow.cli.evaluate import evaluate
 from layerflow.cli.foreground import foreground
 from layerflow.cli.generate import generate
+from layerflow.cli.jobs import jobs
 from layerflow.cli.models import models
 from layerflow.cli.recompose import recompose
 from layerflow.cli.rerun import rerun
@@ -26,7 +27,7 @@ def layerflow_command() -> None:
     """Layered video for compositors: foreground, background and blended picture as scene-linear EXR."""
 
 
-for verb in (generate, decompose, background, foreground, recompose, rerun, doctor, evaluate, models, train):
+for verb in (generate, decompose, background, foreground, recompose, rerun, doctor, evaluate, jobs, models, train):
     layerflow_command.add_command(verb)
 
 

@@ -9,6 +9,9 @@ import click
 
 from layerflow.cli.report import print_json
 from layerflow.errors import Interrupted, LayerFlowError, RequestError
+from layerflow.wire.errors import ServerError
+
+SERVER_EXIT_CODE = 7  # the server does not run, or refused
 
 
 def run_command(command: click.Command, arguments: Sequence[str]) -> int:
@@ -22,6 +25,8 @@ def run_command(command: click.Command, arguments: Sequence[str]) -> int:
         outcome = command.main(list(arguments), prog_name=command.name, standalone_mode=False)
     except LayerFlowError as error:
         return _fail(command, str(error), error.exit_code, as_json)
+    except ServerError as error:
+        return _fail(command, str(error), SERVER_EXIT_CODE, as_json)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         return RequestError.exit_code
