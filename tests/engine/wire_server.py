@@ -43,6 +43,7 @@ class StandIn(ThreadingHTTPServer):
         self.heartbeat_s = HEARTBEAT_S
         self.page_size = 100
         self.on_job: Callable[[Job], object] = lambda job: None
+        self.repeats = False  # tells a stream from the start whatever was heard
         self.is_closing = False
 
     @property
@@ -184,7 +185,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         budget = self.server.cuts.popleft() if self.server.cuts else 1 << 40
-        for piece in self._pieces(job, int(self.headers.get("Last-Event-ID", 0))):
+        last = 0 if self.server.repeats else int(self.headers.get("Last-Event-ID", 0))
+        for piece in self._pieces(job, last):
             chunk = b"%x\r\n%b\r\n" % (len(piece), piece)
             self.wfile.write(chunk[:budget])
             budget -= len(chunk)
