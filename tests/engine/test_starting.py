@@ -138,9 +138,10 @@ def test_a_server_that_dies_is_started_again_for_the_next_question(command, fold
     assert client.list() == [] and len(started(folders)) == 2
 
 
-def test_why_it_did_not_start_is_told(command):
-    command(script=complain("layerflow: the disk is full; free some space"))
-    with pytest.raises(errors.NotRunning, match=r"did not start: layerflow: the disk is full; free some space$"):
+@pytest.mark.parametrize("said", ["layerflow: the disk is full; free some space", "the disk is full; free some space"])
+def test_why_it_did_not_start_is_told(command, said):
+    command(script=complain(said))
+    with pytest.raises(errors.NotRunning, match=r"did not start: the disk is full; free some space$"):
         Client.connect()
 
 

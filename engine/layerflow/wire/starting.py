@@ -154,4 +154,7 @@ def _last_line(log: Path) -> str:
     except OSError:
         lines = []
     said = [line.strip() for line in lines if line.strip()]
-    return said[-1][:500] if said else "it ended without a word; layerflow serve in a terminal says more"
+    if not said:
+        return "it ended without a word; layerflow serve in a terminal says more"
+    name = "layerflow: "  # how the command begins a sentence
+    return (said[-1][len(name) :] if said[-1].startswith(name) else said[-1])[:500]
