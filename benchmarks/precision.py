@@ -16,14 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from layerflow import color
-from layerflow.assemble import Frame, model_pictures, stacked
+from layerflow.evaluate.clips import clip_of
 from layerflow.evaluate.score import iou, psnr
-from layerflow.layout import PROMPT_ORDER, TASKS, Task
+from layerflow.layout import TASKS, Task
 from layerflow.models.load import Engine, LoadOptions, load_engine
 from layerflow.models.shelf import find_model
-from layerflow.pipeline import Clip, make_clip
-from layerflow.preprocess import Fit
+from layerflow.pipeline import make_clip
 from layerflow.sampler import SamplerState
 from layerflow.training.clips import ClipBatch
 from layerflow.training.heldout import heldout_clips
@@ -37,30 +35,6 @@ class Made:
 
     latents: Tensor  # [1, P, C, h, w]
     layers: dict[str, Tensor]  # what the model made, [F, 3, H, W] in [0, 1]
-
-
-def plate_of(task: Task, truth: ClipBatch, index: int) -> np.ndarray | None:
-    """The straight display-referred pictures `[F, H, W, 3 | 4]` that `task` starts from."""
-    if task == "generate":
-        return None
-    if task == "background":
-        return np.concatenate([truth.foreground[index], truth.alpha[index]], axis=-1) / np.float32(255)
-    return truth.blended[index] if task == "decompose" else truth.background[index] / np.float32(255)
-
-
-def clip_of(engine: Engine, task: Task, truth: ClipBatch, index: int) -> Clip:
-    model, layout = engine.folder.manifest, engine.folder.layout(task)
-    fit = Fit(width=model.width, height=model.height, columns=model.width, rows=model.height)
-    plate = plate_of(task, truth, index)
-    frames = [] if plate is None else [Frame(pixels=pixels, colorspace=color.display_space()) for pixels in plate]
-    return Clip(
-        layout=layout,
-        prompts=dict(zip(PROMPT_ORDER, truth.captions[index], strict=True)),
-        given=stacked([model_pictures(frame, layout, fit) for frame in frames]) if frames else {},
-        seed=index,
-        height=model.height,
-        width=model.width,
-    )
 
 
 def run(engine: Engine, task: Task, truth: ClipBatch, index: int, steps: int) -> Made:

@@ -17,9 +17,9 @@ from statistics import mean
 
 import numpy as np
 import torch
-from precision import clip_of
 from torch import Tensor, nn
 
+from layerflow.evaluate.clips import clip_of
 from layerflow.evaluate.score import iou, psnr
 from layerflow.layout import Task
 from layerflow.models.load import Engine, LoadOptions, load_engine

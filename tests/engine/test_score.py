@@ -10,8 +10,11 @@ import pytest
 
 from layerflow import color
 from layerflow.errors import ModelError
+from layerflow.evaluate.clips import clip_of
 from layerflow.evaluate.score import evaluate_model, iou, psnr, score_clip
 from layerflow.layers import LayerStack, PictureFormat
+from layerflow.models.folder import open_model
+from layerflow.models.load import load_engine
 from layerflow.training.clips import ClipBatch
 from layerflow.training.heldout import heldout_clips
 
@@ -78,3 +81,15 @@ def test_a_model_is_scored_the_same_every_time(tiny_model: Path) -> None:
 def test_a_model_of_clips_of_another_length_is_refused(released_model: Path) -> None:
     with pytest.raises(ModelError, match=r"held-out clips have 8 frames and model .* makes 16; score one of 8"):
         evaluate_model(str(released_model), num_clips=1)
+
+
+def test_a_held_out_clip_is_as_long_as_the_model_s(released_model: Path, truth: ClipBatch) -> None:
+    """What is longer than the clip holds its last frame; captions are prompts, and the clip's number is the seed."""
+    engine = load_engine(open_model(released_model))
+    clip = clip_of(engine, "decompose", truth, 1)
+    (given,) = clip.given.values()
+    length, own = clip.layout.num_frames, truth.blended.shape[1]
+    assert given.shape == (length, 3, clip.height, clip.width) and length > own
+    assert (given[own:] == given[own - 1]).all() and (given[0] != given[own - 1]).any()
+    assert clip.seed == 1 and [*clip.prompts.values()] == [*truth.captions[1]]
+    assert clip_of(engine, "generate", truth, 0).given == {}
