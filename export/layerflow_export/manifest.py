@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
@@ -79,8 +79,9 @@ class GraphManifest:
     opset: int
     frames_per_step: int  # latent frames are a multiple of it
     versions: Mapping[str, str]
-    weights: Mapping[str, Weight]  # the transformer's parameter -> where it is
+    weights: Mapping[str, Weight]  # the transformer's parameter -> where it is; those in FP8 are not among them
     sha256: Mapping[str, str]  # file -> hash
+    largest_inputs: Mapping[str, float] = field(default_factory=dict)  # linear layer in FP8 -> what its scale holds
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values; `from_dict` is the way back."""

@@ -39,7 +39,7 @@ from layerflow_export.manifest import (
 
 OUTSIDE = ("text_positions", "video_positions", "layer_embedding.", "given_embedding")  # not in the graph: see core.py
 
-_SCOPES = "pkg.torch.onnx.name_scopes"  # the modules that a node came from, outermost first, then the operator
+SCOPES = "pkg.torch.onnx.name_scopes"  # the modules that a node came from, outermost first, then the operator
 _WRAPPER = "network."  # ExportCore's name for the transformer
 
 
@@ -63,7 +63,7 @@ def export_onnx(
             opset=opset,
             frames_per_step=frames_per_step(transformer),
             versions=made_with(),
-            weights=_locate(part / GRAPH, stored),
+            weights=locate(part / GRAPH, stored),
             sha256={name: file_sha256(part / name) for name in (GRAPH, DATA)},
         )
         (part / MANIFEST).write_text(json.dumps(manifest.to_dict(), indent=1) + "\n", encoding="utf-8")
@@ -146,11 +146,11 @@ def name_weights(graph: ir.Model, transformer: LayerFlowTransformer) -> dict[str
 
 
 def _module_of(node: ir.Node) -> str:
-    scopes = ast.literal_eval(node.metadata_props[_SCOPES])
+    scopes = ast.literal_eval(node.metadata_props[SCOPES])
     return str(scopes[-2]).removeprefix(_WRAPPER)
 
 
-def _locate(path: Path, stored: Mapping[str, tuple[str, bool]]) -> dict[str, Weight]:
+def locate(path: Path, stored: Mapping[str, tuple[str, bool]]) -> dict[str, Weight]:
     """Where the graph at `path` keeps the weights of the given names."""
     values = ir.load(path).graph.initializers
     weights = {}

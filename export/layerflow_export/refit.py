@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import onnx
+import onnx_ir as ir
 import torch
 from torch import Tensor
 
@@ -20,6 +21,7 @@ from layerflow.models.network import load_transformer
 from layerflow.models.places import DTYPES
 from layerflow.models.shelf import find_model, list_models
 from layerflow.transformer import LayerFlowTransformer
+from layerflow_export.fp8 import export_fp8
 from layerflow_export.manifest import (
     DATA,
     GRAPH,
@@ -37,7 +39,7 @@ class Refitted:
     """A graph with other LoRAs than the one it was made from."""
 
     manifest: GraphManifest
-    num_changed: int  # parameters of the transformer that have other numbers than in the graph it was made from
+    num_changed: int  # weights that have other numbers than in the graph it was made from
 
 
 def refit_graph(
@@ -46,8 +48,9 @@ def refit_graph(
     """Makes the folder `target` of the graph in `source`: the same model with these LoRAs instead of those it has.
 
     Every weight is what `load_transformer` makes of the model's own and the LoRAs, so the result is that of an export,
-    without one. `model` names the model's folder where its hash does not find it. Raises ModelError for a graph that
-    is damaged, another model and LoRAs that do not fit, RequestError for motion without a Motion LoRA, OutputError.
+    without one. Only a graph with layers in FP8 is exported again, the scales of what enters them as they were.
+    `model` names the model's folder where its hash does not find it. Raises ModelError for a graph that is damaged,
+    another model and LoRAs that do not fit, RequestError for motion without a Motion LoRA, OutputError.
     """
     manifest = read_graph_manifest(source)
     folder = base_model(source, manifest.origin, model)
@@ -57,6 +60,9 @@ def refit_graph(
     folder.check("transformer", "motion")
     with folder.loading():
         transformer = load_transformer(folder, dtype=DTYPES[manifest.precision], lora=lora, motion=motion)
+    if manifest.largest_inputs:
+        made = export_fp8(transformer, target, largest=manifest.largest_inputs, origin=origin)
+        return Refitted(manifest=made, num_changed=_differing(source / GRAPH, target / GRAPH))
     _check_shared(transformer, manifest.weights)
     with building(target) as part:
         for name in (GRAPH, DATA):
@@ -70,6 +76,16 @@ def refit_graph(
         )
         (part / MANIFEST).write_text(json.dumps(refitted.to_dict(), indent=1) + "\n", encoding="utf-8")
     return Refitted(manifest=refitted, num_changed=num_changed)
+
+
+def _differing(one: Path, other: Path) -> int:
+    """How many weights differ between two FP8 graphs of one form, where query, key and value are one."""
+    before, after = (ir.load(path).graph.initializers for path in (one, other))
+    return sum(
+        value.const_value.tobytes() != before[name].const_value.tobytes()  # type: ignore[union-attr]
+        for name, value in after.items()
+        if not name.endswith("_scale")
+    )
 
 
 def base_model(source: Path, origin: Origin | None, model: str | None) -> ModelFolder:

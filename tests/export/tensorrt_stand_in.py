@@ -302,6 +302,7 @@ def run_builder(graph: Graph, engine: Path, log: Path, sizes: Any, targets: tupl
         num_blocks=len(graph.blocks),
         unfused_attention=(),
         unmerged_qkv=(),
+        fp8_products=0,
         num_layers=1,
         weights_bytes=graph.num_bytes,
         activation_bytes=1,

@@ -40,6 +40,7 @@ def written(folder, content=HEADER, **changes):
         attention_fused=30,
         qkv_merged=30,
         unmerged_qkv=(),
+        fp8_products=0,
         num_layers=522,
         weights_bytes=1,
         activation_bytes=1,

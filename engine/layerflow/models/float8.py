@@ -83,6 +83,12 @@ def float8_linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tens
 
 def rounded_rows(values: Tensor) -> Tensor:
     """`values` [..., K] as FP8 with one scale per row holds them, float32."""
+    held, scale = quantized_rows(values)
+    return held.float() * scale
+
+
+def quantized_rows(values: Tensor) -> tuple[Tensor, Tensor]:
+    """`values` [..., K] as E4M3, and the scale of every row, `[..., 1]` float32; it has no more bits than `values`."""
     scale = (values.abs().amax(dim=-1, keepdim=True).clamp(min=_LEAST) / LARGEST).float()
     held = (values.float() / scale).clamp(-LARGEST, LARGEST).to(torch.float8_e4m3fn)
-    return held.float() * scale
+    return held, scale

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     help="Range of one open dimension of the graph; may repeat. A model's own sizes go without saying.",
 )
 @click.option(
-    "--precision", type=click.Choice(["bf16", "fp16"]), help="Number type; bf16 unless SOURCE is a graph and has one."
+    "--precision",
+    type=click.Choice(["bf16", "fp16", "fp8"]),
+    help="Number type; bf16 unless SOURCE is a graph and has one. fp8 is bf16 with the big linear layers in FP8.",
 )
 @click.option(
     "--target",
@@ -93,4 +95,5 @@ def describe(engine: Engine) -> None:
     click.echo(
         f"attention fused in {report.attention_fused} of {report.num_blocks} blocks, "
         f"query, key and value merged in {report.qkv_merged}"
+        + (f", {report.fp8_products} matrix products in FP8" if report.fp8_products else "")
     )

@@ -18,9 +18,9 @@ from layerflow.errors import ModelError, RequestError
 from layerflow.files import atomic_path, prepare_output
 from layerflow.models.hashes import file_sha256
 from layerflow_export.trt import flavour as flavours
-from layerflow_export.trt.flavour import CURRENT, Flavour
+from layerflow_export.trt.flavour import CURRENT, Flavour, refuse_without_fp8
 from layerflow_export.trt.fusion import Fusion, first_error, parse_fusion
-from layerflow_export.trt.graph import Graph
+from layerflow_export.trt.graph import FP8, Graph
 from layerflow_export.trt.profile import Profile, Shapes, as_texts, shapes
 from layerflow_export.trt.report import EngineReport, check_header, checked_engine, report_path
 
@@ -69,11 +69,11 @@ def build_engine(
     RequestError for a profile or targets that cannot be; OutputError.
     """
     flavour = flavours.installed()
-    asked = flavour.checked_targets(targets)
+    asked = flavour.checked_targets(targets, fp8=graph.precision == FP8)
     recipe = _Recipe(
         onnx_sha256=graph.sha256,
         precision=graph.precision,
-        targets=named_targets(asked),
+        targets=named_targets(asked, fp8=graph.precision == FP8),
         profile=as_texts(profile),
         builder=flavour.name,
         builder_version=flavour.version,
@@ -92,9 +92,17 @@ def engine_path(folder: Path, name: str, *, precision: str, targets: tuple[str, 
     return folder / f"{name}.{precision}.{'-'.join(targets)}.engine"
 
 
-def named_targets(checked: tuple[str, ...]) -> tuple[str, ...]:
-    """`checked`, the GPU of this machine by its own name. Raises RequestError where that is meant and there is none."""
-    return (current_target(),) if checked == (CURRENT,) else checked
+def named_targets(checked: tuple[str, ...], *, fp8: bool = False) -> tuple[str, ...]:
+    """`checked`, the GPU of this machine by its own name.
+
+    Raises RequestError where that is meant and there is none, or none that computes in `fp8` if that is asked for.
+    """
+    if checked != (CURRENT,):
+        return checked
+    current = current_target()
+    if fp8:
+        refuse_without_fp8((current,))
+    return (current,)
 
 
 def current_target() -> str:
@@ -134,6 +142,7 @@ def _built(
             attention_fused=fusion.attention_fused,
             qkv_merged=fusion.qkv_merged,
             unmerged_qkv=fusion.unmerged_qkv,
+            fp8_products=fusion.fp8_products,
             num_layers=fusion.num_layers,
             weights_bytes=fusion.weights_bytes,
             activation_bytes=fusion.activation_bytes,
@@ -163,12 +172,17 @@ def _kept_on_failure(log: Path) -> Iterator[None]:
 
 
 def check_fusion(fusion: Fusion, graph: Graph) -> None:
-    """Raises ModelError unless attention is one kernel in every block."""
+    """Raises ModelError unless attention is one kernel in every block and what is quantized is computed in FP8."""
     if unfused := fusion.unfused_attention:
         blocks = f"blocks {', '.join(map(str, unfused))}" if len(unfused) > 1 else f"block {unfused[0]}"
         raise ModelError(
             f"attention is not one kernel in {blocks} of {fusion.num_blocks}, which would be slow, and "
             f"{graph.path.name} is {graph.precision}; export it with --precision bf16 or fp16"
+        )
+    if fusion.fp8_products < graph.fp8_products:
+        raise ModelError(
+            f"{fusion.fp8_products} of the {graph.fp8_products} matrix products that are to be in FP8 are; "
+            "build with --precision bf16"
         )
 
 

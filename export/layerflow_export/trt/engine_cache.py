@@ -21,7 +21,7 @@ from layerflow_export.manifest import GRAPH, content_hash
 from layerflow_export.onnx_export import export_onnx
 from layerflow_export.trt.build import Engine, build_engine, engine_path, named_targets
 from layerflow_export.trt.flavour import Flavour, installed
-from layerflow_export.trt.graph import Graph, read_graph
+from layerflow_export.trt.graph import FP8, Graph, read_graph
 from layerflow_export.trt.profile import Profile, Range, as_texts
 from layerflow_export.trt.report import checked_engine
 from layerflow_export.trt.source import (
@@ -81,6 +81,8 @@ def build_source(
     Raises as `open_source` and `build_engine` do, and RequestError for a graph whose model is not known.
     """
     path = graph_named(text, merge)
+    if FP8 in (precision, path and read_graph(path).precision):
+        raise RequestError("the backend tensorrt runs no fp8 engine yet, so none is kept in the cache; pass -o DIR")
     if path is None:
         model, transformer = load_model(text, precision or DEFAULT_PRECISION, merge)
         sizes = default_profile(transformer) | profile

@@ -21,10 +21,13 @@ class Flavour:
     version: str
     targets: tuple[str, ...]  # GPU generations it builds for without having one; empty: only for the GPU that is there
 
-    def checked_targets(self, targets: tuple[str, ...]) -> tuple[str, ...]:
-        """`targets`, sorted and each once, or what goes without saying. Raises RequestError for one it cannot have."""
+    def checked_targets(self, targets: tuple[str, ...], *, fp8: bool = False) -> tuple[str, ...]:
+        """`targets`, sorted and each once, or what goes without saying. Raises RequestError for one it cannot have.
+
+        With `fp8` they are GPUs that compute in it.
+        """
         if not targets:
-            return WORKSTATIONS if self.targets else (CURRENT,)
+            return tuple(each for each in WORKSTATIONS if has_fp8(each) or not fp8) if self.targets else (CURRENT,)
         if targets == (CURRENT,):
             return targets
         if not self.targets:
@@ -33,7 +36,20 @@ class Flavour:
             if target not in self.targets:
                 known = ", ".join(self.targets)
                 raise RequestError(f"TensorRT-RTX {self.version} does not build for {target!r}; it knows {known}")
+        if fp8:
+            refuse_without_fp8(targets)
         return tuple(sorted(set(targets), key=self.targets.index))
+
+
+def has_fp8(target: str) -> bool:
+    """Whether a generation of GPUs multiplies FP8: Ada and Hopper were the first."""
+    return int(target.removeprefix("sm")) >= 89
+
+
+def refuse_without_fp8(targets: tuple[str, ...]) -> None:
+    """Raises RequestError for a target that does not multiply FP8."""
+    if lacking := [target for target in targets if not has_fp8(target)]:
+        raise RequestError(f"{lacking[0]} has no FP8; build for sm89 or later, or with --precision bf16")
 
 
 def load() -> ModuleType:

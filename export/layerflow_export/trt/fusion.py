@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from layerflow_export.trt.graph import Block
 
-_LAYER = re.compile(r"^Name: (\S+), LayerType: (\w+),.*?Metadata: (.*)$", re.MULTILINE)
+_LAYER = re.compile(r"^Name: (\S+), LayerType: (\w+),(.*?)Metadata: (.*)$", re.MULTILINE)
 _ORIGIN = re.compile(r"\[ONNX Layer: ([^\]]+)\]")
 _MEMORY = r"Total {} Memory: (\d+) bytes"
 _ERROR = re.compile(r"^(?:INTERNAL_)?ERROR: (.*)$", re.MULTILINE)
@@ -26,6 +26,7 @@ class Layer:
     name: str
     kind: str
     origins: frozenset[str]  # names of ONNX nodes
+    fp8_inputs: int  # tensors in FP8 that it reads, its weights among them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +36,7 @@ class Fusion:
     num_blocks: int
     unfused_attention: tuple[int, ...]  # blocks whose attention is not one kernel
     unmerged_qkv: tuple[int, ...]  # blocks whose query, key and value are not one matrix product
+    fp8_products: int  # matrix products of numbers in FP8
     num_layers: int
     weights_bytes: int
     activation_bytes: int
@@ -53,8 +55,13 @@ class Fusion:
 def parse_layers(log: str) -> tuple[Layer, ...]:
     """The layers that a log lists."""
     return tuple(
-        Layer(name=name, kind=kind, origins=frozenset(_ORIGIN.findall(metadata)))
-        for name, kind, metadata in _LAYER.findall(log)
+        Layer(
+            name=name,
+            kind=kind,
+            origins=frozenset(_ORIGIN.findall(metadata)),
+            fp8_inputs=tensors.partition("Outputs:")[0].count("Datatype: FP8"),
+        )
+        for name, kind, tensors, metadata in _LAYER.findall(log)
     )
 
 
@@ -72,8 +79,10 @@ def parse_fusion(log: str, blocks: Sequence[Block]) -> Fusion:
         unmerged_qkv=tuple(
             index
             for index, block in enumerate(blocks)
-            if len(block.projections) != 3 or not any(block.projections <= layer.origins for layer in layers)
+            if len(block.projections) != (1 if block.is_merged else 3)
+            or not any(block.projections <= layer.origins for layer in layers)
         ),
+        fp8_products=sum(layer.fp8_inputs >= 2 for layer in layers),
         num_layers=len(layers),
         weights_bytes=_memory(log, "Weights"),
         activation_bytes=_memory(log, "Activation"),

@@ -20,7 +20,13 @@ if TYPE_CHECKING:
 
 SCOPES = "pkg.torch.onnx.name_scopes"  # where PyTorch's exporter says which module a node comes from
 _ATTENTION = re.compile(r"transformer_blocks\.(\d+)\.attn1(?:\.(to_[qkv]))?$")
-PRECISIONS = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}  # as builders say, as torch says
+FP8 = "fp8"  # the big linear layers, and all else in bfloat16
+PRECISIONS = {
+    "fp32": "float32",
+    "fp16": "float16",
+    "bf16": "bfloat16",
+    FP8: "bfloat16",
+}  # as builders say, as torch says
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +35,7 @@ class Block:
 
     attention: frozenset[str]
     projections: frozenset[str]  # the matrix products of query, key and value
+    is_merged: bool = False  # the graph itself has one product for all three
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,9 +45,10 @@ class Graph:
     path: Path
     sha256: str  # of the file and of all its external data
     num_bytes: int  # of all of them
-    precision: str  # fp32, fp16, bf16 or mixed: the type that most of the weights have
+    precision: str  # fp32, fp16, bf16 or mixed: the type that most of the weights have; fp8 if some are in that
     inputs: dict[str, tuple[int | str, ...]]  # a dimension that is left open has a name or an expression of names
     blocks: tuple[Block, ...]
+    fp8_products: int  # matrix products of dequantized weights
     content: str | None  # `content_hash` of its transformer, where the manifest of exactly these files says so
 
 
@@ -69,6 +77,7 @@ def read_graph(path: Path) -> Graph:
             for value in model.graph.input
         },
         blocks=blocks,
+        fp8_products=_fp8_products(model.graph),
         content=_content(path, hashes),
     )
 
@@ -105,20 +114,29 @@ def _precision(graph: GraphProto) -> str:
     sizes: Counter[Any] = Counter()
     for tensor in graph.initializer:
         sizes[tensor.data_type] += math.prod(tensor.dims)
+    if TensorProto.FLOAT8E4M3FN in sizes:
+        return FP8
     return names.get(sizes.most_common(1)[0][0], "mixed") if sizes else "mixed"
+
+
+def _fp8_products(graph: GraphProto) -> int:
+    weights = {node.output[0] for node in graph.node if node.op_type == "DequantizeLinear"}
+    return sum(node.op_type == "MatMul" and node.input[1] in weights for node in graph.node)
 
 
 def _blocks(graph: GraphProto) -> Iterator[Block]:
     attention: defaultdict[int, set[str]] = defaultdict(set)
-    projections: defaultdict[int, set[str]] = defaultdict(set)
+    projections: defaultdict[int, dict[str, str]] = defaultdict(dict)  # to_q, to_k, to_v -> node
     for node in graph.node:
         for match in filter(None, map(_ATTENTION.search, _scopes(node))):
             index = int(match[1])
             attention[index].add(node.name)
             if match[2] and node.op_type in ("MatMul", "Gemm"):
-                projections[index].add(node.name)
+                projections[index][match[2]] = node.name
     for index in sorted(attention):
-        yield Block(attention=frozenset(attention[index]), projections=frozenset(projections[index]))
+        names = frozenset(projections[index].values())
+        is_merged = len(projections[index]) == 3 and len(names) == 1
+        yield Block(attention=frozenset(attention[index]), projections=names, is_merged=is_merged)
 
 
 def _scopes(node: NodeProto) -> list[str]:

@@ -13,7 +13,7 @@ from layerflow.models.hashes import remembered_sha256
 from layerflow_export.trt.flavour import Flavour
 from layerflow_export.trt.header import read_header
 
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +33,7 @@ class EngineReport:
     attention_fused: int  # blocks whose attention is one kernel
     qkv_merged: int  # blocks whose query, key and value are one matrix product
     unmerged_qkv: tuple[int, ...]  # the blocks where they are not
+    fp8_products: int  # matrix products in FP8
     num_layers: int
     weights_bytes: int
     activation_bytes: int  # of GPU memory, for the largest sizes

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layerflow.errors import ModelError, RequestError
-from layerflow_export.trt.graph import PRECISIONS, Graph, read_graph
+from layerflow_export.trt.graph import FP8, PRECISIONS, Graph, read_graph
 from layerflow_export.trt.profile import Range
 
 if TYPE_CHECKING:
@@ -98,17 +98,23 @@ def _profile_of(model_sha256: str) -> dict[str, Range]:
 
 
 def _export(text: str, folder: Path, precision: str, merge: Merge) -> Source:
+    from layerflow_export.calibration import calibrate
     from layerflow_export.core import OPSETS
+    from layerflow_export.fp8 import export_fp8, fp8_content
     from layerflow_export.manifest import GRAPH, Origin, content_hash
     from layerflow_export.onnx_export import export_onnx
 
     model, transformer = load_model(text, precision, merge)
     target = folder / f"{model.manifest.name}.{precision}.onnx"
     content = content_hash(transformer, OPSETS[transformer.dtype])
-    if not _is_current(target, content):
+    if not _is_current(target, fp8_content(content) if precision == FP8 else content):
         shutil.rmtree(target, ignore_errors=True)
         origin = Origin.of(model, lora=merge.lora, motion=merge.motion)
-        export_onnx(transformer, target, origin=origin, content=content)
+        if precision == FP8:
+            largest = calibrate(model, lora=merge.lora, motion=merge.motion)
+            export_fp8(transformer, target, largest=largest, origin=origin, content=content)
+        else:
+            export_onnx(transformer, target, origin=origin, content=content)
     return Source(
         name=model.manifest.name,
         graph=read_graph(target / GRAPH),
