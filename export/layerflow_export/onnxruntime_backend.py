@@ -11,6 +11,7 @@ from torch import Tensor
 
 from layerflow.denoisers import Network, OwnThreads
 from layerflow.errors import ModelError, RequestError
+from layerflow.models.float8 import refuse_float8
 from layerflow.models.memory import GIB, free_bytes
 from layerflow.transformer import LayerFlowTransformer
 from layerflow_export.core import OPSETS, OUTPUT, denoiser
@@ -42,6 +43,7 @@ def onnxruntime_denoiser(transformer: LayerFlowTransformer, *, prepared: bool = 
     onnxruntime packs the weights for itself, so they are in memory twice. A wish to stop is heard between two steps.
     Raises RequestError for what onnxruntime cannot run here.
     """
+    refuse_float8(transformer, "onnxruntime")
     if transformer.dtype == torch.bfloat16 and transformer.device.type == "cpu":
         raise RequestError("onnxruntime cannot run bfloat16 on a CPU; use --precision float32 or --backend eager")
     if any(weight.is_meta for weight in transformer.parameters()):

@@ -13,6 +13,7 @@ from torch import Tensor
 from layerflow.denoisers import Network
 from layerflow.errors import RequestError
 from layerflow.models.cache import cache_path
+from layerflow.models.float8 import refuse_float8
 from layerflow.models.folder import reason_of
 from layerflow.transformer import LayerFlowTransformer
 from layerflow_export.core import INPUTS, ExportCore, denoiser
@@ -48,6 +49,7 @@ def torch_tensorrt_denoiser(transformer: LayerFlowTransformer, *, prepared: bool
         raise RequestError(reason)
     if prepared:
         raise RequestError("torch-tensorrt compiles while it runs; name it with --backend torch-tensorrt")
+    refuse_float8(transformer, "torch-tensorrt")
     if any(hasattr(module, hook) for module in transformer.modules() for hook in HOOKS):
         raise RequestError("the backend torch-tensorrt needs the whole transformer; take --memory full or balanced")
     try:

@@ -130,6 +130,13 @@ def test_only_the_big_linears_are_turned(network: LayerFlowTransformer) -> None:
 
 
 @pytest.mark.usefixtures("any_device")
+def test_a_backend_that_cannot_read_it_refuses(tiny_model: Path) -> None:
+    options = LoadOptions(device="cpu", precision="float8", backend="onnxruntime")
+    with pytest.raises(RequestError, match=r"onnxruntime cannot run float8; use --precision bfloat16 or --backend eag"):
+        load_engine(open_model(tiny_model), options)
+
+
+@pytest.mark.usefixtures("any_device")
 def test_a_row_or_a_token_of_zeros_is_no_end(network: LayerFlowTransformer) -> None:
     first, second, *_ = (linear for _, linear in big_linears(network))
     first.weight.data[3] = 0

@@ -75,6 +75,12 @@ def precision_of(transformer: nn.Module) -> str:
     return str(next(transformer.parameters()).dtype).removeprefix("torch.")
 
 
+def refuse_float8(transformer: nn.Module, backend: str) -> None:
+    """Raises RequestError where `transformer` has layers in FP8, whose weights `backend` cannot read."""
+    if precision_of(transformer) == FLOAT8:
+        raise RequestError(f"the backend {backend} cannot run float8; use --precision bfloat16 or --backend eager")
+
+
 def float8_linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """What a layer of `quantize_linears` computes, in plain torch on any device: `[..., K]`, `[N, K]` -> `[..., N]`."""
     product = F.linear(rounded_rows(x), rounded_rows(weight), None if bias is None else bias.float())
