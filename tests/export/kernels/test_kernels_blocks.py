@@ -61,6 +61,28 @@ def test_v_is_the_eager_one_within_rounding(run: Run, options: dict[str, object]
     assert not torch.equal(v, eager)  # or it was not the kernels that ran
 
 
+def float8_v(network: LayerFlowTransformer, told: Told) -> tuple[Tensor, Tensor]:
+    """v with layers in FP8, eager and on the kernels."""
+    from torchao.quantization import quant_api
+
+    from layerflow.models.float8 import quantize_linears
+    from layerflow_export.kernels.blocks import apply_kernels
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(quant_api, "_check_hardware_support", lambda granularity: None)  # a CPU stands for a GPU
+        quantize_linears(network)
+    return network(*told), apply_kernels(network)(*told)
+
+
+def test_layers_in_fp8_run_between_the_kernels(run: Run) -> None:
+    """Near, not equal: what the kernels round less often may come to the next step of FP8."""
+    pytest.importorskip("triton", reason="Triton is for Linux only")
+    told = (torch.randn(2, 6, 4, 4, 6), torch.tensor([999.0, 3.0]), torch.randn(2, 3, 2, 32).bfloat16())
+    index = torch.arange(3.0).bfloat16()
+    eager, v = run(float8_v, random_transformer().bfloat16(), (*told, index, None))
+    assert 0 < (v - eager).square().mean().sqrt() < 0.02 * eager.std()
+
+
 def test_without_a_gpu_one_sentence_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(RequestError, match=r"^the backend kernels needs an NVIDIA GPU; leave --backend auto$"):
