@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from layerflow.errors import OutputError, PlateError
 from layerflow.models.cache import cache_path
 from layerflow.text import T5Text
 from layerflow.wire import Event
+from layerflow.worker import Worker
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -85,22 +87,24 @@ def test_who_decodes(tiny_model, tmp_path, plate, monkeypatch, memory, aside) ->
 
 
 def test_the_codec_is_at_work_once_at_a_time(tiny_model, tmp_path, plate, monkeypatch) -> None:
-    """A window is encoded while others wait to be decoded, and gets no company."""
-    at_work = threading.Lock()
+    """A window is encoded while the one before wants to be decoded, and gets no company."""
+    at_work, wanted = threading.Lock(), threading.Semaphore(1)  # nobody wants it when the first window is encoded
 
-    def alone_in(name: str) -> None:
+    def alone_in(name: str, before: Callable[[], Any]) -> None:
         real = getattr(LinearCodec, name)
 
         def working(*args: Any) -> Any:
             assert at_work.acquire(blocking=False)
+            before()
             made = real(*args)
             at_work.release()
             return made
 
         monkeypatch.setattr(LinearCodec, name, working)
 
-    alone_in("to_latents")
-    alone_in("to_pixels")
+    instead(Worker, "job_holding", lambda *_: wanted.release(), monkeypatch)
+    alone_in("to_latents", lambda: wanted.acquire(timeout=PATIENCE_S) or pytest.fail("nobody asked for the codec"))
+    alone_in("to_pixels", lambda: None)
     assert len(render(tiny_model, tmp_path, plate=plate).frames) == 40
 
 
@@ -151,26 +155,27 @@ def test_events_come_from_the_caller_s_thread_and_in_order(tiny_model, tmp_path,
     assert [event.done for event in said if event.kind == "step"] == list(range(1, 16))
 
 
-def test_an_error_of_the_writer_ends_the_sampling(tiny_model, tmp_path, plate, monkeypatch) -> None:
-    raised, steps = threading.Event(), []
+def test_an_error_of_the_writer_ends_the_sampling_after_the_next_step(tiny_model, tmp_path, plate, monkeypatch) -> None:
+    jobs: list[Any] = []
+    steps: list[int] = []
 
     def full(*_: Any) -> None:
-        raised.set()
         raise OutputError("the disk is full; free some space")
 
     def on_event(event: Event) -> None:
         if event.kind == "step":
             steps.append(event.done)
-            assert event.done < 4 or raised.wait(PATIENCE_S)
+            wait(jobs, PATIENCE_S)
 
     with monkeypatch.context() as patch, pytest.raises(OutputError, match="disk is full"):
         instead(Delivery, "write", full, patch)
+        submit = ThreadPoolExecutor.submit
+        patch.setattr(ThreadPoolExecutor, "submit", lambda *args: jobs.append(submit(*args)) or jobs[-1])
         render(tiny_model, tmp_path, plate=plate, on_event=on_event)
-    assert len(steps) <= 9 and not frames(tmp_path)
-    done_before = len(steps)
+    assert steps == [1, 2, 3, 4] and not frames(tmp_path)
     steps.clear()
     render(tiny_model, tmp_path, plate=plate, resume=True, on_event=on_event)
-    assert len(steps) == 15 - done_before and len(frames(tmp_path)) == 40
+    assert steps == list(range(5, 16)) and len(frames(tmp_path)) == 40
 
 
 def test_a_plate_that_fails_later_leaves_the_windows_before_it_whole(tiny_model, tmp_path) -> None:
