@@ -38,12 +38,14 @@ def section(reports: list[Report]) -> str:
         lines += [f"### {heading}", ""] if chosen else []
         for where, group in groupby(chosen, key=machine):
             lines += [where, "", *(line for report in group for line in described(report))]
-    return "\n".join(lines)
+    return "\n".join(lines) + "\n"
 
 
 def described(report: Report) -> Iterator[str]:
     """What was measured, and the tables."""
-    ceilings = ", ".join(f"{each['flops_per_s'] / 1e12:.3g} TFLOP/s in {each['dtype']}" for each in report.ceilings)
+    ceilings = ", ".join(
+        f"{each['flops_per_s'] / 1e12:.3g} TFLOP/s ({each['dtype']}, {each['by']})" for each in report.ceilings
+    )
     load = f"load {report.machine['load']:g} when it began"
     yield f"`{report.command}`: {subject(report)}; {load}, the ceiling {ceilings or 'not measured'}."
     yield ""

@@ -135,7 +135,7 @@ def bench(folder: Path, chosen: argparse.Namespace, console: Console) -> None:
     save_plot(report, folder / "bench.png")
     console.print(*rich_tables(report), sep="\n")
     for label, sentence in report.refused.items():
-        console.print(f"{label}: {sentence}", highlight=False)
+        console.print(f"{label}: {sentence}")
 
 
 def compare_qualities(folder: Path, clips: int, device: str, console: Console) -> None:
@@ -157,7 +157,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--clips", type=int, default=4)
     parser.add_argument("--skip", action="append", default=[], choices=["quality", *PARTS])
-    chosen, console = parser.parse_args(arguments), Console(width=120)
+    chosen, console = parser.parse_args(arguments), Console(width=120, markup=False, highlight=False)
     if not (chosen.folder / "model" / MANIFEST).is_file():
         console.print("making the model")
         write_model(chosen.folder / "model", SIZES[chosen.size], pick_device(chosen.device))
