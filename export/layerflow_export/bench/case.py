@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import OpenImageIO as oiio
 import torch
 import torch.nn.functional as nnf
 
@@ -63,6 +64,14 @@ class Case:
         values = torch.rand(1, channels, *coarse, generator=torch.Generator().manual_seed(self.seed))
         size = (layout.num_frames, model.height, model.width)
         return np.ascontiguousarray(nnf.interpolate(values, size, mode="trilinear")[0].permute(1, 2, 3, 0).numpy())
+
+    def write_plate(self, folder: ModelFolder, target: Path) -> str:
+        """Writes the plate as PNG files into the folder `target`; their pattern."""
+        for number, pixels in enumerate(self.plate(folder), start=1):
+            image = oiio.ImageBuf(pixels)
+            image.specmod().attribute("oiio:UnassociatedAlpha", 1)
+            image.write(str(target / f"plate.{number:04d}.png"), "uint8")
+        return str(target / "plate.%04d.png")
 
     def request(self, folder: ModelFolder, output: Path, *, plate: str, backend: str, precision: str) -> Request:
         """The same shot for `layerflow.shots.render`; `plate` is where the plate was written, as a pattern."""

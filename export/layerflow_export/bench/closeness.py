@@ -21,8 +21,8 @@ class Closeness:
     v_max: float | None = None  # largest difference of v, over all steps that were looked at
     v_parts: float | None = None  # the same in parts of the largest v of its step
     latents_max: float  # largest difference of the final latents
-    layers_max: float  # and of the layers that the model makes, whose range is 0 to 1
-    picture_psnr: float | None  # dB, of all of them but the matte together; None where they are equal
+    layers_max: float | None  # and of the layers that the model makes, whose range is 0 to 1; None: not decoded
+    picture_psnr: float | None  # dB, of all of them but the matte together; None where nothing differs
     matte_mae: float | None  # mean absolute error; None where the model makes no matte
 
 
@@ -37,7 +37,7 @@ def closeness(made: Made, exact: Made, v: tuple[float, float] | None) -> Closene
         v_max=largest,
         v_parts=parts,
         latents_max=float(np.abs(made.latents - exact.latents).max()),
-        layers_max=everything.max,
+        layers_max=everything.max if exact.layers else None,
         picture_psnr=picture.psnr_db,
         matte_mae=matte.mean,
     )

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from layerflow.errors import RequestError
@@ -15,6 +17,7 @@ from layerflow.models.folder import ModelFolder
 from layerflow.models.load import LoadOptions, choose_plan
 from layerflow.models.places import DTYPES, pick_device
 from layerflow.models.shelf import find_model
+from layerflow.quality import QUALITIES
 from layerflow_export.bench.case import Case
 from layerflow_export.bench.ceiling import measure_ceiling
 from layerflow_export.bench.closeness import closeness, v_difference
@@ -80,13 +83,15 @@ class Bench:
     def _load(self, backend: str, precision: str, stack: ExitStack) -> None:
         name = f"{backend} {precision}" if self.plan.precisions[1:] else backend
         self._say(f"loading {name}")
+        worker = stack.enter_context(working(self.plan.case, backend, precision, self._memory))
         try:
-            worker = stack.enter_context(working(self.plan.case, backend, precision, self._memory))
+            facts = worker.ask("facts")
+            worker.ask("warm_up")
         except RequestError as error:
             self._refuse(name, error)
             return
         self._workers[name] = worker
-        facts, qualities = worker.ask("facts"), ("exact",) if backend == PEER else self.plan.qualities
+        qualities = ("exact",) if backend == PEER else self.plan.qualities
         rows = [Row(name=name, quality=quality, **facts) for quality in qualities]
         self.report = replace(self.report, rows=(*self.report.rows, *rows))
 
@@ -118,9 +123,12 @@ class Bench:
         return float(self.report.shot["flops_per_step"] / seconds / ceiling["flops_per_s"])
 
     def _shots(self) -> None:
-        rows = sorted(self.report.rows, key=lambda row: self.plan.qualities.index(row.quality))
+        order = tuple(QUALITIES)  # exact first
+        rows = sorted(self.report.rows, key=lambda row: order.index(row.quality))
         taken: dict[str, list[ShotSeconds]] = {row.label: [] for row in rows}
         rounds = self.plan.shot_rounds or self.plan.rounds
+        for row in rows:
+            self._ask(row, "warm_codec")
         for number in range(rounds):
             for row in rows:
                 self._say(f"{row.label}: shot {number + 1} of {rounds}")
@@ -133,7 +141,12 @@ class Bench:
         self._say("comparing with eager float32")
         steps = self.plan.steps_compared
         with working(self.plan.case, EAGER, "float32", self._memory) as exact:
-            calls, made, default = exact.ask("record", steps), exact.ask("make", "exact", steps), exact.ask("default")
+            try:
+                calls, made = exact.ask("record", steps), exact.ask("make", "exact", steps)
+                default = exact.ask("default")
+            except RequestError as error:
+                self._refuse("eager float32", error)
+                return
         for row in self.report.rows:
             if steps is not None and row.quality != "exact":  # so few steps leave nothing out
                 continue
@@ -141,7 +154,7 @@ class Bench:
                 continue
             v = None
             if row.quality == "exact":
-                answers = [self._workers[row.name].ask("answer", call) for call, _ in calls]
+                answers = [self._ask(row, "answer", call) for call, _ in calls]
                 v = v_difference(answers, [each for _, each in calls])
             self._note(row.label, closeness=closeness(ours, made, v), is_default=row.backend == default)
 
@@ -150,17 +163,19 @@ class Bench:
         for row in self.report.rows:
             if row.quality == "exact" and row.backend != PEER:
                 self._say(f"{row.label}: a whole render")
-                self._note(row.label, render_s=self._ask(row, "render"))
+                with TemporaryDirectory(prefix="layerflow-bench-") as folder:
+                    self._note(row.label, render_s=self._ask(row, "render", Path(folder)))
 
     def _ask(self, row: Row, what: str, *arguments: Any) -> Any:
-        """The worker's answer; None, and the row is gone, where it refuses."""
+        """The worker's answer; None where it refuses, which it is not asked again after. A row of nothing is gone."""
         if row.label in self.report.refused:
             return None
         try:
             return self._workers[row.name].ask(what, *arguments)
         except RequestError as error:
             self._refuse(row.label, error)
-            self.report = replace(self.report, rows=tuple(each for each in self.report.rows if each.label != row.label))
+            kept = (each for each in self.report.rows if each.label != row.label or each.step or each.shot)
+            self.report = replace(self.report, rows=tuple(kept))
             return None
 
     def _refuse(self, label: str, error: RequestError) -> None:

@@ -6,7 +6,6 @@ It lives in a process of its own (`worker.py`), so everything that comes back is
 from __future__ import annotations
 
 import gc
-import tempfile
 import time
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -15,14 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import OpenImageIO as oiio
 import torch
 from torch import Tensor
 
 from layerflow import shots
-from layerflow.denoisers import LayerDenoiser, Network
+from layerflow.denoisers import LayerDenoiser, Network, splice
 from layerflow.errors import RequestError
-from layerflow.models.backends import EAGER, Guarded
+from layerflow.models.backends import EAGER, IN_ONE_PIECE, Guarded
 from layerflow.models.codecs import load_codec
 from layerflow.models.float8 import FLOAT8
 from layerflow.models.load import Engine, LoadOptions, load_engine
@@ -92,13 +90,19 @@ class Runner:
         return load_engine(self.folder, LoadOptions(device=self.case.device)).backend
 
     def warm_up(self) -> None:
-        """One step of every size that a shot has, and a shot of one step: nothing is compiled or chosen after it."""
+        """One step of every size that a shot has: nothing of the network is compiled or chosen after it."""
         sampler = self._sampler
         weights = [sampler.guidance.weight(timestep, sampler.num_steps) for timestep in sampler.timesteps]
         kinds = {abs(weight - 1.0) > sampler.guidance.skip_within: index for index, weight in enumerate(weights)}
         for index in kinds.values():
             self._step(index)
-        self.make("exact", 1)
+
+    def warm_codec(self) -> None:
+        """Decodes once what no shot is measured by."""
+        state = self._noise(0)
+        given = encode_clip(self.engine, self.clip).given.to(state.latents)
+        decode_clip(self.engine, self.clip.layout, splice(self.clip.layout, state.latents, given)[0])
+        _let_go(self.engine.device)
 
     def step(self, count: int) -> list[float]:
         """Seconds of each of `count` steps of the sampler, guided if the shot's are."""
@@ -122,10 +126,10 @@ class Runner:
         return seconds
 
     def make(self, quality: str, steps: int | None) -> Made:
-        """What a shot of `steps` ends with; None is the shot's own number."""
+        """What a shot ends with; of one with another number of `steps`, only the latents."""
         conditions = encode_clip(self.engine, self.clip)
         latents = self._sample(self.engine, conditions, self._sampler_of(quality, steps), quality)
-        layers = decode_clip(self.engine, self.clip.layout, latents)
+        layers = {} if steps else decode_clip(self.engine, self.clip.layout, latents)
         made = {name: pixels for name, pixels in layers.items() if not self.clip.layout.is_given(name)}
         return Made(latents=_numpy(latents), layers={name: _numpy(pixels) for name, pixels in made.items()})
 
@@ -153,8 +157,8 @@ class Runner:
         with self.engine.sampling():
             return _numpy(self.engine.network(latents, timestep, text.to(dtype), index.to(dtype), given))
 
-    def render(self) -> float:
-        """Seconds of `layerflow.shots.render` of the same shot, from loading the model to EXR on disk.
+    def render(self, folder: Path) -> float:
+        """Seconds of `layerflow.shots.render` of the same shot, from loading the model to EXR in the empty `folder`.
 
         What is loaded here is let go of before, so that the memory is that of a fresh start: the last thing to ask.
         """
@@ -162,11 +166,9 @@ class Runner:
         self.__dict__.pop("_guided_v", None)
         del self.engine
         _let_go(device)
-        with tempfile.TemporaryDirectory(prefix="layerflow-bench-") as folder:
-            plate = self._write_plate(Path(folder)) if self.clip.layout.given else ""
-            output = Path(folder) / "out"
-            request = self.case.request(self.folder, output, plate=plate, backend=backend, precision=self.precision)
-            return shots.render(request).seconds
+        plate = self.case.write_plate(self.folder, folder) if self.clip.layout.given else ""
+        request = self.case.request(self.folder, folder / "out", plate=plate, backend=backend, precision=self.precision)
+        return shots.render(request).seconds
 
     @cached_property
     def _sampler(self) -> Sampler:
@@ -213,18 +215,14 @@ class Runner:
     def _sample(self, engine: Engine, conditions: Conditions, sampler: Sampler, quality: str) -> Tensor:
         if self.is_peer:
             return plain_sample(engine, conditions, sampler)
-        return sample_clip(engine, conditions, sampler, reuse=QUALITIES[quality].reuse)
+        reuse = QUALITIES[quality].reuse
+        if reuse and engine.backend in IN_ONE_PIECE:
+            raise RequestError(f"{engine.backend} runs the network in one piece and has no blocks to leave out")
+        return sample_clip(engine, conditions, sampler, reuse=reuse)
 
     def _sampler_of(self, quality: str, steps: int | None) -> Sampler:
         sampler = self.case.sampler(self.folder, quality)
         return sampler if steps is None else replace(sampler, num_steps=steps)
-
-    def _write_plate(self, folder: Path) -> str:
-        for number, pixels in enumerate(self.case.plate(self.folder), start=1):
-            image = oiio.ImageBuf(pixels)
-            image.specmod().attribute("oiio:UnassociatedAlpha", 1)
-            image.write(str(folder / f"plate.{number:04d}.png"), "uint8")
-        return str(folder / "plate.%04d.png")
 
 
 def _unchecked(network: Network) -> Network:

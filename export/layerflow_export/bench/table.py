@@ -10,6 +10,7 @@ from rich.table import Column, Table
 from layerflow_export.bench.report import Report, Row
 
 GIB = 2**30
+DEFAULT = "*"  # marks what `--backend auto` takes
 Cells = dict[str, Callable[[Row], str]]  # heading -> the cell of a row
 
 
@@ -23,14 +24,8 @@ def rich_tables(report: Report) -> list[Table]:
     """The same for a terminal."""
     drawn: list[Table] = []
     for heading, *rows in tables(report):
-        backend, *others = heading
-        table = Table(
-            Column(backend, no_wrap=True),
-            *others,
-            box=SIMPLE,
-            title=None if drawn else subject(report),
-            title_justify="left",
-        )
+        columns = (Column(name, no_wrap=name == "backend") for name in heading)
+        table = Table(*columns, box=SIMPLE, title=None if drawn else subject(report), title_justify="left")
         for row in rows:
             table.add_row(*row)
         drawn.append(table)
@@ -39,7 +34,7 @@ def rich_tables(report: Report) -> list[Table]:
 
 def label(row: Row) -> str:
     """The name of a row, the default marked."""
-    return f"{row.label} (default)" if row.is_default and row.quality == "exact" else row.label
+    return f"{row.label}{DEFAULT}" if row.is_default and row.quality == "exact" else row.label
 
 
 def subject(report: Report) -> str:
@@ -103,6 +98,6 @@ def _closeness(row: Row, name: str, form: str) -> str:
     if row.closeness is None:
         return ""
     value = getattr(row.closeness, name)
-    if name == "picture_psnr":
+    if name == "picture_psnr" and row.closeness.layers_max is not None:
         return "equal" if value is None else f"{value:{form}} dB"
     return "" if value is None else format(value, form) if value else "0"

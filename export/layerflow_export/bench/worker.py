@@ -49,23 +49,19 @@ class Worker:
 
 @contextmanager
 def working(case: Case, backend: str, precision: str = "auto", plan: str = "full") -> Iterator[Worker]:
-    """Within it, a worker that has loaded `backend`. Raises RequestError where that cannot be."""
+    """Within it, a worker that loads `backend`; what it is asked first waits for that, and says where it cannot."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs,), daemon=True)
     process.start()
     theirs.close()
     ours.send((case, backend, precision, plan))
-    worker = Worker(backend, ours, process)
     try:
-        worker.ask("warm_up")
-        yield worker
+        yield Worker(backend, ours, process)
     finally:
         ours.close()
-        process.join(STOP_S)
-        if process.is_alive():
-            process.kill()
-            process.join()
+        process.kill()  # it has nothing to keep
+        process.join()
 
 
 def _serve(connection: Connection) -> None:

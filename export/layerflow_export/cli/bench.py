@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from layerflow.cli.options import json_option
+from layerflow.cli.progress import progress
 from layerflow.cli.report import print_json
 from layerflow.cli.stop import stop_on_signal
 from layerflow_export.cli.extras import needing
@@ -86,6 +87,7 @@ def bench(
 
     from layerflow.files import make_folder
     from layerflow.layout import Task
+    from layerflow.wire import Event
     from layerflow_export.bench.case import Case
     from layerflow_export.bench.report import Report
     from layerflow_export.bench.rounds import PARTS, Bench, Plan, everybody
@@ -103,7 +105,6 @@ def bench(
         rounds=rounds,
         parts=tuple(part for part in PARTS if part not in skip),
     )
-    log = Console(stderr=True)
 
     def save(report: Report) -> None:
         if output:
@@ -111,15 +112,16 @@ def bench(
 
     if output:
         make_folder(output)
-    with stop_on_signal() as stop:
+    with stop_on_signal() as stop, progress() as show:
         stop.keep_work()  # so that the other processes are ended
         command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
-        report = Bench(plan, command, log.print, save).run()
+        report = Bench(plan, command, lambda text: show(Event("stage", text)), save).run()
     if output:
         save_plot(report, output / _PLOT)
     if as_json:
         print_json(report.to_dict())
     else:
         Console().print(*rich_tables(report), sep="\n")
+        click.echo("* what --backend auto takes")
         for label, sentence in report.refused.items():
             click.echo(f"{label}: {sentence}")

@@ -14,11 +14,12 @@ from layerflow_export.bench.runner import Runner
 class Here:
     """A Worker whose Runner is in this process."""
 
-    def __init__(self, runner: Runner) -> None:
-        self.runner = runner
+    def __init__(self, *loaded: Any) -> None:
+        self.loaded, self.runner = loaded, None
 
     def ask(self, what: str, *arguments: Any) -> Any:
         try:
+            self.runner = self.runner or Runner(*self.loaded)
             return getattr(self.runner, what)(*arguments)
         except LayerFlowError as error:
             raise RequestError(str(error)) from error
@@ -26,9 +27,4 @@ class Here:
 
 @contextmanager
 def working(case: Case, backend: str, precision: str = "auto", plan: str = "full") -> Iterator[Here]:
-    try:
-        here = Here(Runner(case, backend, precision, plan))
-    except LayerFlowError as error:
-        raise RequestError(str(error)) from error
-    here.ask("warm_up")
-    yield here
+    yield Here(case, backend, precision, plan)
