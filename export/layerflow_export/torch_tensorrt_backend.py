@@ -16,8 +16,8 @@ from layerflow.models.cache import cache_path
 from layerflow.models.float8 import refuse_float8
 from layerflow.models.folder import reason_of
 from layerflow.transformer import LayerFlowTransformer
+from layerflow_export.block_switch import is_offloaded
 from layerflow_export.core import INPUTS, ExportCore, denoiser
-from layerflow_export.kernels.denoiser import HOOKS
 
 MODULE = BACKEND = "torch_tensorrt"  # importing the one registers the other with torch.compile
 CACHE_BYTES = 16 * 2**30
@@ -50,7 +50,7 @@ def torch_tensorrt_denoiser(transformer: LayerFlowTransformer, *, prepared: bool
     if prepared:
         raise RequestError("torch-tensorrt compiles while it runs; name it with --backend torch-tensorrt")
     refuse_float8(transformer, "torch-tensorrt")
-    if any(hasattr(module, hook) for module in transformer.modules() for hook in HOOKS):
+    if is_offloaded(transformer):
         raise RequestError("the backend torch-tensorrt needs the whole transformer; take --memory full or balanced")
     try:
         importlib.import_module(MODULE)

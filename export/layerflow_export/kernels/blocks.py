@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import torch.nn.functional as F
@@ -9,33 +10,32 @@ from diffusers.models.activations import GELU
 from diffusers.models.attention import Attention, FeedForward
 from diffusers.models.normalization import CogVideoXLayerNormZero
 from diffusers.models.transformers.cogvideox_transformer_3d import CogVideoXBlock
+from einops import rearrange
 from torch import Tensor
 
-from layerflow.transformer import LayerFlowTransformer
 from layerflow_export.kernels.bias_gelu import bias_gelu
 from layerflow_export.kernels.gate_residual import gate_residual
 from layerflow_export.kernels.layer_norm_modulate import layer_norm_modulate
+from layerflow_export.kernels.merged_qkv import project_qkv
 from layerflow_export.kernels.qk_norm import qk_norm
 
-
-def apply_kernels(transformer: LayerFlowTransformer) -> LayerFlowTransformer:
-    """`transformer`, whose blocks run on the kernels from now on. Weights and their names stay as they are.
-
-    Its v is the eager one to rounding: within 2e-6 of v's spread in float32; half types are rounded less often.
-    """
-    for block in transformer.transformer_blocks:
-        block.forward = partial(fused_forward, block)  # hooks on a block still see it called
-    return transformer
+Softmax = Callable[[Tensor, Tensor, Tensor], Tensor]
+Choose = Callable[[Tensor, Tensor, Tensor], Softmax]
 
 
 def fused_forward(
+    choose: Choose,
     block: CogVideoXBlock,
     video: Tensor,  # [B, T, D]
     text: Tensor,  # [B, N, D]
     temb: Tensor,  # [B, time width]
 ) -> tuple[Tensor, Tensor]:
-    """Both streams after the block, as `CogVideoXBlock.forward` gives them without rotary positions."""
-    for norm, branch in ((block.norm1, partial(_attend, block.attn1)), (block.norm2, partial(_feed, block.ff))):
+    """Both streams after the block, as `CogVideoXBlock.forward` gives them without rotary positions.
+
+    They are the eager ones to rounding: v is within 2e-6 of its spread in float32; half types are rounded less often.
+    `choose` picks the attention for its three inputs, each `[B, heads, S, head width]`.
+    """
+    for norm, branch in ((block.norm1, partial(_attend, choose, block.attn1)), (block.norm2, partial(_feed, block.ff))):
         joint, gate, text_gate = _modulate(norm, video, text, temb)
         added = branch(joint)
         text = gate_residual(text, added[:, : text.shape[1]], text_gate)
@@ -56,14 +56,16 @@ def _modulate(
     return joint, gate, text_gate
 
 
-def _attend(attention: Attention, joint: Tensor) -> Tensor:  # [B, S, D] -> [B, S, D]
-    q, k, v = (
-        project(joint).unflatten(-1, (attention.heads, -1))
-        for project in (attention.to_q, attention.to_k, attention.to_v)
-    )
+def _attend(
+    choose: Choose,
+    attention: Attention,
+    joint: Tensor,  # [B, S, D]
+) -> Tensor:  # [B, S, D]
+    q, k, v = (rearrange(each, "b s (n d) -> b s n d", n=attention.heads) for each in project_qkv(attention, joint))
     norm_q, norm_k = attention.norm_q, attention.norm_k
     q, k = qk_norm(q, k, norm_q.weight, norm_q.bias, norm_k.weight, norm_k.bias, eps=norm_q.eps)
-    seen = F.scaled_dot_product_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
+    qkv = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
+    seen = choose(*qkv)(*qkv)
     projected: Tensor = attention.to_out[0](seen.transpose(1, 2).flatten(2))
     return projected
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from importlib.util import find_spec
 
 import torch
@@ -10,36 +11,38 @@ from torch import Tensor
 from layerflow.denoisers import Network
 from layerflow.errors import RequestError
 from layerflow.transformer import LayerFlowTransformer
+from layerflow_export.attention import attention_choice, torchs_flash_afterwards
+from layerflow_export.block_switch import BlockSwitch, refuse_offloaded
+from layerflow_export.cuda_graphs import graphed
 
-HOOKS = ("_hf_hook", "_diffusers_hook")  # where accelerate and diffusers leave theirs
 
-
-def fused(transformer: LayerFlowTransformer) -> Network:
-    """`transformer` on the fused kernels. Raises RequestError where they cannot run, at load or at the first call."""
+def why_not() -> str | None:
+    """One sentence that says why the backend cannot be used here; None where it can."""
     if not torch.cuda.is_available():
-        raise no_gpu()
+        return "the backend kernels needs an NVIDIA GPU; leave --backend auto"
     if find_spec("triton") is None:
-        raise RequestError('the backend kernels needs Triton; install it with pip install "layerflow[kernels]"')
-    refuse_offloaded(transformer)
-    from layerflow_export.kernels.blocks import apply_kernels
+        return 'the backend kernels needs Triton; install it with pip install "layerflow[kernels]"'
+    return None
 
-    network = apply_kernels(transformer.eval())
+
+def fused(transformer: LayerFlowTransformer, *, prepared: bool = False) -> Network:
+    """`transformer` on the fused kernels. Raises RequestError where they cannot run, at load or at the first call.
+
+    There is nothing to prepare but four kernels, each of which Triton compiles in about a second, once on a machine.
+    Weights that stay on the GPU have their steps launched as CUDA graphs.
+    """
+    if reason := why_not():
+        raise RequestError(reason)
+    refuse_offloaded(transformer, "kernels")
+    from layerflow_export.kernels.blocks import fused_forward
+
+    switch = BlockSwitch(transformer.eval(), partial(fused_forward, attention_choice()))
+    core = graphed(transformer)
 
     def on_gpu(latents: Tensor, timestep: Tensor, text: Tensor, layer_index: Tensor, given: Tensor | None) -> Tensor:
         if latents.device.type != "cuda":
-            raise no_gpu()
-        v: Tensor = network(latents, timestep, text, layer_index, given)
-        return v
+            raise RequestError("the backend kernels needs an NVIDIA GPU; leave --backend auto")
+        with torch.cuda.device(latents.device), switch.on(), torchs_flash_afterwards():
+            return transformer.around(core, latents, timestep, text, layer_index, given)
 
     return on_gpu
-
-
-def no_gpu() -> RequestError:
-    """What is said where the kernels have nothing to run on."""
-    return RequestError("the backend kernels needs an NVIDIA GPU; leave --backend auto")
-
-
-def refuse_offloaded(transformer: LayerFlowTransformer) -> None:
-    """Raises RequestError where single layers or blocks travel, which happens around the forward that is replaced."""
-    if any(hasattr(module, hook) for module in transformer.modules() for hook in HOOKS):
-        raise RequestError("the backend kernels needs the whole transformer on the GPU; take --memory balanced")

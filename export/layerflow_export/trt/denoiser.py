@@ -13,8 +13,8 @@ from layerflow.models.float8 import precision_of
 from layerflow.models.memory import GIB, free_bytes
 from layerflow.residence import visiting
 from layerflow.transformer import LayerFlowTransformer
+from layerflow_export.block_switch import is_offloaded
 from layerflow_export.core import denoiser, frames_per_step
-from layerflow_export.kernels.denoiser import HOOKS
 from layerflow_export.trt import flavour as flavours
 from layerflow_export.trt.build import Engine, current_target
 from layerflow_export.trt.engine_cache import cached_engine, engine_content, find_engine, has_engines
@@ -47,7 +47,7 @@ def tensorrt_denoiser(transformer: LayerFlowTransformer, *, prepared: bool = Fal
         raise RequestError(reason)
     if precision_of(transformer) not in PRECISIONS:
         raise RequestError("the backend tensorrt computes in half types; take --precision bfloat16 or float16")
-    if any(hasattr(module, hook) for module in transformer.modules() for hook in HOOKS):
+    if is_offloaded(transformer):
         raise RequestError("the backend tensorrt needs the whole transformer; take --memory full or balanced")
     engine = _engine_of(transformer, prepared)
     if prepared:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 from in_interpreter import Run
@@ -9,7 +11,10 @@ from torch import Tensor
 
 from layerflow.errors import RequestError
 from layerflow.transformer import LayerFlowTransformer
-from layerflow_export.kernels.denoiser import fused, refuse_offloaded
+from layerflow_export.attention import TORCHS_OWN
+from layerflow_export.block_switch import BlockSwitch
+from layerflow_export.kernels import denoiser
+from layerflow_export.kernels.denoiser import fused, why_not
 
 Told = tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None]
 
@@ -39,12 +44,13 @@ def random_transformer(**options: object) -> LayerFlowTransformer:
 
 def fused_v(network: LayerFlowTransformer, told: Told) -> tuple[Tensor, list[str]]:
     """v on the kernels, and what hooks saw called."""
-    from layerflow_export.kernels.blocks import apply_kernels
+    from layerflow_export.kernels.blocks import fused_forward
 
     ran: list[str] = []
     for block in network.transformer_blocks:
         block.register_forward_hook(lambda block, *_: ran.append(type(block).__name__))
-    return apply_kernels(network)(*told), ran
+    with BlockSwitch(network, partial(fused_forward, lambda q, k, v: TORCHS_OWN)).on():
+        return network(*told), ran
 
 
 @pytest.mark.parametrize("options", [{}, {"mixed_layers": 3, "has_given_embedding": True}], ids=["released", "mini"])
@@ -66,12 +72,11 @@ def float8_v(network: LayerFlowTransformer, told: Told) -> tuple[Tensor, Tensor]
     from torchao.quantization import quant_api
 
     from layerflow.models.float8 import quantize_linears
-    from layerflow_export.kernels.blocks import apply_kernels
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(quant_api, "_check_hardware_support", lambda granularity: None)  # a CPU stands for a GPU
         quantize_linears(network)
-    return network(*told), apply_kernels(network)(*told)
+    return network(*told), fused_v(network, told)[0]
 
 
 def test_layers_in_fp8_run_between_the_kernels(run: Run) -> None:
@@ -97,14 +102,21 @@ def test_latents_on_a_cpu_beside_a_gpu_are_refused(monkeypatch: pytest.MonkeyPat
         network(torch.zeros(1, 6, 4, 4, 6), torch.ones(1), torch.zeros(1, 3, 2, 32), torch.arange(3.0), None)
 
 
-def test_offloaded_blocks_are_refused() -> None:
+def test_without_triton_one_sentence_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(denoiser, "find_spec", lambda name: None)
+    assert str(why_not()).startswith("the backend kernels needs Triton; install it with pip")
+
+
+def test_offloaded_blocks_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     from layerflow.models.offload import offload_blocks
 
+    pytest.importorskip("triton", reason="Triton is for Linux only")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     network = random_transformer()
-    refuse_offloaded(network)
     offload_blocks(network, torch.device("cpu"), torch.float32)
-    with pytest.raises(RequestError, match="the whole transformer on the GPU; take --memory balanced"):
-        refuse_offloaded(network)
+    with pytest.raises(RequestError, match=r"^the backend kernels needs the whole transformer .* use --backend eager"):
+        fused(network, prepared=True)
 
 
 @pytest.mark.gpu
@@ -114,5 +126,6 @@ def test_v_on_a_gpu_is_the_eager_one_within_rounding() -> None:
     told = tuple(value.cuda() for value in told)
     with torch.inference_mode():
         eager = network(*told)
-        v = fused(network)(*told, None)
-    assert (v - eager).abs().max() <= 2e-6 * eager.std()
+        network = fused(network)
+        for _ in range(3):  # as it is, recorded, replayed
+            assert (network(*told, None) - eager).abs().max() <= 2e-6 * eager.std()
