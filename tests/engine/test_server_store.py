@@ -17,10 +17,10 @@ from layerflow.server.database import MIGRATIONS
 from layerflow.server.errors import JobNotFoundError, JobStateError, QueueFullError, StoreError
 from layerflow.server.folder import ServerFolder
 from layerflow.server.leases import claim, requeue_dead, requeue_lost
-from layerflow.server.rows import KEEP_EVENTS_S
+from layerflow.server.rows import KEEP_EVENTS_S, find, turn
 from layerflow.server.store import Store
 from layerflow.wire import Job, Progress
-from layerflow.wire.jobs import STATES, VERBS, state_after
+from layerflow.wire.jobs import STATES, VERBS, can_go, state_after
 
 
 @pytest.fixture
@@ -93,6 +93,19 @@ def test_every_verb_in_every_state(store: Store, verb: str, state: str) -> None:
         with pytest.raises(JobStateError, match=f"a {state} job cannot {verb}; only"):
             store.ask(verb, job)
         assert store.get(job).state == state and told(store) == events
+
+
+@pytest.mark.parametrize(("before", "after"), [*product(STATES, STATES)])
+def test_every_step_is_held_against_the_table(store: Store, before: str, after: str) -> None:
+    job = in_state(store, before)
+    events = told(store)
+    with store.database.write() as connection:
+        if can_go(before, after):
+            assert turn(connection, find(connection, job), after, 0.0).state == after
+            return
+        with pytest.raises(JobStateError, match=f"a {before} job cannot become {after}"):
+            turn(connection, find(connection, job), after, 0.0)
+    assert store.get(job).state == before and told(store) == events
 
 
 def test_jobs_that_are_not_there(store: Store) -> None:

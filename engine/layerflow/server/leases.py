@@ -18,10 +18,11 @@ from layerflow.wire import Job, Progress
 MAX_LOSSES = 3  # workers lost in a row, with no new frame between
 
 # A worker takes what may run anywhere or on its device; and what no worker has a device for, so that it fails with the
-# engine's own sentence. It leaves a job alone whose frames another is writing.
+# engine's own sentence. It leaves a job alone whose frames are being written: for another job, or by a worker that was
+# to stop and has not let go yet.
 _NEXT = """
     SELECT number FROM job AS next, worker AS own
-    WHERE own.id = :worker AND next.state = 'queued' AND next.worker IS NULL
+    WHERE own.id = :worker AND next.state = 'queued'
     AND (next.asked_device IN ('auto', 'cpu', own.device) OR own.device LIKE next.asked_device || ':%' OR NOT EXISTS (
         SELECT 1 FROM worker
         WHERE worker.device = next.asked_device OR worker.device LIKE next.asked_device || ':%'))
