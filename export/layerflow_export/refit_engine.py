@@ -1,4 +1,4 @@
-"""Another set of LoRAs for an engine: merged into the graph it was built of, and built again for what it was for."""
+"""Another set of LoRAs for an engine: merged into the graph it was built of, and given to it or built again with it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from layerflow.errors import ModelError
 from layerflow_export.manifest import GRAPH
@@ -16,6 +17,7 @@ from layerflow_export.trt.build import Engine, build_engine
 from layerflow_export.trt.flavour import CURRENT, Flavour
 from layerflow_export.trt.graph import read_graph
 from layerflow_export.trt.profile import parse_profile
+from layerflow_export.trt.refit import refit_at_runtime
 from layerflow_export.trt.report import EngineReport, read_report
 
 
@@ -25,6 +27,7 @@ class RefittedEngine:
 
     engine: Engine
     graph: Refitted
+    way: Literal["refitted", "rebuilt"]  # its weights were replaced on the GPU, or it was built anew
 
 
 def refit_engine(
@@ -32,8 +35,9 @@ def refit_engine(
 ) -> RefittedEngine:
     """Makes the folder `target` of the engine `source`: the same model with these LoRAs, as an engine and its graph.
 
-    The profile, precision and targets are those of the report of `source`; TensorRT is the one that is here. Raises as
-    `refit_graph` and `build_engine` do, and ModelError when the graph is not there.
+    An engine that was built for it gets the graph's weights on the GPU; otherwise the graph is built, with the profile,
+    precision and targets of the report of `source`. TensorRT is the one that is here. Raises as `refit_graph` and
+    `build_engine` do, and ModelError when the graph is not there.
     """
     flavour = flavours.installed()
     report = read_report(source)
@@ -41,17 +45,19 @@ def refit_engine(
     graph = target / merged_into.name
     with _undone_on_failure(target, graph):
         refitted = refit_graph(merged_into, graph, lora=lora, motion=motion, model=model)
-        origin = refitted.manifest.origin
-        assert origin is not None  # refit_graph says what it is of
+        merged = read_graph(graph / GRAPH)
+        if replaced := refit_at_runtime(source, merged, target, flavour):
+            return RefittedEngine(engine=replaced, graph=refitted, way="refitted")
         engine = build_engine(
-            read_graph(graph / GRAPH),
+            merged,
             target,
             profile=parse_profile([f"{name}={sizes}" for name, sizes in report.profile.items()]),
             targets=targets_of(report, flavour),
-            name=origin.model,
-            model_sha256=origin.model_sha256,
+            name=source.name.partition(f".{report.precision}.")[0],
+            model_sha256=report.model_sha256,
+            refittable=report.refittable,
         )
-    return RefittedEngine(engine=engine, graph=refitted)
+    return RefittedEngine(engine=engine, graph=refitted, way="rebuilt")
 
 
 def graph_of(engine: Path, report: EngineReport) -> Path:
@@ -60,7 +66,7 @@ def graph_of(engine: Path, report: EngineReport) -> Path:
         with contextlib.suppress(ModelError):
             if read_graph(path).sha256 == report.onnx_sha256:
                 return path.parent
-    raise ModelError(f"no folder in {engine.parent} holds the graph of {engine.name}; refit the graph and build that")
+    raise ModelError(f"no folder in {engine.parent} holds the graph of {engine.name}; build the model with --lora")
 
 
 def targets_of(report: EngineReport, flavour: Flavour) -> tuple[str, ...]:

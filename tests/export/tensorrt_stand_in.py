@@ -293,7 +293,9 @@ def install(flavour: str, monkeypatch: pytest.MonkeyPatch) -> Machine:
     return machine
 
 
-def run_builder(graph: Graph, engine: Path, log: Path, sizes: Any, targets: tuple[str, ...]) -> Fusion:
+def run_builder(
+    graph: Graph, engine: Path, log: Path, sizes: Any, targets: tuple[str, ...], *, refittable: bool
+) -> Fusion:
     """Stands in for the builder's process, all of whose blocks are fused."""
     model: bytes = onnx.load(graph.path).SerializeToString()
     header = HEADER + bytes([sum(TARGETS[target] for target in targets)])

@@ -19,6 +19,9 @@ CLASS_OF = {  # what we call an instance
     "parser": "OnnxParser",
     "config": "IBuilderConfig",
     "profile": "IOptimizationProfile",
+    "refitter": "Refitter",
+    "onnx_refitter": "OnnxParserRefitter",
+    "serialization": "ISerializationConfig",
     "runtime": "Runtime",
     "engine": "ICudaEngine",
     "context": "IExecutionContext",
@@ -48,6 +51,10 @@ KNOWN_USES = {
     "ICudaEngine.get_tensor_profile_shape",
     "IRuntimeConfig.set_runtime_cache",
     "IRuntimeCache.serialize",
+    "OnnxParserRefitter.refit_from_file",
+    "Refitter.refit_cuda_engine",
+    "SerializationFlag.INCLUDE_REFIT",
+    "BuilderFlag.REFIT",
 }
 PYTHON = {"__members__", "__name__", "__version__"}
 

@@ -35,6 +35,7 @@ def written(folder, content=HEADER, **changes):
         engine_bytes=len(content),
         precision="bf16",
         targets=("sm86", "sm89", "sm120"),
+        refittable=False,
         profile={"batch": "1/2/2"},
         num_blocks=30,
         attention_fused=30,

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 )
 @click.option("--lora", multiple=True, metavar="FILE[:WEIGHT]", help="A LoRA to merge into a model; may repeat.")
 @click.option("--motion", type=float, default=0.0, show_default=True, help="Scale of a model's Motion LoRA.")
+@click.option("--refittable", is_flag=True, help="Let refit replace the engine's weights, on a GPU; only with -o.")
 @json_option
 def build(
     source: str,
@@ -54,14 +55,18 @@ def build(
     targets: str,
     lora: tuple[str, ...],
     motion: float,
+    refittable: bool,
     as_json: bool,
 ) -> None:
     """Build a TensorRT engine of SOURCE: a model, a folder that onnx made, or a file. One that is current is kept."""
+    from layerflow.errors import RequestError
     from layerflow_export.cli.extras import needing
     from layerflow_export.trt.build import build_engine
     from layerflow_export.trt.profile import parse_profile
     from layerflow_export.trt.source import Merge, open_source
 
+    if refittable and output is None:
+        raise RequestError("an engine in the cache folder is that of its weights and no others; pass -o DIR too")
     ranges = parse_profile(profile)
     merge = Merge(lora=lora, motion=motion)
     named = tuple(filter(None, targets.split(",")))
@@ -80,6 +85,7 @@ def build(
                 targets=named,
                 name=opened.name,
                 model_sha256=opened.model_sha256,
+                refittable=refittable,
             )
     if as_json:
         print_json({"path": engine.path, "cached": engine.cached, **engine.report.to_dict()})

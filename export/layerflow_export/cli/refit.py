@@ -52,7 +52,7 @@ def _report_graph(graph: Refitted, folder: Path, as_json: bool) -> None:
 def _report_engine(refitted: RefittedEngine, as_json: bool) -> None:
     engine, num_changed = refitted.engine, refitted.graph.num_changed
     if as_json:
-        print_json({"path": engine.path, "way": "rebuilt", "changed": num_changed, **engine.report.to_dict()})
+        print_json({"path": engine.path, "way": refitted.way, "changed": num_changed, **engine.report.to_dict()})
     else:
-        click.echo(f"{num_changed} of {len(refitted.graph.manifest.weights)} weights changed, engine built anew")
+        click.echo(f"{num_changed} of {len(refitted.graph.manifest.weights)} weights changed, engine {refitted.way}")
         describe(engine)

@@ -10,7 +10,7 @@ import textwrap
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import layerflow
@@ -45,6 +45,7 @@ class _Recipe:
     onnx_sha256: str
     precision: str
     targets: tuple[str, ...]
+    refittable: bool
     profile: dict[str, str]
     builder: str
     builder_version: str
@@ -62,18 +63,23 @@ def build_engine(
     targets: tuple[str, ...] = (),
     name: str = "model",
     model_sha256: str | None = None,
+    refittable: bool = False,
 ) -> Engine:
     """The engine of `graph` in `folder`, its file's name beginning with `name`; built where it isn't there already.
 
+    One that is `refittable` can be given other weights, and is built on a GPU only.
     Raises ModelError when the graph cannot be built or attention isn't one kernel in every block, and leaves nothing;
     RequestError for a profile or targets that cannot be; OutputError.
     """
+    if refittable and not has_gpu():
+        raise RequestError("an engine that can be refitted is built on an NVIDIA GPU only; leave --refittable out")
     flavour = flavours.installed()
     asked = flavour.checked_targets(targets, fp8=graph.precision == FP8)
     recipe = _Recipe(
         onnx_sha256=graph.sha256,
         precision=graph.precision,
         targets=named_targets(asked, fp8=graph.precision == FP8),
+        refittable=refittable,
         profile=as_texts(profile),
         builder=flavour.name,
         builder_version=flavour.version,
@@ -105,11 +111,18 @@ def named_targets(checked: tuple[str, ...], *, fp8: bool = False) -> tuple[str, 
     return (current,)
 
 
+def has_gpu() -> bool:
+    """Whether an NVIDIA GPU is here."""
+    import torch
+
+    return torch.cuda.is_available()
+
+
 def current_target() -> str:
     """The generation of this machine's GPU, such as `sm89`. Raises RequestError where there is none."""
     import torch
 
-    if not torch.cuda.is_available():
+    if not has_gpu():
         raise RequestError(f"--target {CURRENT} needs an NVIDIA GPU, which is not here; name what it is for, e.g. sm89")
     major, minor = torch.cuda.get_device_capability()
     return f"sm{major}{minor}"
@@ -129,7 +142,7 @@ def _built(
     prepare_output([path, report_path(path)], num_bytes=graph.num_bytes, sources=[graph.path], may_exist=True)
     log = path.with_name(f"{path.name}.log")
     with _kept_on_failure(log), atomic_path(path) as part:
-        fusion = _run_builder(graph, part, log, sizes, asked)
+        fusion = _run_builder(graph, part, log, sizes, asked, refittable=recipe.refittable)
         check_fusion(fusion, graph)
         check_header(part, flavour, asked)
         report = EngineReport(
@@ -150,8 +163,7 @@ def _built(
             seconds=round(time.monotonic() - start, 3),
             **asdict(recipe),
         )
-    with atomic_path(report_path(path)) as part:
-        part.write_text(json.dumps(report.to_dict(), indent=2) + "\n", encoding="utf-8")
+    write_report(path, report)
     return report
 
 
@@ -171,6 +183,27 @@ def _kept_on_failure(log: Path) -> Iterator[None]:
             log.unlink(missing_ok=True)
 
 
+def with_other_weights(report: EngineReport, graph: Graph, engine: Path, *, seconds: float) -> EngineReport:
+    """The report of `engine`, which is the one that `report` is about with the weights of `graph`."""
+    decides = {field.name: getattr(report, field.name) for field in fields(_Recipe)} | {"onnx_sha256": graph.sha256}
+    return replace(
+        report,
+        key=_Recipe(**decides).key,
+        onnx_sha256=graph.sha256,
+        content=graph.content,
+        engine_sha256=file_sha256(engine),
+        engine_bytes=engine.stat().st_size,
+        layerflow_version=layerflow.__version__,
+        seconds=round(seconds, 3),
+    )
+
+
+def write_report(engine: Path, report: EngineReport) -> None:
+    """Writes `report` beside `engine`. Raises OutputError."""
+    with atomic_path(report_path(engine)) as part:
+        part.write_text(json.dumps(report.to_dict(), indent=2) + "\n", encoding="utf-8")
+
+
 def check_fusion(fusion: Fusion, graph: Graph) -> None:
     """Raises ModelError unless attention is one kernel in every block and what is quantized is computed in FP8."""
     if unfused := fusion.unfused_attention:
@@ -186,7 +219,9 @@ def check_fusion(fusion: Fusion, graph: Graph) -> None:
         )
 
 
-def _run_builder(graph: Graph, engine: Path, log: Path, sizes: Shapes, targets: tuple[str, ...]) -> Fusion:
+def _run_builder(
+    graph: Graph, engine: Path, log: Path, sizes: Shapes, targets: tuple[str, ...], *, refittable: bool
+) -> Fusion:
     """What the builder's log says, once there is an engine. Raises ModelError when there is none."""
     job = {
         "onnx": str(graph.path),
@@ -194,6 +229,7 @@ def _run_builder(graph: Graph, engine: Path, log: Path, sizes: Shapes, targets: 
         "log": str(log),
         "shapes": sizes,
         "targets": targets,
+        "refittable": refittable,
     }
     worker = [sys.executable, "-m", "layerflow_export.trt.worker"]
     ended = subprocess.run(worker, input=json.dumps(job), capture_output=True, text=True)

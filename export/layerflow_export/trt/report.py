@@ -13,7 +13,7 @@ from layerflow.models.hashes import remembered_sha256
 from layerflow_export.trt.flavour import Flavour
 from layerflow_export.trt.header import read_header
 
-FORMAT = 3
+FORMAT = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +28,7 @@ class EngineReport:
     engine_bytes: int
     precision: str
     targets: tuple[str, ...]
+    refittable: bool  # its weights can be replaced, on a GPU
     profile: Mapping[str, str]  # dimension -> MIN/OPT/MAX
     num_blocks: int
     attention_fused: int  # blocks whose attention is one kernel

@@ -19,7 +19,7 @@ def main() -> int:
     job = json.load(sys.stdin)
     trt = load()
     with Path(job["log"]).open("w", encoding="utf-8") as log:
-        engine = _build(trt, job, _logger(trt, log))
+        engine = _build(trt, job, file_logger(trt, log))
     if engine is None:
         return 1
     with Path(job["engine"]).open("wb") as file:
@@ -27,10 +27,10 @@ def main() -> int:
     return 0
 
 
-def _logger(trt: ModuleType, log: TextIO) -> Any:
-    class FileLogger(trt.ILogger):  # type: ignore[misc, name-defined]
-        """Writes everything down."""
+def file_logger(trt: ModuleType, log: TextIO) -> Any:
+    """A logger that writes everything to `log`."""
 
+    class FileLogger(trt.ILogger):  # type: ignore[misc, name-defined]
         def log(self, severity: Any, message: str) -> None:
             log.write(f"{severity.name}: {message}\n")
 
@@ -50,6 +50,8 @@ def _build(trt: ModuleType, job: dict[str, Any], logger: Any) -> Any:
     for name, shapes in job["shapes"].items():
         profile.set_shape(name, *shapes)
     config.add_optimization_profile(profile)
+    if job["refittable"]:
+        config.set_flag(trt.BuilderFlag.REFIT)
     if hasattr(trt, "ComputeCapability"):
         _set_targets(trt, config, job["targets"])
     return builder.build_serialized_network(network, config)
