@@ -20,6 +20,7 @@ from layerflow.codec import LinearCodec
 from layerflow.delivery import Delivery
 from layerflow.errors import OutputError, PlateError
 from layerflow.models.cache import cache_path
+from layerflow.plate.movie import MovieReader
 from layerflow.text import T5Text
 from layerflow.wire import Event
 from layerflow.worker import Worker
@@ -187,10 +188,13 @@ def test_a_plate_that_fails_later_leaves_the_windows_before_it_whole(tiny_model,
     assert len(frames(tmp_path / "out")) == 16
 
 
-def test_a_movie_is_read_by_both(tiny_model: Path, tmp_path: Path) -> None:
+def test_a_movie_is_read_by_both(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each thread has a decoder of its own; the frames are those that one of them alone reads."""
+    readers: list[tuple[MovieReader, bool]] = []
+    instead(MovieReader, "read", lambda self, _: readers.append((self, is_main())), monkeypatch)
     movie = str(write_movie(tmp_path / "clip.mov", count=24))
     whole = render(tiny_model, tmp_path / "out", plate=movie)
+    assert len(readers) == 48 and len({id(reader) for reader, _ in readers}) == len(set(readers)) == 2
     for first in (1, 9, 17):
         part = render(tiny_model, tmp_path / str(first), plate=movie, first_frame=first, last_frame=first + 7)
         for path in part.frames:
