@@ -142,8 +142,8 @@ def test_the_memory_plan_of_every_model_on_every_device(gpu, monkeypatch):
     monkeypatch.setattr("layerflow.models.memory.psutil.virtual_memory", lambda: SimpleNamespace(available=2**34))
     on_gpu, on_cpu = plans()
     assert on_gpu.name == on_cpu.name == "model released-rgba" and {on_gpu.status, on_cpu.status} == {"ok"}
-    assert on_gpu.detail.startswith("plan full, about 0.3 GiB of 1.0 GiB free on cuda:0 (text 0.0, transformer 0.3, ")
-    assert on_cpu.detail.startswith("plan full, about 0.3 GiB of ")
+    assert on_gpu.detail.startswith("plan full, about 0.5 GiB of 1.0 GiB free on cuda:0 (text 0.0, transformer 0.3, ")
+    assert on_cpu.detail.startswith("plan full, about 0.5 GiB of ")
 
 
 def test_a_model_that_fits_nowhere(gpu, monkeypatch):
