@@ -22,6 +22,7 @@ import torch
 from diffusers.models.transformers.cogvideox_transformer_3d import CogVideoXBlock
 from torch import Tensor
 from torch._dynamo.exc import FailOnRecompileLimitHit, TorchDynamoException
+from torch._inductor.runtime.cache_dir_utils import default_cache_dir
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from layerflow.denoisers import Network
@@ -78,9 +79,7 @@ class CompiledBlocks:
     """A forward for the blocks of a transformer, compiled once for each size; what was compiled is noted on disk."""
 
     def __init__(self, transformer: LayerFlowTransformer, *, prepared: bool, compiler: Compiler) -> None:
-        # A folder of ours: torch's own is a temporary one, and what is noted lies beside what it tells of.
-        folder = Path(os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_path() / "inductor")))
-        self._notes, self._prepared = Notes(file=folder / "layerflow.json"), prepared
+        self._notes, self._prepared = Notes(file=code_folder() / "layerflow.json"), prepared
         self._network, self._sizes = network_key(transformer), dict[Size, Attention | None]()
         if prepared and not any(key.startswith(self._network) for key in self._notes.read()):
             raise RequestError("this network was not compiled here before; --backend compiled does it once")
@@ -125,6 +124,13 @@ class CompiledBlocks:
         batch, num_video, num_text = size
         place = machine_name(device) if device.type == "cuda" else f"CPU, torch {torch.__version__}"
         return f"{self._network}, {batch} of {num_text} + {num_video} tokens, {place}"
+
+
+def code_folder() -> Path:
+    """Where compiled code is kept, from now on: torch's own folder is a temporary one, and may be named already."""
+    if os.environ.get("TORCHINDUCTOR_CACHE_DIR", default_cache_dir()) == default_cache_dir():
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(cache_path() / "inductor")
+    return Path(os.environ["TORCHINDUCTOR_CACHE_DIR"])
 
 
 def network_key(transformer: LayerFlowTransformer) -> str:

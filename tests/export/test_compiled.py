@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import torch
 from networks import inputs_of, network_of
 from torch._dynamo.utils import counters
+from torch._inductor.runtime.cache_dir_utils import default_cache_dir
 
 from layerflow.denoisers import Network, interruptible
 from layerflow.errors import Interrupted, RequestError
@@ -21,7 +23,7 @@ from layerflow.pipeline import Clip, make_clip
 from layerflow.step_cache import Reuse, reusing
 from layerflow.transformer import LayerFlowTransformer
 from layerflow_export import compiled as module
-from layerflow_export.compiled import compiled, network_key, why_not
+from layerflow_export.compiled import code_folder, compiled, network_key, why_not
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 ONE, TWO, OTHER = (1, 8, 4, 6, 3, 8), (2, 8, 4, 6, 3, 8), (1, 8, 2, 6, 3, 8)
@@ -135,6 +137,16 @@ def test_prepared_takes_only_what_was_compiled_before(transformer: LayerFlowTran
     torch._dynamo.reset()
     check(other, network, ONE)
     assert num_compiled() == 2
+
+
+def test_code_is_kept_in_our_cache_unless_another_folder_is_named(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("LAYERFLOW_CACHE", str(tmp_path))
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", default_cache_dir())  # torch names it as it looks for it
+    assert str(code_folder()) == os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(tmp_path / "inductor")
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
+    assert str(code_folder()) == os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(tmp_path / "inductor")
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "elsewhere")
+    assert code_folder() == Path("elsewhere")
 
 
 def test_what_a_compilation_is_for(transformer: LayerFlowTransformer) -> None:
