@@ -23,6 +23,7 @@ from layerflow.layout import Layout
 from layerflow.transformer import LayerFlowTransformer
 
 HOOK = "layerflow_step_cache"
+CLIP = "clip"  # the one context of all steps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +75,36 @@ def reusing(transformer: LayerFlowTransformer, layout: Layout, reuse: Reuse | No
             registry.remove_hook(HOOK, recurse=False)
 
 
+@contextmanager
+def apart(network: object) -> Iterator[None]:
+    """Within it, `network` runs whole, beside the steps that reuse each other: they neither see it nor count it."""
+    first = _first_block(network)
+    if first is None:
+        yield
+        return
+    calls = first.calls
+    first.state_manager.set_context(CacheContext("apart"))
+    try:
+        yield
+    finally:
+        first.state_manager.set_context(CacheContext(CLIP))
+        first.calls = calls
+
+
+def forget(network: object) -> None:
+    """Has the next step of `network` reuse nothing of those before."""
+    if first := _first_block(network):
+        first.state_manager.reset()
+        first.state_manager.set_context(CacheContext(CLIP))
+
+
+def _first_block(network: object) -> _FirstBlock | None:
+    """The hook that decides for `network`, if its steps reuse each other."""
+    blocks = getattr(network, "transformer_blocks", None)
+    registry = getattr(blocks[0], "_diffusers_hook", None) if blocks else None
+    return registry.get_hook(HOOK) if registry else None
+
+
 class _FirstBlock(FBCHeadBlockHook):  # type: ignore[misc]  # diffusers has no types
     """Runs the first block, and decides by what changed in it whether the others run."""
 
@@ -95,7 +126,7 @@ class _FirstBlock(FBCHeadBlockHook):  # type: ignore[misc]  # diffusers has no t
         self.steps += 1
         if self.reuse.begins_anew(step):
             self.state_manager.reset()
-        self.state_manager.set_context(CacheContext("clip"))
+        self.state_manager.set_context(CacheContext(CLIP))
 
     def _should_compute_remaining_blocks(self, hidden_states_residual: Tensor) -> bool:
         self.calls += 1

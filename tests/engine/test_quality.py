@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -67,12 +68,18 @@ def test_a_stopped_shot_goes_on_to_the_same_bytes(tiny_model: Path, tmp_path: Pa
     asked = {"plate": plate, "quality": quality, "steps": STEPS}
     render(tiny_model, tmp_path / "undisturbed", **asked)
     seen: list[Event] = []
+
+    def on_event(event: Event) -> None:
+        seen.append(event)
+        while event.kind == "step" and event.done > STEPS and len(frames(tmp_path / "out")) < 8:
+            time.sleep(0.01)  # the other thread is writing the first window
+
     with pytest.raises(Interrupted):
         render(
             tiny_model,
             tmp_path / "out",
             **asked,
-            on_event=seen.append,
+            on_event=on_event,
             stopped=lambda: any(event.kind == "step" and event.done == STEPS + 5 for event in seen),
         )
     assert len(frames(tmp_path / "out")) == 8

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,8 +14,9 @@ from tiny import tiny_transformer
 from torch import Tensor
 
 from layerflow.denoisers import eager
-from layerflow.errors import Interrupted
+from layerflow.errors import Interrupted, RequestError
 from layerflow.layout import Layout, task_layouts
+from layerflow.models.backends import Guarded
 from layerflow.models.folder import open_model
 from layerflow.models.load import Engine, load_engine
 from layerflow.pipeline import Clip, make_clip
@@ -187,3 +190,26 @@ def test_a_network_of_one_block_is_left_as_it_is() -> None:
         begin(0)
         assert torch.equal(eager(transformer)(*told(1)), eager(transformer)(*told(1)))
         assert not hasattr(transformer.transformer_blocks[0], "_diffusers_hook")
+
+
+@pytest.mark.parametrize("factor", [1.0, 3.0])
+def test_a_backend_s_check_does_not_touch_what_steps_reuse(engine: Engine, factor: float) -> None:
+    """A backend that runs the blocks, right, or on other latents and found wrong: either way eager's own result."""
+    reuse, eager = Reuse(limit=0.5, alpha_limit=0.5), engine.transformer
+    said: list[str] = []
+
+    def network(latents: Tensor, *others: Any) -> Tensor:
+        v: Tensor = eager(factor * latents, *others)
+        return v
+
+    guarded = Guarded(name="near", network=network, eager=eager, tolerance=1e-4, warn=said.append)
+    with_check, plain = (made(replace(engine, network=each), reuse) for each in (guarded, eager))
+    assert torch.equal(with_check, plain) and not torch.equal(plain, made(engine, None))
+    assert bool(said) is (factor != 1.0)
+
+
+def test_a_backend_in_one_piece_is_refused_though_its_check_runs_the_blocks(engine: Engine) -> None:
+    apart = copy.deepcopy(engine.transformer)
+    guarded = Guarded(name="whole", network=apart, eager=engine.transformer, tolerance=1e-4, warn=print)
+    with pytest.raises(RequestError, match="has no blocks to leave out"):
+        made(replace(engine, network=guarded), Reuse(limit=0.5, alpha_limit=0.5))

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from layerflow import step_cache
 from layerflow.denoisers import Network, eager, has_own_threads
 from layerflow.errors import ModelError, OutputError, RequestError
 from layerflow.models.folder import reason_of
@@ -68,7 +69,8 @@ class Guarded:
         return v if self._is_checked else self._check(v, inputs)
 
     def _check(self, v: Tensor, inputs: tuple[Any, ...]) -> Tensor:
-        truth = self._eager(*inputs)
+        with step_cache.apart(self.eager):
+            truth = self._eager(*inputs)
         scale = truth.abs().max()
         difference = float((v - truth).abs().max() / scale)
         if bool(scale.isfinite()) and not difference <= self.tolerance:  # nor one that is no number
@@ -79,6 +81,7 @@ class Guarded:
     def _fall_back(self, reason: str, inputs: tuple[Any, ...], truth: Tensor | None = None) -> Tensor:
         self.backend = f"{self.name}, {EAGER}" if self._is_checked else EAGER
         self.warn(f"backend {self.name} {reason}; the shot goes on with {EAGER}")
+        step_cache.forget(self.eager)  # what a wrong step left
         return self._eager(*inputs) if truth is None else truth
 
     def _eager(self, *inputs: Any) -> Tensor:
