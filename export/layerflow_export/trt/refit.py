@@ -17,10 +17,10 @@ from typing import Any
 from layerflow.errors import ModelError
 from layerflow.files import atomic_path, prepare_output
 from layerflow_export.trt.build import Engine, current_target, has_gpu, with_other_weights, write_report
-from layerflow_export.trt.flavour import Flavour, load
+from layerflow_export.trt.flavour import Flavour
 from layerflow_export.trt.graph import Graph
 from layerflow_export.trt.report import check_header, checked_engine, read_report, report_path
-from layerflow_export.trt.worker import file_logger
+from layerflow_export.trt.worker import main
 
 
 def refit_at_runtime(source: Path, graph: Graph, folder: Path, flavour: Flavour) -> Engine | None:
@@ -52,19 +52,6 @@ def _refit(source: Path, graph: Graph, folder: Path, flavour: Flavour) -> Engine
     return Engine(path=path, report=refitted, cached=False)
 
 
-def main() -> int:
-    """The exit code of one refit: 0 when there is an engine."""
-    job = json.load(sys.stdin)
-    trt = load()
-    with Path(job["log"]).open("w", encoding="utf-8") as log:
-        engine = replaced(trt, job, file_logger(trt, log))
-    if engine is None:
-        return 1
-    with Path(job["engine"]).open("wb") as file:
-        file.write(memoryview(engine))
-    return 0
-
-
 def replaced(trt: ModuleType, job: dict[str, Any], logger: Any) -> Any:
     """The engine in `job` with the weights of its graph as bytes, still refittable; None when that failed."""
     runtime = trt.Runtime(logger)
@@ -81,4 +68,4 @@ def replaced(trt: ModuleType, job: dict[str, Any], logger: Any) -> Any:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(replaced))
