@@ -85,6 +85,7 @@ class OwnThreads:
     """A network of a runtime with threads of its own: beside them torch's would wait for work, and be in the way."""
 
     run: Network
+    takes_any_size: bool = False  # nothing is compiled or recorded for one, so what a small step shows holds for all
     own_threads: ClassVar[bool] = True
 
     def __call__(

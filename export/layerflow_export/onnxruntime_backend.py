@@ -52,7 +52,7 @@ def onnxruntime_denoiser(transformer: LayerFlowTransformer, *, prepared: bool = 
     skeleton = find_skeleton(transformer, OPSETS[transformer.dtype], prepared=prepared)
     run = open_graph(skeleton, transformer)
     network = denoiser(transformer, run)
-    return OwnThreads(network) if transformer.device.type == "cpu" else network
+    return OwnThreads(network, takes_any_size=True) if transformer.device.type == "cpu" else network
 
 
 def open_graph(skeleton: Skeleton, transformer: LayerFlowTransformer) -> Callable[[Mapping[str, Tensor]], Tensor]:

@@ -24,6 +24,7 @@ from layerflow.wire import Job, Request
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 PATIENCE_S = 120.0  # on a busy machine
+STEPS = 300
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -96,14 +97,14 @@ def plate(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def shot(tiny_model: Path, tmp_path: Path, plate: str) -> Request:
-    """11 frames in two windows of 120 steps, a second or two each."""
-    return request(tiny_model, tmp_path / "out", plate=plate, steps=120)
+    """11 frames in two windows, each of which takes longer than a worker takes to be told to stop."""
+    return request(tiny_model, tmp_path / "out", plate=plate, steps=STEPS)
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tiny_model: Path, plate: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     out = tmp_path_factory.mktemp("undisturbed")
-    shots.render(request(tiny_model, out, plate=plate, steps=120))
+    shots.render(request(tiny_model, out, plate=plate, steps=STEPS))
     return contents(out)
 
 

@@ -18,6 +18,7 @@ from layerflow.errors import ModelError, RequestError
 from layerflow.models.folder import open_model
 from layerflow.models.load import LoadOptions, load_engine
 from layerflow.models.shelf import find_model
+from layerflow.transformer import LayerFlowTransformer
 from layerflow_export import onnxruntime_backend
 from layerflow_export.onnxruntime_backend import onnxruntime_denoiser, open_graph
 from layerflow_export.skeleton import Skeleton
@@ -44,6 +45,26 @@ def test_the_bundled_model_runs_on_it_by_itself():
     assert load_engine(find_model("mini"), LoadOptions(device="cpu")).backend == "onnxruntime"
     draft = load_engine(find_model("mini"), LoadOptions(device="cpu", quality="draft"))
     assert draft.backend == "eager"  # it has no blocks to leave out
+
+
+@pytest.mark.parametrize("model", ["tiny_model", "released_model"])
+def test_it_is_checked_when_it_is_loaded(model, request, tmp_path, monkeypatch):
+    monkeypatch.setenv("LAYERFLOW_CACHE", str(tmp_path / "cache"))
+    eager_calls, said = [], []
+    real = LayerFlowTransformer.forward
+    monkeypatch.setattr(LayerFlowTransformer, "forward", lambda *told: (eager_calls.append(1), real(*told))[1])
+    folder, options = open_model(request.getfixturevalue(model)), LoadOptions(device="cpu", backend="onnxruntime")
+    engine = load_engine(folder, options, warn=said.append)
+    inputs = inputs_of(engine.transformer, (1, 4, 4, 4, 2, 3))
+    engine.network(**inputs)
+    assert len(eager_calls) == 1 and engine.backend == "onnxruntime" and not said
+    monkeypatch.setattr(onnxruntime_backend.Skeleton, "tensors", doubled(onnxruntime_backend.Skeleton.tensors))
+    assert load_engine(folder, options, warn=said.append).backend == "eager" and len(said) == 1
+
+
+def doubled(tensors):
+    """A skeleton's weights, each twice as large."""
+    return lambda *told: ((name, 2.0 * tensor) for name, tensor in tensors(*told))
 
 
 def test_the_doctor_knows_it():

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from layerflow import step_cache
-from layerflow.denoisers import Network, eager, has_own_threads
+from layerflow.denoisers import Network, OwnThreads, eager, has_own_threads
 from layerflow.errors import ModelError, OutputError, RequestError
 from layerflow.models.folder import reason_of
 from layerflow.models.memory import is_out_of_memory
@@ -31,7 +31,11 @@ Warn = Callable[[str], None]
 
 @dataclass(kw_only=True)
 class Guarded:
-    """A backend that is held against eager torch at its first step, and gives way to it where it is wrong or fails."""
+    """A backend that is held against eager torch at its first step, and gives way to it where it is wrong or fails.
+
+    The first step is one of the shot itself, so that nothing is compiled or recorded for a size that is not needed; of
+    a backend that takes any size it is a small one when the model is loaded.
+    """
 
     name: str
     network: Network
@@ -155,7 +159,20 @@ def _ready(transformer: LayerFlowTransformer, device: torch.device, by_blocks: b
 
 def _guarded(name: str, network: Network, transformer: LayerFlowTransformer, warn: Warn) -> Guarded:
     tolerance = TOLERANCES[transformer.dtype]
-    return Guarded(name=name, network=network, eager=eager(transformer), tolerance=tolerance, warn=warn)
+    guarded = Guarded(name=name, network=network, eager=eager(transformer), tolerance=tolerance, warn=warn)
+    if isinstance(network, OwnThreads) and network.takes_any_size:
+        with torch.inference_mode():
+            guarded(*_small_step(transformer))
+    return guarded
+
+
+def _small_step(transformer: LayerFlowTransformer) -> tuple[Tensor, Tensor, Tensor, Tensor, None]:
+    """Inputs of a step that takes next to no time: two by two patches of noise, four tokens of text."""
+    config, generator = transformer.config, torch.Generator().manual_seed(0)
+    frames, side = max(1, int(config.mixed_layers)), 2 * config.patch_size
+    latents = torch.randn(1, frames, config.latent_channels, side, side, generator=generator)
+    text = torch.randn(1, 1, 4, config.text_width, generator=generator).to(transformer.dtype)
+    return latents, torch.full((1,), 500.0), text, torch.zeros(1), None
 
 
 def _loaded(name: str, entry_point: EntryPoint) -> Any:
