@@ -55,6 +55,11 @@ class Guarded:
         return not self._has_fallen and has_own_threads(self.network)
 
     @property
+    def is_checked_at_load(self) -> bool:
+        """Whether a small step tells, since nothing is bound to a size."""
+        return isinstance(self.network, OwnThreads) and self.network.takes_any_size
+
+    @property
     def _has_fallen(self) -> bool:
         return self.backend != self.name
 
@@ -160,7 +165,7 @@ def _ready(transformer: LayerFlowTransformer, device: torch.device, by_blocks: b
 def _guarded(name: str, network: Network, transformer: LayerFlowTransformer, warn: Warn) -> Guarded:
     tolerance = TOLERANCES[transformer.dtype]
     guarded = Guarded(name=name, network=network, eager=eager(transformer), tolerance=tolerance, warn=warn)
-    if isinstance(network, OwnThreads) and network.takes_any_size:
+    if guarded.is_checked_at_load:
         with torch.inference_mode():
             guarded(*_small_step(transformer))
     return guarded

@@ -226,8 +226,8 @@ class Runner:
 
 
 def _unchecked(network: Network) -> Network:
-    """As it is loaded: the first step of a shot is held against eager torch, and takes the time of both."""
-    if not isinstance(network, Guarded):
+    """As it is loaded: what is checked by a shot's first step then takes the time of eager torch too."""
+    if not isinstance(network, Guarded) or network.is_checked_at_load:
         return network
     return Guarded(
         name=network.name, network=network.network, eager=network.eager, tolerance=network.tolerance, warn=network.warn
