@@ -7,8 +7,10 @@ import json
 import numpy as np
 import pytest
 
+from layerflow.denoisers import OwnThreads
 from layerflow.errors import RequestError
 from layerflow.layout import TASKS
+from layerflow.models.backends import Guarded
 from layerflow.models.folder import open_model
 from layerflow_export.bench import runner
 from layerflow_export.bench.case import Case
@@ -159,3 +161,15 @@ def test_in_processes_of_their_own(tiny_model, monkeypatch):
         for _ in range(2):
             with pytest.raises(RequestError, match="there is no backend 'nonsense'"):
                 worker.ask("step", 1)
+
+
+def test_only_what_a_shot_checks_is_checked_in_a_timed_one():
+    def guarded(network):
+        return Guarded(name="near", network=network, eager=eager, tolerance=1e-4, warn=print)
+
+    def eager(latents, *others):
+        return latents
+
+    at_load, in_shot = guarded(OwnThreads(eager, takes_any_size=True)), guarded(eager)
+    assert runner._unchecked(at_load) is at_load and runner._unchecked(eager) is eager
+    assert runner._unchecked(in_shot) is not in_shot and runner._unchecked(in_shot).network is eager
