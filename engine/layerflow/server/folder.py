@@ -37,6 +37,14 @@ class ServerFolder:
         """What the worker processes of `device` wrote besides."""
         return self.logs / f"worker-{device.replace(':', '-')}.log"
 
+    def preview_of(self, job: str, layer: str) -> Path:
+        """The picture of how a layer of the job looks so far."""
+        return self.path / "previews" / job / f"{layer}.jpg"
+
+    def looked_at(self, job: str) -> Path:
+        """Touched whenever somebody asks for a preview of the job; nobody makes pictures that no one looks at."""
+        return self.path / "previews" / job / "looked-at"
+
     def drop_logs(self, before: float) -> None:
         """Drops logs to which nothing was added since that time."""
         for path in self.logs.glob("*.log*"):

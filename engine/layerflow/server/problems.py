@@ -1,0 +1,26 @@
+"""A refusal as an answer: a status, and one sentence that says what to do."""
+
+from __future__ import annotations
+
+from starlette.responses import JSONResponse
+
+from layerflow.errors import LayerFlowError
+from layerflow.server.errors import JobNotFoundError, JobStateError, QueueFullError, StoreError
+
+_STATUSES: dict[type[LayerFlowError], int] = {
+    JobNotFoundError: 404,
+    JobStateError: 409,
+    QueueFullError: 429,
+    StoreError: 503,
+}
+
+
+def problem(status: int, kind: str, message: str, **headers: str) -> JSONResponse:
+    """The answer that says no. `kind` is a word for programs, `message` a sentence for people."""
+    return JSONResponse({"error": {"kind": kind, "message": message}}, status, headers)
+
+
+def problem_of(error: LayerFlowError) -> JSONResponse:
+    """The answer to a request that ended in `error`."""
+    kind = type(error)
+    return problem(_STATUSES.get(kind, 400), kind.__name__.removesuffix("Error"), str(error))

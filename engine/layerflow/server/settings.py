@@ -1,0 +1,34 @@
+"""What one server was told when it was started."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What one client may ask for; more is refused with a sentence."""
+
+    body_bytes: int = 1 << 20
+    prompt_characters: int = 10_000  # a text encoder reads some 226 words of them, and says which it left out
+    frames: int = 100_000  # of one job
+    pixels: int = 8192 * 8192  # of one frame
+    waiting_jobs: int = 1000
+    streams: int = 64  # of events, open at a time
+    connections: int = 256  # open at a time
+    patience_s: float = 10.0  # for a client to say what it wants, and to take what it asked for
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How a server listens, and what it lets its clients reach."""
+
+    host: str = "127.0.0.1"
+    port: int = 0  # 0: any that is free
+    names: tuple[str, ...] = ()  # by which clients may call it besides the loopback's own
+    roots: tuple[Path, ...] = ()  # folders, resolved, that jobs may read and write in
+    limits: Limits = field(default_factory=Limits)
+    idle_exit_s: float | None = None  # after which it ends when there is nothing to do
+    certificate: Path | None = None  # of TLS; None: plain HTTP
+    key: Path | None = None
