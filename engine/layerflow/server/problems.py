@@ -23,4 +23,4 @@ def problem(status: int, kind: str, message: str, **headers: str) -> JSONRespons
 def problem_of(error: LayerFlowError) -> JSONResponse:
     """The answer to a request that ended in `error`."""
     kind = type(error)
-    return problem(_STATUSES.get(kind, 400), kind.__name__.removesuffix("Error"), str(error))
+    return problem(_STATUSES.get(kind, 400), kind.__name__, str(error))
