@@ -148,10 +148,10 @@ def make_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def atomic_path(final: Path) -> Iterator[Path]:
+def atomic_path(final: Path, *, durable: bool = True) -> Iterator[Path]:
     """A file aside in the same folder to write to; becomes `final` when the block ends well, and is gone otherwise.
 
-    The data is on disk before the name is (fsync of file, rename, fsync of folder). Raises OutputError.
+    If `durable`, the data is on disk before the name is (fsync of file, rename, fsync of folder). Raises OutputError.
     """
     part = _part_of(final)
     created = False
@@ -166,9 +166,10 @@ def atomic_path(final: Path) -> Iterator[Path]:
             yield part
             if part.stat().st_ino != identity:
                 raise OutputError(f"something else is writing {final} at the same time; choose another output")
-            sync(part)
+            if durable:
+                sync(part)
             part.replace(final)
-            if os.name == "posix":
+            if durable and os.name == "posix":
                 sync(final.parent)
     finally:
         if created:

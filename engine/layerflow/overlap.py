@@ -16,8 +16,10 @@ from torch import Tensor
 
 from layerflow.finishing import Finishing
 from layerflow.frame_windows import Window
+from layerflow.glimpse import Glimpse
 from layerflow.models.load import Engine
-from layerflow.pipeline import decode_clip
+from layerflow.pipeline import Conditions, decode_clip
+from layerflow.sampler import SamplerState
 from layerflow.shot import Sampled, Shot
 from layerflow.worker import MAX_WAITING, Worker
 
@@ -53,7 +55,8 @@ class _Row:
         if conditions is None:
             self.worker.submit(tuple, partial(self._done, window))
         else:
-            self.sampled = self.shot.sample(self.engine, window, conditions, after_step=self.worker.look)
+            after_step = partial(self._after_step, conditions)
+            self.sampled = self.shot.sample(self.engine, window, conditions, after_step=after_step)
 
     def finish_sampled(self) -> None:
         """Has the last window that was sampled decoded and written; decoded here where the codec has to make room."""
@@ -65,6 +68,21 @@ class _Row:
         else:
             job = partial(self._write, sampled, decode_clip(self.engine, self.shot.layout, sampled.latents))
         self.worker.submit(job, partial(self._done, sampled.window))
+
+    def _after_step(self, conditions: Conditions, state: SamplerState) -> None:
+        self.worker.look()
+        shot = self.shot
+        if shot.on_glimpse is not None and state.previous is not None:
+            shot.on_glimpse(
+                Glimpse(
+                    engine=self.engine,
+                    conditions=conditions,
+                    estimate=state.previous,
+                    fit=shot.fit,
+                    codec=self.codec,
+                    stopped=shot.stopped,
+                )
+            )
 
     def _decode_and_write(self, sampled: Sampled) -> tuple[str, ...]:
         with self.worker.job_holding(self.codec):

@@ -89,6 +89,11 @@ class Fit:
         """The model's picture in the plate's frame; the way back from `to_model`."""
         return resize(framed(pixels, *self.corner, *self.scaled), self.height, self.width)
 
+    def seen(self, pixels: Tensor) -> Tensor:  # [F, C, rows, columns] -> [F, C, H, W], at most as large
+        """The part of the model's picture that shows the plate, its pixels square."""
+        (top, left), (rows, columns) = self.corner, self.scaled
+        return pixels[..., max(top, 0) : top + rows, max(left, 0) : left + columns]
+
 
 def framed(
     pixels: Tensor, top: int, left: int, rows: int, columns: int

@@ -27,6 +27,7 @@ Picture = NDArray[np.uint8]
 _CHECKER_SIZE = 8
 _CHECKER_GREYS = (0.35, 0.55)  # display-referred
 _GAP = 4
+_COMPRESSION = {".jpg": "jpeg:85"}
 _ITU709 = 1  # the code of primaries, curve and matrix alike
 _LIMITED = 1
 
@@ -58,7 +59,7 @@ def write_contact_sheet(
             columns.append(_column(stack, index, column_width, labelled=not columns))
     if not columns:
         raise ValueError("a contact sheet needs at least one frame")
-    _write_png(path, np.concatenate(columns, axis=1))
+    write_picture(path, np.concatenate(columns, axis=1))
 
 
 def pick_frames(frames: Sequence[int], count: int = 5) -> tuple[int, ...]:
@@ -92,7 +93,7 @@ def _pictures(stack: LayerStack, index: int, width: int, height: int) -> dict[st
     recomposed = layers.recompose(frame)[0]
     pictures = {"blended": show(layers.opaque(small.get("blended", recomposed)))}
     for name in frame.foregrounds:
-        pictures[name] = _over_checker(small[name], show)
+        pictures[name] = over_checker(show(small[name]))
         if small[name].shape[-1] == 4:
             pictures[f"{name} alpha"] = small[name][..., 3:].clip(0.0, 1.0).repeat(3, axis=-1)
     if "background" in small:
@@ -104,12 +105,11 @@ def _viewer(colorspace: str) -> Callable[[Pixels], Pixels]:
     return lambda pixels: color.to_display(pixels, colorspace).clip(0.0, 1.0)
 
 
-def _over_checker(pixels: Pixels, show: Callable[[Pixels], Pixels]) -> Pixels:
-    """Display-referred `pixels` [h, w, 3 | 4] over a grey checkerboard, blended as displays do."""
-    shown = show(pixels)
-    if pixels.shape[-1] == 3:
+def over_checker(shown: Pixels) -> Pixels:
+    """Display-referred pixels [h, w, 3 | 4] over a grey checkerboard, blended as displays do."""
+    if shown.shape[-1] == 3:
         return shown
-    y, x = np.indices(pixels.shape[:2]) // _CHECKER_SIZE
+    y, x = np.indices(shown.shape[:2]) // _CHECKER_SIZE
     checker = np.array(_CHECKER_GREYS, np.float32)[(x + y) % 2, None].repeat(3, axis=-1)
     return layers.over(shown, checker)
 
@@ -133,10 +133,11 @@ def _grid(stack: LayerStack, index: int, max_width: int) -> Picture:
     names = ("blended", "foreground", "foreground alpha", "background")
     shown = [pictures.get(name, black) for name in names]
     rows = [np.concatenate(pair, axis=1) for pair in (shown[:2], shown[2:])]
-    return _bytes(np.concatenate(rows))
+    return to_bytes(np.concatenate(rows))
 
 
-def _bytes(pixels: Pixels) -> Picture:
+def to_bytes(pixels: Pixels) -> Picture:
+    """8 bits of display-referred `pixels` in [0, 1]."""
     return (pixels * 255 + 0.5).astype(np.uint8)
 
 
@@ -175,7 +176,7 @@ def _column(stack: LayerStack, index: int, width: int, *, labelled: bool) -> Pic
         if name == "blended":
             text = f"{text}  {stack.frames[index]}".strip()
         rows.append(np.pad(_labelled(pixels, text), ((0, _GAP), (0, _GAP), (0, 0))))
-    return _bytes(np.concatenate(rows))
+    return to_bytes(np.concatenate(rows))
 
 
 def _labelled(pixels: Pixels, text: str) -> Pixels:
@@ -193,11 +194,13 @@ def _labelled(pixels: Pixels, text: str) -> Pixels:
     return np.asarray(buffer.get_pixels(oiio.FLOAT), np.float32).clip(0.0, 1.0)
 
 
-def _write_png(path: Path, picture: Picture) -> None:
-    with atomic_path(path) as part:
+def write_picture(path: Path, picture: Picture, *, durable: bool = True) -> None:
+    """Writes `picture` [h, w, 3], sRGB, in the format that the name of `path` ends with. Raises OutputError."""
+    with atomic_path(path, durable=durable) as part:
         spec = oiio.ImageSpec(picture.shape[1], picture.shape[0], 3, oiio.UINT8)
         spec.attribute("oiio:ColorSpace", "sRGB")
-        output = oiio.ImageOutput.create("png")
+        spec.attribute("compression", _COMPRESSION.get(path.suffix, ""))
+        output = oiio.ImageOutput.create(path.name)
         written = output is not None and output.open(str(part), spec) and output.write_image(picture) and output.close()
         if not written:
             error = RuntimeError(output.geterror() if output is not None else oiio.geterror())

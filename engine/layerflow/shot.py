@@ -18,6 +18,7 @@ from layerflow.exr import AlphaMode
 from layerflow.files import output_pattern, refused_as
 from layerflow.finishing import Finishing
 from layerflow.frame_windows import Window, windows
+from layerflow.glimpse import Glimpse
 from layerflow.intake import checked_linear, generated_format, generated_frames, plate_of, with_found_loras
 from layerflow.journal import Journal, now_and_then
 from layerflow.layout import PROMPT_ORDER, Layout, Task
@@ -33,6 +34,7 @@ from layerflow.sampler import Sampler, SamplerState
 from layerflow.wire import Event, Request
 
 OnEvent = Callable[[Event], None]
+OnGlimpse = Callable[[Glimpse], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +57,7 @@ class Shot:
     delivery: Delivery
     on_event: OnEvent
     stopped: Callable[[], bool] = lambda: False
+    on_glimpse: OnGlimpse | None = None
     resuming: bool = False  # whole frames of this very shot are left as they are
     warnings: list[str] = field(default_factory=list)
     clipped: dict[int, float] = field(default_factory=dict)  # share of a frame that the model saw clipped
@@ -186,7 +189,7 @@ class Shot:
         return encode_clip(engine, clip)
 
     def sample(
-        self, engine: Engine, window: Window, conditions: Conditions, *, after_step: Callable[[], None]
+        self, engine: Engine, window: Window, conditions: Conditions, *, after_step: Callable[[SamplerState], None]
     ) -> Sampled:
         """The latents of `window`, from the step on whose state is kept."""
         plans = self._plans(engine, window)
@@ -199,7 +202,7 @@ class Shot:
 
             def on_state(state: SamplerState) -> None:
                 self._after_step(window, state, keep)
-                after_step()
+                after_step(state)
 
             latents = sample_clip(
                 engine, conditions, self.sampler, reuse=self.quality.reuse, state=kept, on_state=on_state

@@ -28,7 +28,7 @@ from layerflow.models.plans import Plan, plan_below
 from layerflow.models.shelf import find_model
 from layerflow.overlap import make_windows
 from layerflow.provenance import own_pattern, read_backends, read_plans, read_provenance
-from layerflow.shot import OnEvent, Shot
+from layerflow.shot import OnEvent, OnGlimpse, Shot
 from layerflow.wire import Event, Request
 
 
@@ -53,15 +53,19 @@ def render(
     overwrite: bool = False,
     resume: bool = False,
     on_event: OnEvent = lambda event: None,
+    on_glimpse: OnGlimpse | None = None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> ShotResult:
     """Makes the shot that `request` asks for.
 
-    Raises a LayerFlowError in one sentence, and Interrupted when `stopped` turned true; after that, or after a crash,
-    the same request with `resume` goes on to the same bits as an undisturbed run. Nothing is written under a final
-    name before the plate, the model and the output folder have been checked.
+    After every step `on_glimpse` may look at the layers as they are by then. Raises a LayerFlowError in one sentence,
+    and Interrupted when `stopped` turned true; after that, or after a crash, the same request with `resume` goes on to
+    the same bits as an undisturbed run. Nothing is written under a final name before the plate, the model and the
+    output folder have been checked.
     """
-    return _render(request, overwrite=overwrite, resume=resume, on_event=on_event, stopped=stopped)
+    return _render(
+        request, overwrite=overwrite, resume=resume, on_event=on_event, on_glimpse=on_glimpse, stopped=stopped
+    )
 
 
 def _render(
@@ -72,11 +76,13 @@ def _render(
     overwrite: bool,
     resume: bool,
     on_event: OnEvent,
+    on_glimpse: OnGlimpse | None = None,
     stopped: Callable[[], bool],
 ) -> ShotResult:
     """As `render`. `plans` and `backends` are what a frame of the shot was once made under and by."""
     started = time.monotonic()
     shot = Shot.prepare(request, on_event, stopped)
+    shot.on_glimpse = on_glimpse
     shot.open_output(overwrite=overwrite, resume=resume)
     shot.say(Event("stage", f"loading model {shot.folder.manifest.name}"))
     if plans[1:]:

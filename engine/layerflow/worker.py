@@ -95,14 +95,14 @@ class Worker:
     def _run(self, job: Callable[[], T]) -> T:
         try:
             raise_if(self.halted)
-            with _Heeding(self.halted):
+            with Heeding(self.halted):
                 return job()
         except BaseException:
             self._halt.set()
             raise
 
 
-class _Heeding(TorchFunctionMode):
+class Heeding(TorchFunctionMode):
     """Within it, no torch function of this thread begins once `halted`: a codec alone may take minutes."""
 
     def __init__(self, halted: Callable[[], bool]) -> None:

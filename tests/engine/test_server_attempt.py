@@ -17,6 +17,7 @@ from layerflow.cli.report import _shot_values
 from layerflow.errors import OutputError
 from layerflow.server.attempt import Telling, Watch, attempt
 from layerflow.server.errors import StoreError
+from layerflow.server.folder import ServerFolder
 from layerflow.server.leases import Lease, claim, requeue_lost
 from layerflow.server.store import Store
 from layerflow.wire import Event, Job, Progress, Request
@@ -40,6 +41,7 @@ def undisturbed(tiny_model: Path, plate: str, tmp_path_factory: pytest.TempPathF
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     store = open_store(tmp_path / "jobs.sqlite3")
+    folder_of(store).make()
     worker(store)
     return store
 
@@ -49,16 +51,20 @@ def shot(tiny_model: Path, tmp_path: Path, plate: str) -> Request:
     return request(tiny_model, tmp_path / "out", plate=plate)
 
 
+def folder_of(store: Store) -> ServerFolder:
+    return ServerFolder(path=store.database.path.parent)
+
+
 def go_on(store: Store, *, leaving: Callable[[], bool] = lambda: False) -> Job:
     """The next job after one attempt at it."""
     lease = claim(store, "w")
     assert lease is not None
-    attempt(lease, log=store.database.path.with_name("job.log"), leaving=leaving)
+    attempt(lease, folder=folder_of(store), leaving=leaving)
     return store.get(lease.job.id)
 
 
 def log(store: Store) -> str:
-    return store.database.path.with_name("job.log").read_text()
+    return "".join(path.read_text() for path in folder_of(store).logs.iterdir())
 
 
 class Power:
@@ -217,7 +223,7 @@ def test_something_unforeseen_is_a_plain_sentence_and_a_traceback_in_the_log(sto
     job = store.submit(shot)[0].id
     monkeypatch.setattr(Telling, "stage", lambda *_: {}["secret"])
     lease = claim(store, "w")
-    assert not attempt(lease, log=store.database.path.with_name("job.log"), leaving=lambda: False)
+    assert not attempt(lease, folder=folder_of(store), leaving=lambda: False)
     message = "something went wrong that should not (KeyError); its log says where"
     assert (store.get(job).state, store.get(job).message) == ("failed", message)
     assert "KeyError: 'secret'" in log(store) and "Traceback" in log(store)

@@ -17,7 +17,9 @@ from layerflow import exr, shots
 from layerflow.denoisers import raise_if
 from layerflow.errors import Interrupted, LayerFlowError, OutputError
 from layerflow.server.errors import StoreError
+from layerflow.server.folder import ServerFolder
 from layerflow.server.leases import Lease
+from layerflow.server.previewing import Previews
 from layerflow.shot import Shot
 from layerflow.wire import Event, Job, Progress
 
@@ -106,14 +108,21 @@ class Settled:
         return True
 
 
-def attempt(lease: Lease, *, log: Path, leaving: Callable[[], bool]) -> bool:
+def attempt(lease: Lease, *, folder: ServerFolder, leaving: Callable[[], bool]) -> bool:
     """Does the job as far as it goes; whether this process may go on to the next one.
 
     Raises StoreError when the queue cannot be told.
     """
     telling, watch = Telling(lease), Watch(lease, leaving)
-    with _logged(lease.job, log), Settled(lease) as settled:
-        result = shots.render(lease.job.request, **_ways(lease), on_event=telling.tell, stopped=watch.stopped)
+    previews = Previews(folder, lease.job.id)
+    with _logged(lease.job, folder.log_of(lease.job.id)), Settled(lease) as settled:
+        result = shots.render(
+            lease.job.request,
+            **_ways(lease),
+            on_event=telling.tell,
+            on_glimpse=previews.show,
+            stopped=watch.stopped,
+        )
         telling.stage("checking the frames")
         _verify(result, watch.stopped)
         lease.done(json.loads(json.dumps(asdict(result), default=str)))

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from layerflow.wire.places import server_folder
+
+LOOKS_S = 5.0  # how long one who asked for a preview counts as looking
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +48,19 @@ class ServerFolder:
     def looked_at(self, job: str) -> Path:
         """Touched whenever somebody asks for a preview of the job; nobody makes pictures that no one looks at."""
         return self.path / "previews" / job / "looked-at"
+
+    def is_looked_at(self, job: str) -> bool:
+        """Whether somebody asked for a preview of the job within the last seconds."""
+        try:
+            return time.time() - self.looked_at(job).stat().st_mtime < LOOKS_S
+        except OSError:
+            return False
+
+    def drop_previews(self, before: float) -> None:
+        """Drops the pictures of jobs that nobody has looked at since that time."""
+        for folder in self.path.glob("previews/*"):
+            if all(path.stat().st_mtime < before for path in (folder, *folder.iterdir())):
+                shutil.rmtree(folder)
 
     def drop_logs(self, before: float) -> None:
         """Drops logs to which nothing was added since that time."""

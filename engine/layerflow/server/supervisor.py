@@ -23,6 +23,7 @@ LOOK_EVERY_S = 1.0  # for workers of a server before, which may take a moment to
 TIDY_EVERY_S = 3600.0
 KEEP_S = 30 * 86400.0  # jobs that ended, and logs
 DRAIN_S = 35.0  # a little longer than a worker gives itself
+KEEP_PREVIEWS_S = 3600.0  # after somebody last looked at them
 MAX_LOG_BYTES = 1_000_000
 
 logger = logging.getLogger("layerflow.server")
@@ -128,6 +129,7 @@ class Supervisor:
                     tidy_at = time.monotonic() + TIDY_EVERY_S
                     self._store.forget(time.time() - KEEP_S)
                     self._folder.drop_logs(time.time() - KEEP_S)
+                    self._folder.drop_previews(time.time() - KEEP_PREVIEWS_S)
             except (StoreError, OSError) as error:
                 logger.error("%s", error)
 

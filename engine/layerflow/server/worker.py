@@ -38,7 +38,7 @@ def serve(folder: ServerFolder, worker: str, device: str, leaving: threading.Eve
         if lease is None:
             leaving.wait(POLL_S)
             continue
-        sound = attempt(lease, log=folder.log_of(lease.job.id), leaving=leaving.is_set)
+        sound = attempt(lease, folder=folder, leaving=leaving.is_set)
         _let_memory_go()
 
 
