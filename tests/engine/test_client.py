@@ -19,7 +19,7 @@ from layerflow.wire import client as client_module
 from layerflow.wire.client import Client
 from layerflow.wire.running import RunningServer, publish
 
-REQUEST = Request("decompose", plate="dog.####.exr", foreground="a dog, ‘brown’ 犬")
+REQUEST = Request("decompose", plate="/plates/dog.####.exr", output="/out/dog.%04d.exr", foreground="a dog, ‘brown’ 犬")
 NO_JOB = "0" * 32
 
 

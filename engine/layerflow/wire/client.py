@@ -15,6 +15,7 @@ from layerflow.wire.jobs import Job, JobEvent, check_id
 from layerflow.wire.request import Request
 from layerflow.wire.running import RunningServer
 from layerflow.wire.transport import Answer, Exchange, Question, ask
+from layerflow.wire.whole_paths import with_whole_paths
 
 START_S = 60.0  # the longest a server may take to start
 IDLE_EXIT_S = 900.0  # after which a server that a host started ends, with nothing to do
@@ -73,13 +74,13 @@ class Client:
         return "Client({})".format(self._server.url)
 
     def submit(self, request: Request, label: str = "", overwrite: bool = False, key: Optional[str] = None) -> Job:
-        """The job that this request became.
+        """The job that this request became. Its paths are sent as they are meant here, from the root on.
 
         The same `key` gives the same job, however often it is sent; without one it is a new job with every call, and
         one only even where the connection breaks. Raises Refused where the request cannot be taken, Busy when the
         queue is full.
         """
-        body = {"request": request.to_dict(), "label": label, "overwrite": overwrite}
+        body = {"request": with_whole_paths(request).to_dict(), "label": label, "overwrite": overwrite}
         headers = {"Idempotency-Key": key or uuid.uuid4().hex}
         return self._job(Question("POST", "/v1/jobs", body=body, headers=headers))
 
