@@ -5,6 +5,7 @@ LayerFlowError
 └── RequestError
     ├── JobNotFoundError     there is no such job
     ├── JobStateError        the job is in no state for that
+    ├── OutsideError         a path leads out of the folders that jobs may use
     └── QueueFullError       as many jobs wait as may
 """
 
@@ -23,6 +24,10 @@ class JobNotFoundError(RequestError):
 
 class JobStateError(RequestError):
     """The job is in no state for what was asked."""
+
+
+class OutsideError(RequestError):
+    """A path leads out of the folders that jobs may use."""
 
 
 class QueueFullError(RequestError):

@@ -5,9 +5,10 @@ from __future__ import annotations
 from starlette.responses import JSONResponse
 
 from layerflow.errors import LayerFlowError
-from layerflow.server.errors import JobNotFoundError, JobStateError, QueueFullError, StoreError
+from layerflow.server.errors import JobNotFoundError, JobStateError, OutsideError, QueueFullError, StoreError
 
 _STATUSES: dict[type[LayerFlowError], int] = {
+    OutsideError: 403,
     JobNotFoundError: 404,
     JobStateError: 409,
     QueueFullError: 429,
