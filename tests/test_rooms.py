@@ -59,6 +59,8 @@ def venv_path() -> dict[str, str]:
         "layerflow.wire",
         "layerflow.errors",
         "layerflow.cli",
+        "layerflow.server.acceptance",
+        "layerflow.server.patience",
         "layerflow.server.supervisor",
         "layerflow_export",
         "layerflow_export.cli",

@@ -1,0 +1,200 @@
+"""Stands before every route: who may ask, from where, in what form, and how much at a time.
+
+A browser on this machine is the way in for strangers: any site may have it post to 127.0.0.1 or give its own name our
+address. So a request has to name us as we are called, come from no page but our own, carry the token and be JSON.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from collections import Counter
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from layerflow.server.problems import problem
+from layerflow.server.service import Service
+
+METHODS = ("GET", "HEAD", "POST")
+MAX_HEAD_BYTES = 16384  # target and headers
+MAX_HEADERS = 64
+
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+OPEN = ("/", "/favicon.ico", "/v1/health")  # without the token; so is what lies below /page/
+SAID_ONCE = ("host", "origin", "authorization", "content-length", "content-type", "idempotency-key", "last-event-id")
+
+SEAL = {
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+}
+
+
+class RefusalError(Exception):
+    """Ends a request with `answer`."""
+
+    def __init__(self, answer: Response) -> None:
+        super().__init__(answer.status_code)
+        self.answer = answer
+
+
+class Guard:
+    """`app`, for nobody but those who may ask `service`."""
+
+    def __init__(self, app: ASGIApp, service: Service) -> None:
+        if not service.token:
+            raise ValueError("a server needs a token")
+        self._app, self._service = app, service
+        self._limits = service.settings.limits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request, refused or passed on."""
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close"})
+            return
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        send = _sealed(send)
+        try:
+            self._check(scope)
+            receive = _replayed(await self._body(receive), receive)
+        except RefusalError as refusal:
+            await refusal.answer(scope, receive, send)
+        except ConnectionError:
+            pass  # nobody is left to answer
+        else:
+            await self._app(scope, receive, send)
+
+    def _check(self, scope: Scope) -> None:
+        """Raises RefusalError. Where someone comes from is looked at before what they bring."""
+        headers = Headers(scope=scope)
+        _check_head(scope, headers)
+        self._check_place(headers)
+        if scope["method"] not in METHODS:
+            methods = ", ".join(METHODS)
+            raise _refusal(405, "MethodNotAllowed", f"this server knows {methods} only; use one of them", allow=methods)
+        if not _is_open(scope):
+            self._check_token(headers)
+        self._check_size(headers)
+        if scope["method"] == "POST":
+            _check_form(headers)
+
+    def _check_place(self, headers: Headers) -> None:
+        """By what name we are called, and by whose page."""
+        host = headers.get("host", "").lower()
+        if host not in self._hosts():
+            raise _refusal(403, "Forbidden", "this server is not called that; use 127.0.0.1 or a name it was given")
+        scheme = "https" if self._service.settings.certificate else "http"
+        own = headers.get("origin", f"{scheme}://{host}") == f"{scheme}://{host}"
+        if not own or headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+            raise _refusal(403, "Forbidden", "pages of other sites may not use this server; open its own page")
+
+    def _hosts(self) -> set[str]:
+        names = {name.lower() for name in (*LOOPBACK, *self._service.settings.names)}
+        port = self._service.port
+        usual = 443 if self._service.settings.certificate else 80
+        return {f"{name}:{port}" for name in names} | (names if port == usual else set())
+
+    def _check_token(self, headers: Headers) -> None:
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        # Compared in the same time however much of it is right.
+        if not hmac.compare_digest(token.encode(), self._service.token.encode()) or scheme.lower() != "bearer":
+            raise _refusal(
+                401,
+                "Unauthorised",
+                "the token is missing or not this server's; send the one from its server.json as Authorization: Bearer",
+                **{"www-authenticate": "Bearer"},
+            )
+
+    def _check_size(self, headers: Headers) -> None:
+        length = headers.get("content-length", "0")
+        if not (length.isascii() and length.isdigit()) or len(length) > 18:
+            raise _refusal(400, "BadRequest", "the Content-Length is no length; send the number of bytes")
+        if int(length) > self._limits.body_bytes:
+            raise self._too_large()
+
+    async def _body(self, receive: Receive) -> bytes:
+        """The whole body. Raises RefusalError, and ConnectionError when the client goes away in the middle."""
+        body, more = bytearray(), True
+        try:
+            async with asyncio.timeout(self._limits.patience_s):
+                while more:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise ConnectionResetError
+                    body += message.get("body", b"")
+                    more = message.get("more_body", False)
+                    if len(body) > self._limits.body_bytes:
+                        raise self._too_large()
+        except TimeoutError:
+            raise _refusal(
+                408, "TooSlow", "the request did not come to an end in time; send it again", connection="close"
+            ) from None
+        return bytes(body)
+
+    def _too_large(self) -> RefusalError:
+        return _refusal(413, "TooLarge", f"a request has at most {self._limits.body_bytes} bytes; send less")
+
+
+def _check_head(scope: Scope, headers: Headers) -> None:
+    size = sum(len(name) + len(value) for name, value in headers.raw)
+    size += len(scope.get("raw_path") or b"") + len(scope["query_string"])
+    if size > MAX_HEAD_BYTES or len(headers.raw) > MAX_HEADERS:
+        raise _refusal(400, "BadRequest", f"address and headers may have {MAX_HEAD_BYTES} bytes; send less")
+    counts = Counter(headers.keys())
+    for name in SAID_ONCE:
+        if counts[name] > 1:
+            raise _refusal(400, "BadRequest", f"the header {name} is there more than once; send it once")
+
+
+def _is_open(scope: Scope) -> bool:
+    path = scope["path"]
+    return scope["method"] != "POST" and (path in OPEN or path.startswith("/page/"))
+
+
+def _check_form(headers: Headers) -> None:
+    """JSON as it is; what a page may post without asking first is text or a form."""
+    kind, _, parameters = headers.get("content-type", "").lower().partition(";")
+    plain = headers.get("content-encoding", "identity").lower() == "identity"
+    if kind.strip() != "application/json" or parameters.replace(" ", "") not in ("", "charset=utf-8") or not plain:
+        raise _refusal(415, "NotJson", "a request has to be plain JSON; send it with Content-Type: application/json")
+
+
+def _refusal(status: int, kind: str, message: str, **headers: str) -> RefusalError:
+    return RefusalError(problem(status, kind, message, **headers))
+
+
+def _sealed(send: Send) -> Send:
+    """Adds to every answer what keeps browsers from framing, guessing, keeping or sharing it."""
+
+    async def seal(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            headers.update(SEAL)
+            headers.setdefault("cache-control", "no-store")
+        await send(message)
+
+    return seal
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    """Tells `body` once, and then what `receive` says."""
+    told = False
+
+    async def replay() -> Message:
+        nonlocal told
+        if told:
+            return await receive()
+        told = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replay
