@@ -60,7 +60,7 @@ def venv_path() -> dict[str, str]:
         "layerflow.errors",
         "layerflow.cli",
         "layerflow.server.acceptance",
-        "layerflow.server.patience",
+        "layerflow.server.guard",
         "layerflow.server.supervisor",
         "layerflow_export",
         "layerflow_export.cli",
