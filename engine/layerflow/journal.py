@@ -42,8 +42,12 @@ class Journal:
     def beside(cls, pattern: FramePattern, record: Mapping[str, str], plate_files: Iterable[Path] = ()) -> Journal:
         """The journal of the sequence `pattern`, made of a plate that these files hold as they are now."""
         stamps = {str(path.absolute()): _stamp(path) for path in plate_files}
-        name = f".{pattern.prefix or 'shot.'}layerflow"  # dog_%04d.exr beside it is another shot
-        return cls(folder=pattern.folder / name, record=record, plate_files=stamps)
+        return cls(folder=cls.folder_of(pattern), record=record, plate_files=stamps)
+
+    @staticmethod
+    def folder_of(pattern: FramePattern) -> Path:
+        """Where the journal of the sequence `pattern` lies."""
+        return pattern.folder / f".{pattern.prefix or 'shot.'}layerflow"  # dog_%04d.exr beside it is another shot
 
     def open(self, *, resume: bool) -> bool:
         """Whether an unfinished shot was taken up; without `resume`, what was left of one is removed.

@@ -19,7 +19,9 @@ from layerflow.errors import Interrupted, LayerFlowError, OutputError
 from layerflow.server.errors import StoreError
 from layerflow.server.folder import ServerFolder
 from layerflow.server.leases import Lease
+from layerflow.server.links import check_links
 from layerflow.server.previewing import Previews
+from layerflow.server.roots import Roots
 from layerflow.shot import Shot
 from layerflow.wire import Event, Job, Progress
 
@@ -108,14 +110,16 @@ class Settled:
         return True
 
 
-def attempt(lease: Lease, *, folder: ServerFolder, leaving: Callable[[], bool]) -> bool:
-    """Does the job as far as it goes; whether this process may go on to the next one.
+def attempt(lease: Lease, *, folder: ServerFolder, leaving: Callable[[], bool], roots: Roots | None = None) -> bool:
+    """Does the job as far as it goes, within `roots`; whether this process may go on to the next one.
 
     Raises StoreError when the queue cannot be told.
     """
     telling, watch = Telling(lease), Watch(lease, leaving)
     previews = Previews(folder, lease.job.id)
     with _logged(lease.job, folder.log_of(lease.job.id)), Settled(lease) as settled:
+        if roots is not None:
+            check_links(lease.job.request, roots)
         result = shots.render(
             lease.job.request,
             **_ways(lease),

@@ -41,8 +41,8 @@ class Roots:
         if not any(real.is_relative_to(folder) for folder in self.folders):
             folders = ", ".join(map(str, self.folders)) or "none"
             raise OutsideError(
-                f"{name} lies outside the folders that jobs may use, which are {folders}; move it into one of them, or "
-                "start the server with its folder as a root"
+                f"{name} {text} lies outside the folders that jobs may use, which are {folders}; move it into one of "
+                "them, or start the server with its folder as a root"
             )
         return real
 

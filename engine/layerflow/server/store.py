@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 import uuid
@@ -60,7 +61,7 @@ class Store:
                 "key": key,
                 "state": "queued",
                 "request": text,
-                "output": str(Path(request.output).absolute()),
+                "output": os.path.realpath(request.output),
                 "asked_device": request.device,
                 "label": label,
                 "overwrite": overwrite,

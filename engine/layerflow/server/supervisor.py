@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import IO
 
 from layerflow.server.errors import StoreError
@@ -41,7 +42,10 @@ class Post:
 
 
 class Supervisor:
-    """Workers for `devices`, from `start` to `drain`. Each has its thread here, which waits for its process."""
+    """Workers for `devices`, from `start` to `drain`. Each has its thread here, which waits for its process.
+
+    They read and write in `roots` only, or anywhere where there are none given.
+    """
 
     def __init__(
         self,
@@ -49,8 +53,10 @@ class Supervisor:
         store: Store,
         devices: Sequence[str],
         *,
+        roots: Sequence[Path] | None = None,
         python: Sequence[str] = (sys.executable, "-P"),
     ) -> None:
+        self._roots = roots
         self._folder, self._store, self._python = folder, store, python
         self.posts = tuple(Post(device=device) for device in devices)
         self._leaving = threading.Event()
@@ -98,6 +104,7 @@ class Supervisor:
         post.worker = uuid.uuid4().hex
         command = [*self._python, "-m", "layerflow.server.worker", "--folder", str(self._folder.path)]
         command += ["--device", post.device, "--id", post.worker]
+        command += [] if self._roots is None else ["--roots", *map(str, self._roots)]
         with post.lock, self._log(post.device) as log:
             if self._leaving.is_set():
                 return False

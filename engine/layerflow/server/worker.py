@@ -20,13 +20,14 @@ from typing import BinaryIO
 from layerflow.errors import LayerFlowError
 from layerflow.server.folder import ServerFolder
 from layerflow.server.leases import claim, register
+from layerflow.server.roots import Roots
 from layerflow.server.store import Store
 
 POLL_S = 0.1  # after which an idle worker looks for a job
 GRACE_S = 30.0  # to stop in; then the process ends with its job in hand, which is requeued
 
 
-def serve(folder: ServerFolder, worker: str, device: str, leaving: threading.Event) -> None:
+def serve(folder: ServerFolder, worker: str, device: str, leaving: threading.Event, roots: Roots | None = None) -> None:
     """Works until `leaving` is set, or after a job that ended in a way nobody foresaw. Raises LayerFlowError."""
     from layerflow.server.attempt import attempt
 
@@ -38,7 +39,7 @@ def serve(folder: ServerFolder, worker: str, device: str, leaving: threading.Eve
         if lease is None:
             leaving.wait(POLL_S)
             continue
-        sound = attempt(lease, folder=folder, leaving=leaving.is_set)
+        sound = attempt(lease, folder=folder, leaving=leaving.is_set, roots=roots)
         _let_memory_go()
 
 
@@ -78,6 +79,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True, help="of the server")
     parser.add_argument("--device", required=True, help="cpu, cuda:1 or auto")
     parser.add_argument("--id", required=True, help="that the supervisor gave it")
+    parser.add_argument("--roots", type=Path, nargs="*", help="that jobs may read and write in; any folder without")
     arguments = parser.parse_args()
     if arguments.device == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""  # so that "auto" is the CPU in every job
@@ -86,9 +88,10 @@ def main() -> None:
     threading.Thread(target=_leave_with, args=(sys.stdin.buffer, leaving), daemon=True).start()
     for each in (signal.SIGINT, signal.SIGTERM):  # which may go to every process of a group
         signal.signal(each, lambda signum, frame: leaving.set())
+    roots = None if arguments.roots is None else Roots(folders=tuple(arguments.roots))
     code = 0
     try:
-        serve(ServerFolder(path=arguments.folder), arguments.id, arguments.device, leaving)
+        serve(ServerFolder(path=arguments.folder), arguments.id, arguments.device, leaving, roots)
     except LayerFlowError as error:
         logging.error("%s", error)
         code = error.exit_code

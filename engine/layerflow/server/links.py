@@ -1,0 +1,42 @@
+"""A job's paths once more, in the process that opens them: links may have been changed since it was accepted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from layerflow.files import output_pattern
+from layerflow.journal import Journal
+from layerflow.models.adapter_files import find_lora
+from layerflow.models.shelf import bundled_path, find_place, models_path
+from layerflow.plate.find import find
+from layerflow.server.acceptance import check_paths
+from layerflow.server.roots import Roots
+from layerflow.wire import Request
+
+
+def check_links(request: Request, roots: Roots) -> None:
+    """Raises OutsideError when what is read or written for `request` lies outside `roots` and the folders of models.
+
+    Also RequestError, PlateError and ModelError, as the shot itself would. Nothing is opened.
+    """
+    check_paths(request, roots)
+    for name, path in _files_of(request):
+        roots.confine(name, str(path.absolute()))
+
+
+def _files_of(request: Request) -> Iterator[tuple[str, Path]]:
+    """What the paths of a request stand for, where it could be a link to elsewhere."""
+    if request.plate is not None:
+        for frame in find(request.plate).files.values():
+            if frame.is_symlink():  # any other lies in the folder it was found in
+                yield "plate", frame
+    yield "output", Journal.folder_of(output_pattern(request.output))
+    model = find_place(request.model).resolve()
+    if not any(model.is_relative_to(own.resolve()) for own in (bundled_path(), models_path())):
+        yield "model", model
+    for place, text in enumerate(request.lora, start=1):
+        files = find_lora(text)
+        yield f"LoRA {place}", files.weights
+        if files.config is not None:
+            yield f"LoRA {place}", files.config
