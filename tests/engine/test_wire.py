@@ -101,6 +101,8 @@ def test_any_values_make_a_request_or_a_value_error(values):
         ({"plate": None}, "decompose needs a plate"),
         ({"plate": ""}, "decompose needs a plate"),
         ({"model": " "}, "model is empty"),
+        ({"colorspace": ""}, "colorspace is empty; leave it out"),
+        ({"colorspace": "half a \ud83d"}, "colorspace holds the control character U+D83D"),
         ({"sampler": "euler"}, "sampler must be one of sde, ode, got 'euler'"),
         ({"alpha": "matted"}, "alpha must be one of straight, premultiplied"),
         ({"width": 640}, "width is for generate only"),

@@ -23,7 +23,7 @@ _NEEDED_PROMPTS = {
     "foreground": ("foreground",),
 }
 
-_CHOICES = {
+CHOICES = {
     "task": TASKS,
     "sampler": ("sde", "ode"),
     "quality": QUALITY_NAMES,
@@ -35,7 +35,7 @@ _CHOICES = {
 }
 
 _LAST_FRAME = 10**checks.MAX_FRAME_DIGITS - 1
-_RANGES = {
+RANGES = {
     "first_frame": (0, _LAST_FRAME),
     "last_frame": (0, _LAST_FRAME),
     "seed": (0, 2**63 - 1),
@@ -90,14 +90,14 @@ class Request:
 
     def __post_init__(self) -> None:
         checks.check_types(self)
-        for name, choices in _CHOICES.items():
+        for name, choices in CHOICES.items():
             checks.check_choice(name, getattr(self, name), choices)
         if not self.output:
             object.__setattr__(self, "output", "out/{}.%04d.exr".format(self.task))
         self._check_prompts()
         self._check_plate()
         self._check_frames()
-        for name, (low, high) in _RANGES.items():
+        for name, (low, high) in RANGES.items():
             checks.check_range(name, getattr(self, name), low, high)
         checks.check_output_pattern(self.output)
         for text in self.lora:
@@ -117,6 +117,8 @@ class Request:
     def _check_plate(self) -> None:
         for name in ("model", "output_colorspace", "device", "backend"):
             checks.check_name(name, getattr(self, name))
+        if self.colorspace is not None:
+            checks.check_name("colorspace", self.colorspace)
         if self.task == "generate":
             if self.plate is not None:
                 raise ValueError("generate makes its own picture and takes no plate; leave it out, or decompose it")
