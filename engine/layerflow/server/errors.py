@@ -2,6 +2,7 @@
 
 LayerFlowError
 ├── StoreError           the queue's file cannot be used
+├── LeavingError         the server is on its way down
 └── RequestError
     ├── JobNotFoundError     there is no such job
     ├── JobStateError        the job is in no state for that
@@ -16,6 +17,10 @@ from layerflow.errors import LayerFlowError, RequestError
 
 class StoreError(LayerFlowError):
     """The queue's file cannot be read or written, or is of a newer version."""
+
+
+class LeavingError(LayerFlowError):
+    """The server takes no more work."""
 
 
 class JobNotFoundError(RequestError):

@@ -5,7 +5,15 @@ from __future__ import annotations
 from starlette.responses import JSONResponse
 
 from layerflow.errors import LayerFlowError
-from layerflow.server.errors import JobNotFoundError, JobStateError, OutsideError, QueueFullError, StoreError
+from layerflow.server.errors import (
+    JobNotFoundError,
+    JobStateError,
+    LeavingError,
+    OutsideError,
+    QueueFullError,
+    StoreError,
+)
+from layerflow.server.survey import SurveyError
 
 _STATUSES: dict[type[LayerFlowError], int] = {
     OutsideError: 403,
@@ -13,6 +21,8 @@ _STATUSES: dict[type[LayerFlowError], int] = {
     JobStateError: 409,
     QueueFullError: 429,
     StoreError: 503,
+    LeavingError: 503,
+    SurveyError: 503,
 }
 
 

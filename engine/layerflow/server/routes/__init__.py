@@ -1,0 +1,53 @@
+"""The addresses of the API, and what they share."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+
+from layerflow.server.errors import LeavingError
+from layerflow.server.schemas import Problem
+from layerflow.server.service import Service
+from layerflow.server.streams import Streams
+
+_WORDS = {
+    400: "What was sent cannot be read.",
+    401: "The token is missing or not the server's.",
+    403: "The server does not let anyone go there.",
+    404: "There is no such thing.",
+    405: "This address takes another method.",
+    408: "The request took too long to come.",
+    409: "The job is in no state for that.",
+    413: "The body is too long.",
+    415: "The body is not declared as JSON.",
+    422: "What was sent is not what the server takes.",
+    429: "The queue is full, or as many streams are open as may be.",
+    503: "The server cannot do that just now.",
+}
+_ALWAYS = (400, 401, 403, 405, 408, 413, 415, 422, 429, 503)
+
+
+def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """What an address may say no with, for the document: these, and what every address may."""
+    return {status: {"model": Problem, "description": _WORDS[status]} for status in sorted({*_ALWAYS, *statuses})}
+
+
+def _service(request: Request) -> Service:
+    service: Service = request.app.state.service
+    return service
+
+
+def _streams(request: Request) -> Streams:
+    streams: Streams = request.app.state.streams
+    return streams
+
+
+def refuse_when_leaving(service: Service) -> None:
+    """Raises LeavingError once the server takes no more work."""
+    if service.leaving.is_set():
+        raise LeavingError("the server is on its way down; ask again in a moment")
+
+
+Here = Annotated[Service, Depends(_service)]
+Told = Annotated[Streams, Depends(_streams)]

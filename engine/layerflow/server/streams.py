@@ -1,0 +1,185 @@
+"""Streams of events: one look at the queue for all who listen, and no memory for those who do not keep up."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import sys
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import StreamingResponse
+from starlette.types import Message as Sent
+from starlette.types import Receive, Scope, Send
+
+from layerflow.server.errors import StoreError
+from layerflow.server.problems import problem
+from layerflow.server.service import Service
+from layerflow.wire import Job, JobEvent
+from layerflow.wire.jobs import FINAL_STATES
+
+POLL_S = 0.05  # after which what workers wrote is looked for; what clients asked for is looked for at once
+HEARTBEAT_S = 10.0
+PAGE = 100  # events read at a time by a stream that has some to catch up on
+KEPT = 256  # events, told lately, for the streams that have none
+
+logger = logging.getLogger("layerflow.server")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Message:
+    """An event as every stream sends it."""
+
+    id: int
+    job: str
+    is_final: bool | None  # whether nothing more happens to the job by itself; None: says nothing of that
+    text: bytes
+
+    @classmethod
+    def of(cls, event: JobEvent) -> Message:
+        """The message that tells of `event`."""
+        data = json.dumps(event.to_dict(), ensure_ascii=False)
+        return cls(
+            id=event.id,
+            job=event.job,
+            is_final=event.data.get("state") in FINAL_STATES if event.kind == "state" else None,
+            text=f"id: {event.id}\nevent: {event.kind}\ndata: {data}\n\n".encode(),
+        )
+
+
+class Streams:
+    """Every open stream of one server. Nothing looks at the queue while there is none.
+
+    All but `_look` runs in the event loop. While somebody looks, `_recent` holds every event after `_since`, up to
+    `_until`: those who keep up read it there, the others read the queue.
+    """
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self.num_open = 0
+        self._looking: asyncio.Task[None] | None = None
+        self._news = asyncio.Event()  # set, and replaced, with each that comes
+        self._recent: deque[Message] = deque()
+        self._since, self._until = sys.maxsize, 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether as many are open as may be."""
+        return self.num_open >= self._service.settings.limits.streams
+
+    @contextmanager
+    def one_more(self) -> Iterator[None]:
+        """Has somebody look for the one stream more that there is until the block ends."""
+        self.num_open += 1
+        if self._looking is None:
+            self._looking = asyncio.create_task(self._look_on())
+        try:
+            yield
+        finally:
+            self.num_open -= 1
+
+    async def messages(self, job: Job | None, after: int) -> AsyncIterator[bytes]:
+        """What is told after the event with this number, of `job` until it is over or of all jobs; pieces of a stream.
+
+        Ends when the server leaves. An empty comment goes out where nothing happens for long.
+        """
+        is_over = job is not None and job.is_final
+        while self._looking is not None:
+            news = self._news
+            found, after = await self._after(after, None if job is None else job.id)
+            for message in found:
+                is_over = is_over if message.is_final is None else message.is_final
+                yield message.text
+            if found or after < self._until:
+                continue
+            if job is not None and is_over:
+                return
+            try:
+                async with asyncio.timeout(HEARTBEAT_S):
+                    await news.wait()
+            except TimeoutError:
+                yield b":\n\n"
+
+    async def _after(self, after: int, job: str | None) -> tuple[list[Message], int]:
+        """Some messages after that event, and the number to go on from: `_until` when these are all."""
+        until = self._until
+        if after >= self._since:
+            found = [message for message in self._recent if message.id > after and job in (None, message.job)]
+            return found, max(after, until)
+        events = await run_in_threadpool(self._service.store.events_after, after, job=job, limit=PAGE)
+        found = [Message.of(event) for event in events]
+        last = found[-1].id if found else after
+        return found, last if len(found) == PAGE else max(last, until)
+
+    async def _look_on(self) -> None:
+        """Tells all streams what is new, for as long as there are any and the server stays."""
+        try:
+            self._since = self._until = await run_in_threadpool(self._service.store.last_event)
+            self._tell()
+            while self.num_open and not self._service.leaving.is_set():
+                found, until = await run_in_threadpool(self._look, self._until)
+                if until > self._until:
+                    self._until = until
+                    self._keep(found)
+                    self._tell()
+        except StoreError as error:
+            logger.error("%s", error)
+        finally:
+            self._looking = None
+            self._recent.clear()
+            self._since, self._until = sys.maxsize, 0
+            self._tell()
+
+    def _look(self, after: int) -> tuple[list[Message], int]:
+        """What is new after that event, and up to which one; waits a moment for it."""
+        if self._service.changed.wait(POLL_S):
+            self._service.changed.clear()
+        last = self._service.store.last_event()
+        if last <= after:
+            return [], after
+        found = [Message.of(event) for event in self._service.store.events_after(after, limit=KEPT)]
+        if len(found) == KEPT:
+            return found, found[-1].id
+        return found, max([last, *(message.id for message in found)])
+
+    def _keep(self, messages: list[Message]) -> None:
+        self._recent.extend(messages)
+        while len(self._recent) > KEPT:
+            self._since = self._recent.popleft().id
+
+    def _tell(self) -> None:
+        self._news.set()
+        self._news = asyncio.Event()
+
+
+class EventStream(StreamingResponse):
+    """The answer that goes on: what happens after the event with the number `after`, to `job` or to all."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, streams: Streams, *, job: Job | None, after: int, patience_s: float) -> None:
+        super().__init__(streams.messages(job, after))
+        self._streams = streams
+        self._patience_s = patience_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._streams.is_full:
+            said = f"{self._streams.num_open} streams of events are open, which is all that may be; close one first"
+            await problem(429, "TooManyStreams", said)(scope, receive, send)
+            return
+        with self._streams.one_more():
+            await super().__call__(scope, receive, send)
+
+    async def stream_response(self, send: Send) -> None:
+        """Sends piece by piece to a client that takes them, and leaves one that does not."""
+
+        async def send_or_leave(message: Sent) -> None:
+            async with asyncio.timeout(self._patience_s):
+                await send(message)
+
+        with suppress(TimeoutError):
+            await super().stream_response(send_or_leave)
