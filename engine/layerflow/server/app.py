@@ -10,6 +10,7 @@ from starlette.types import ASGIApp
 
 from layerflow import __version__
 from layerflow.errors import LayerFlowError
+from layerflow.server.guard import Guard
 from layerflow.server.invalid import what_is_invalid
 from layerflow.server.problems import problem, problem_of
 from layerflow.server.routes import events, jobs, machine
@@ -24,7 +25,7 @@ _REFUSALS = {
 
 
 def create_app(service: Service) -> ASGIApp:
-    """What answers for `service`, whoever asks."""
+    """What answers for `service`, behind the guard."""
     app = FastAPI(title="LayerFlow", version=__version__, openapi_url=None, redirect_slashes=False)
     app.state.service = service
     app.state.streams = Streams(service)
@@ -34,7 +35,7 @@ def create_app(service: Service) -> ASGIApp:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _no_such_thing)
     app.add_exception_handler(Exception, _failed)
-    return app
+    return Guard(app, service)
 
 
 async def _refused(_: Request, error: Exception) -> JSONResponse:

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Header, Query
 from starlette.responses import JSONResponse
 
+from layerflow.server.acceptance import accepted
 from layerflow.server.routes import Here, refusals, refuse_when_leaving
 from layerflow.server.schemas import Job, JobId, Jobs, Move, Nothing, Submission, Wanted
 from layerflow.server.service import Service
@@ -33,7 +34,8 @@ Key = Annotated[
 def submit(service: Here, body: Submission, key: Key = None) -> JSONResponse:
     """Puts a request at the end of the queue."""
     refuse_when_leaving(service)
-    job, new = service.store.submit(body.request, label=body.label, overwrite=body.overwrite, key=key)
+    request = accepted(body.request, service)
+    job, new = service.store.submit(request, label=body.label, overwrite=body.overwrite, key=key)
     return _changed(service, job, 201 if new else 200)
 
 
