@@ -120,7 +120,7 @@ class Caller:
 
 
 def read_answer(connection: socket.socket) -> Answer | None:
-    """One answer with a Content-Length; None at the end of the connection."""
+    """One answer with a Content-Length, and nothing of what follows; None at the end of the connection."""
     received = b""
     while b"\r\n\r\n" not in received:
         piece = _receive(connection)
@@ -130,9 +130,12 @@ def read_answer(connection: socket.socket) -> Answer | None:
     head, _, body = received.partition(b"\r\n\r\n")
     first, *lines = head.decode("latin-1").split("\r\n")
     headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
-    while len(body) < int(headers["content-length"]):
-        body += _receive(connection)
-    return Answer(status=int(first.split()[1]), headers=headers, body=body)
+    length = int(headers["content-length"])
+    while len(body) < length:
+        piece = _receive(connection)
+        assert piece, "the answer breaks off"
+        body += piece
+    return Answer(status=int(first.split()[1]), headers=headers, body=body[:length])
 
 
 def is_closed(connection: socket.socket) -> bool:

@@ -43,7 +43,9 @@ def app() -> Echo:
 
 @pytest.fixture(scope="module")
 def caller(app: Echo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Caller]:
-    service = make_service(tmp_path_factory.mktemp("guard"), names=("render.studio", "[fd00::1]"), limits=LIMITS)
+    service = make_service(
+        tmp_path_factory.mktemp("guard"), names=("Render.studio", "fd00::1", "[fd00::2]"), limits=LIMITS
+    )
     with serving(Guard(app, service), service):
         yield Caller(service)
 
@@ -136,7 +138,9 @@ def test_fault_2_another_name_for_our_address_is_refused(caller: Caller, app: Ec
         assert answer.status in (400, 403) and is_sentence(answer.message) and not app.asked
 
 
-@pytest.mark.parametrize("name", ["127.0.0.1", "localhost", "LocalHost", "[::1]", "render.studio", "[fd00::1]"])
+@pytest.mark.parametrize(
+    "name", ["127.0.0.1", "localhost", "LocalHost", "[::1]", "render.studio", "[fd00::1]", "[FD00::2]"]
+)
 def test_fault_2_our_own_names_are_answered(caller: Caller, name: str) -> None:
     assert caller.ask("GET", "/v1/health", host=f"{name}:{caller.service.port}").status == 200
 

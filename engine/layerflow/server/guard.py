@@ -99,7 +99,8 @@ class Guard:
             raise _refusal(403, "Forbidden", "pages of other sites may not use this server; open its own page")
 
     def _hosts(self) -> set[str]:
-        names = {name.lower() for name in (*LOOPBACK, *self._service.settings.names)}
+        given = (f"[{name.strip('[]')}]" if ":" in name.strip("[]") else name for name in self._service.settings.names)
+        names = {*LOOPBACK, *map(str.lower, given)}
         port = self._service.port
         usual = 443 if self._service.settings.certificate else 80
         return {f"{name}:{port}" for name in names} | (names if port == usual else set())
