@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Optional
 from urllib.parse import urlsplit
 
@@ -23,6 +23,7 @@ class RunningServer:
     pid: int
     api: int
     version: str = ""
+    certificate: str = ""  # PEM file of its own certificate, where it speaks TLS: trusted on this user's word alone
 
     def __post_init__(self) -> None:
         checks.check_types(self)
@@ -50,8 +51,8 @@ def published() -> Optional[RunningServer]:
     """The server that the file tells of; None without one, or where it is damaged, not ours or of a dead process."""
     values = read_private(places.server_file()) or {}
     try:
-        server = RunningServer(**{name: values[name] for name in ("url", "token", "pid", "api", "version")})
-    except (KeyError, ValueError):
+        server = RunningServer(**{each.name: values.get(each.name, each.default) for each in fields(RunningServer)})
+    except ValueError:
         return None
     return server if _is_alive(server.pid) else None
 

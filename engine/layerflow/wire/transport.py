@@ -7,6 +7,7 @@ import http.client
 import json
 import re
 import socket
+import ssl
 import time
 from dataclasses import dataclass
 from typing import Any, Dict, Iterator, Mapping, Optional
@@ -17,6 +18,7 @@ from layerflow.wire.running import RunningServer
 
 MAX_ANSWER = 1 << 26  # bytes; a page of a thousand jobs is about one MiB
 
+_PARTIAL_CHAIN = 0x80000  # of OpenSSL: a trusted certificate needs no other above it
 _GOOD = (200, 201, 204, 304)
 _PIECE = 65536  # bytes
 _LONGEST_SENTENCE = 1000  # characters
@@ -74,7 +76,7 @@ class Exchange:
     def __init__(self, server: RunningServer, question: Question) -> None:
         self._server = server
         self._question = question
-        self._connection = _connection(server.url)
+        self._connection = _connection(server)
         self._response: Any = None
         self._left: Optional[int] = None
 
@@ -143,10 +145,21 @@ class Exchange:
         self._connection.request(question.method, question.target, body, headers)
 
 
-def _connection(url: str) -> http.client.HTTPConnection:
-    parts = urlsplit(url)
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    return kind(parts.hostname or "", parts.port)
+def _connection(server: RunningServer) -> http.client.HTTPConnection:
+    parts = urlsplit(server.url)
+    if parts.scheme != "https":
+        return http.client.HTTPConnection(parts.hostname or "", parts.port)
+    with _translated(server.url, connecting=True):
+        return http.client.HTTPSConnection(parts.hostname or "", parts.port, context=_trusting(server.certificate))
+
+
+def _trusting(certificate: str) -> ssl.SSLContext:
+    """A context for the holder of that certificate's key, by whatever name; or for whom the system trusts."""
+    context = ssl.create_default_context(cafile=certificate or None)
+    if certificate:
+        context.check_hostname = False
+        context.verify_flags |= ssl.VerifyFlags(_PARTIAL_CHAIN)
+    return context
 
 
 @contextlib.contextmanager
