@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain
@@ -81,12 +82,17 @@ _SENTENCES = {
 }
 
 
+class _Connection(sqlite3.Connection):
+    """One that can be known of without being kept."""
+
+
 class Database:
     """The queue's file at `path`, made when it is not there. Raises StoreError, here and in every transaction."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._own = threading.local()
+        self._all: weakref.WeakSet[sqlite3.Connection] = weakref.WeakSet()
         with self._errors():
             _use_wal(self._connection())
             self._migrate()
@@ -115,12 +121,20 @@ class Database:
         if connection := vars(self._own).pop("connection", None):
             connection.close()
 
+    def close_all(self) -> None:
+        """Closes the connections of all threads, none of which may use it any more; the last to go tidies the file."""
+        for connection in tuple(self._all):
+            connection.close()
+
     def _connection(self) -> sqlite3.Connection:
         if "connection" not in vars(self._own):
-            connection = sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None)
+            connection = sqlite3.connect(
+                self.path, timeout=BUSY_S, isolation_level=None, factory=_Connection, check_same_thread=False
+            )
             connection.row_factory = sqlite3.Row
             connection.execute("PRAGMA foreign_keys = ON")
             self._own.connection = connection
+            self._all.add(connection)
         return self._own.connection  # type: ignore[no-any-return]
 
     @contextmanager

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from layerflow.errors import LayerFlowError
 
 PATIENCE_S = 120.0  # for loading torch from a cold disk
+LOOK_EVERY_S = 0.2  # whether it is still wanted
 
 
 class SurveyError(LayerFlowError):
@@ -32,16 +34,31 @@ class Survey:
         return tuple(name for name in names if name != "cpu") or names
 
 
-def survey(python: Sequence[str] = (sys.executable, "-P")) -> Survey:
-    """What is there now. It takes some seconds. Raises SurveyError."""
+def survey(python: Sequence[str] = (sys.executable, "-P"), *, wanted: Callable[[], bool] = lambda: True) -> Survey:
+    """What is there now. It takes some seconds. Raises SurveyError, at once when it is no longer `wanted`."""
     try:
-        answer = subprocess.run(
-            [*python, "-m", "layerflow.server.survey"], capture_output=True, check=True, timeout=PATIENCE_S
-        )
+        said = _run([*python, "-m", "layerflow.server.survey"], wanted)
     except (OSError, subprocess.SubprocessError) as error:
         raise SurveyError("the engine cannot be loaded here; layerflow doctor says why") from error
-    found = json.loads(answer.stdout.splitlines()[-1])
+    found = json.loads(said.splitlines()[-1])
     return Survey(devices=tuple(found["devices"]), models=tuple(found["models"]))
+
+
+def _run(command: Sequence[str], wanted: Callable[[], bool]) -> bytes:
+    """What the command says on stdout. Raises OSError, and SubprocessError unless it ends well in time."""
+    until = time.monotonic() + PATIENCE_S
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        while True:
+            try:
+                said, _ = process.communicate(timeout=LOOK_EVERY_S)
+                break
+            except subprocess.TimeoutExpired:
+                if time.monotonic() > until or not wanted():
+                    process.kill()
+                    raise
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    return said
 
 
 def look() -> Survey:
