@@ -186,3 +186,22 @@ def test_a_terminal_shows_a_table_that_moves(server, jobs):
     assert [job.state for job in watched] == ["done", "done"]
     shown = screen.getvalue()
     assert "nuke:aa1" in shown and shown.count("\x1b[?25l") == shown.count("\x1b[?25h") == 1  # the cursor is back
+
+
+def test_a_shot_can_be_left_to_the_server(server, capsys, tmp_path):
+    output = str(tmp_path / "dog.%04d.exr")
+    assert run(["generate", "--foreground", "a dog", "--background", "a sea", "-o", output, "--queue", "--json"]) == 0
+    (job,) = json.loads(capsys.readouterr().out.splitlines()[-1])["jobs"]
+    assert job["label"] == "cli" and server.jobs[job["id"]].request.output == output
+    assert not server.jobs[job["id"]].overwrite
+
+
+def test_what_replaces_frames_says_so_in_the_queue(server, tmp_path):
+    assert run(["decompose", str(tmp_path), "--overwrite", "--queue"]) == 0
+    assert [job.overwrite for job in server.jobs.values()] == [True]
+
+
+def test_the_server_resumes_by_itself(server, capsys):
+    assert run(["decompose", "dog.mov", "--resume", "--queue"]) == 2
+    assert "the server resumes its own jobs; layerflow jobs retry goes on" in capsys.readouterr().err
+    assert not server.jobs

@@ -85,6 +85,7 @@ _SHOT = (
     output_option,
     overwrite_option,
     resume_option,
+    click.option("--queue", is_flag=True, help="Leave the shot to the server, and return at once."),
     json_option,
 )
 _SIZE = (

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from layerflow.cli.jobs_report import report_jobs
 from layerflow.cli.progress import progress
 from layerflow.cli.report import report_shot
 from layerflow.cli.stop import stop_on_signal
@@ -17,12 +18,24 @@ if TYPE_CHECKING:
     from layerflow.shots import ShotResult
 
 
-def render_shot(task: str, *, overwrite: bool, resume: bool, as_json: bool, **options: Any) -> None:
-    """Make one shot and say where it is. `options` are Request fields, and `frames` as text."""
+def render_shot(task: str, *, overwrite: bool, resume: bool, queue: bool, as_json: bool, **options: Any) -> None:
+    """Make one shot and say where it is, or queue it. `options` are Request fields, and `frames` as text."""
     request = build_request(task, **options)
+    if queue:
+        if resume:
+            raise RequestError("the server resumes its own jobs; layerflow jobs retry goes on with one that stopped")
+        queue_shot(request, overwrite=overwrite, as_json=as_json)
+        return
     from layerflow import shots
 
     run_shot(partial(shots.render, request, overwrite=overwrite, resume=resume), as_json=as_json)
+
+
+def queue_shot(request: Request, *, overwrite: bool, as_json: bool) -> None:
+    """Submit `request` to the server, which is started when none runs, and show the job it became."""
+    from layerflow.wire.client import Client
+
+    report_jobs([Client.connect().submit(request, label="cli", overwrite=overwrite)], as_json)
 
 
 def run_shot(make: Callable[..., ShotResult], *, as_json: bool) -> None:
