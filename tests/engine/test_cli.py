@@ -27,6 +27,7 @@ VERBS = [
     "rerun",
     "doctor",
     "evaluate",
+    "serve",
     "jobs",
     "models",
     "train",

@@ -18,6 +18,7 @@ from layerflow.cli.models import models
 from layerflow.cli.recompose import recompose
 from layerflow.cli.rerun import rerun
 from layerflow.cli.running import run_command
+from layerflow.cli.serve import serve
 from layerflow.cli.train import train
 
 
@@ -27,7 +28,20 @@ def layerflow_command() -> None:
     """Layered video for compositors: foreground, background and blended picture as scene-linear EXR."""
 
 
-for verb in (generate, decompose, background, foreground, recompose, rerun, doctor, evaluate, jobs, models, train):
+for verb in (
+    generate,
+    decompose,
+    background,
+    foreground,
+    recompose,
+    rerun,
+    doctor,
+    evaluate,
+    serve,
+    jobs,
+    models,
+    train,
+):
     layerflow_command.add_command(verb)
 
 

@@ -33,6 +33,11 @@ class ServerFolder:
         """The folder of all logs."""
         return self.path / "logs"
 
+    @property
+    def log(self) -> Path:
+        """What the server itself has to say."""
+        return self.logs / "server.log"
+
     def log_of(self, job: str) -> Path:
         """What the workers of the job with this id wrote down."""
         return self.logs / f"{job}.log"

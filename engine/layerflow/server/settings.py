@@ -25,7 +25,7 @@ class Settings:
     """How a server listens, and what it lets its clients reach."""
 
     host: str = "127.0.0.1"
-    port: int = 0  # 0: any that is free
+    port: int | None = None  # None: the usual one, or any that is free; 0: any that is free
     names: tuple[str, ...] = ()  # by which clients may call it besides the loopback's own
     roots: tuple[Path, ...] = ()  # folders, resolved, that jobs may read and write in
     limits: Limits = field(default_factory=Limits)

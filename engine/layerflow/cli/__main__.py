@@ -1,0 +1,5 @@
+"""`python -m layerflow.cli`, for those who know which Python has the engine."""
+
+from layerflow.cli import main
+
+main()
