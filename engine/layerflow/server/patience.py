@@ -33,7 +33,7 @@ class PatientProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Takes a new connection, in place of one that only waits where there are too many."""
         super().connection_made(transport)
-        transport.set_write_buffer_limits(high=0)  # so that we hear of every byte that is not taken
+        transport.set_write_buffer_limits(high=1)  # so that we hear of what is not taken; of 0, TLS would for ever
         if self._make_room():
             self._listen()
         else:
