@@ -7,9 +7,10 @@ import threading
 
 import pytest
 from guarded import Caller
-from queueing import generate, submit
+from queueing import generate, submit, worker
 from serving import SURVEY, make_service, serving, shot, work
 
+from layerflow.server.leases import claim
 from layerflow.server.survey import SurveyError
 from layerflow.wire import errors
 
@@ -191,3 +192,38 @@ def test_what_nobody_foresaw_is_told_without_its_inside(service, caller, monkeyp
     answer = caller.ask("GET", "/v1/jobs")
     assert (answer.status, answer.message) == (500, "the server failed inside; its log says more, then try again")
     assert b"Zero" not in answer.body
+
+
+# A closer look
+
+
+def test_a_log(service, client):
+    job = client.submit(shot(service))
+    assert client.log(job.id) == ""
+    service.folder.log_of(job.id).write_bytes("done in 1.5 s, é\n".encode() + b"\xff")
+    assert client.log(job.id) == "done in 1.5 s, é\n\ufffd"
+    with pytest.raises(errors.NotFound):
+        client.log(NO_JOB)
+
+
+def test_a_preview_while_there_is_one(service, client):
+    job = client.submit(shot(service))
+    picture = service.folder.preview_of(job.id, "foreground")
+    assert client.preview(job.id, "foreground") is None and not picture.parent.exists()
+    worker(service.store, "w")
+    claim(service.store, "w")
+    assert client.preview(job.id, "foreground") is None and service.folder.is_looked_at(job.id)
+    picture.write_bytes(b"\xff\xd8one")
+    first = client.preview(job.id, "foreground")
+    assert first.image == b"\xff\xd8one" and client.preview(job.id, "foreground", etag=first.etag) is None
+    picture.write_bytes(b"\xff\xd8two, later")
+    second = client.preview(job.id, "foreground", etag=first.etag)
+    assert second.image == b"\xff\xd8two, later" and second.etag != first.etag
+
+
+@pytest.mark.parametrize("layer", ["looked-at", "../../jobs", "..", "alpha.jpg", "Alpha", "a" * 300, "é", "\0"])
+def test_a_layer_can_be_no_other_file(service, client, layer):
+    job = client.submit(shot(service))
+    service.folder.preview_of(job.id, "alpha").parent.mkdir(parents=True)
+    service.folder.looked_at(job.id).touch()
+    assert client.preview(job.id, layer) is None

@@ -13,7 +13,7 @@ from layerflow.errors import LayerFlowError
 from layerflow.server.guard import Guard
 from layerflow.server.invalid import what_is_invalid
 from layerflow.server.problems import problem, problem_of
-from layerflow.server.routes import events, jobs, machine
+from layerflow.server.routes import events, jobs, looking, machine
 from layerflow.server.service import Service
 from layerflow.server.streams import Streams
 
@@ -29,7 +29,7 @@ def create_app(service: Service) -> ASGIApp:
     app = FastAPI(title="LayerFlow", version=__version__, openapi_url=None, redirect_slashes=False)
     app.state.service = service
     app.state.streams = Streams(service)
-    for router in (machine.router, jobs.router, events.router):
+    for router in (machine.router, jobs.router, looking.router, events.router):
         app.include_router(router)
     app.add_exception_handler(LayerFlowError, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)

@@ -5,6 +5,7 @@ LayerFlowError
 ├── LeavingError         the server is on its way down
 └── RequestError
     ├── JobNotFoundError     there is no such job
+    ├── NoPreviewError       nobody has made a picture of that layer yet
     ├── JobStateError        the job is in no state for that
     ├── OutsideError         a path leads out of the folders that jobs may use
     └── QueueFullError       as many jobs wait as may
@@ -25,6 +26,10 @@ class LeavingError(LayerFlowError):
 
 class JobNotFoundError(RequestError):
     """There is no such job."""
+
+
+class NoPreviewError(RequestError):
+    """Nobody has made a picture of that layer yet."""
 
 
 class JobStateError(RequestError):

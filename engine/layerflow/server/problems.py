@@ -9,6 +9,7 @@ from layerflow.server.errors import (
     JobNotFoundError,
     JobStateError,
     LeavingError,
+    NoPreviewError,
     OutsideError,
     QueueFullError,
     StoreError,
@@ -18,6 +19,7 @@ from layerflow.server.survey import SurveyError
 _STATUSES: dict[type[LayerFlowError], int] = {
     OutsideError: 403,
     JobNotFoundError: 404,
+    NoPreviewError: 404,
     JobStateError: 409,
     QueueFullError: 429,
     StoreError: 503,

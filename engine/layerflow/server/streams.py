@@ -25,7 +25,8 @@ from layerflow.wire.jobs import FINAL_STATES
 POLL_S = 0.05  # after which what workers wrote is looked for; what clients asked for is looked for at once
 HEARTBEAT_S = 10.0
 PAGE = 100  # events read at a time by a stream that has some to catch up on
-KEPT = 256  # events, told lately, for the streams that have none
+KEPT = 256  # events told lately, for the streams that keep up
+KEPT_BYTES = 4 << 20  # of them; the end of a long shot names all its frames
 
 logger = logging.getLogger("layerflow.server")
 
@@ -148,8 +149,10 @@ class Streams:
 
     def _keep(self, messages: list[Message]) -> None:
         self._recent.extend(messages)
-        while len(self._recent) > KEPT:
-            self._since = self._recent.popleft().id
+        size = sum(len(message.text) for message in self._recent)
+        while len(self._recent) > KEPT or size > KEPT_BYTES:
+            oldest = self._recent.popleft()
+            self._since, size = oldest.id, size - len(oldest.text)
 
     def _tell(self) -> None:
         self._news.set()
