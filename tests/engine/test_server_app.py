@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import threading
+from subprocess import Popen
+from types import SimpleNamespace
 
 import pytest
-from guarded import Caller
+from guarded import TOKEN, Caller
 from queueing import generate, submit, worker
 from serving import SURVEY, make_service, serving, shot, work
 
 from layerflow.server.leases import claim
+from layerflow.server.supervisor import Post
 from layerflow.server.survey import SurveyError
 from layerflow.wire import errors
 
@@ -227,3 +230,48 @@ def test_a_layer_can_be_no_other_file(service, client, layer):
     service.folder.preview_of(job.id, "alpha").parent.mkdir(parents=True)
     service.folder.looked_at(job.id).touch()
     assert client.preview(job.id, layer) is None
+
+
+# Metrics
+
+
+def figures(caller):
+    """Every figure by its name and labels."""
+    lines = caller.ask("GET", "/metrics").body.decode().splitlines()
+    return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines if line[0] != "#")}
+
+
+def test_figures_of_the_queue_and_the_answers(service, client, caller, monkeypatch):
+    before = figures(caller)
+    job = client.submit(shot(service))
+    client.pause(client.submit(shot(service, "cat")).id)
+    client.cancel(job.id)
+    caller.ask("GET", "/v1/jobs/X", authorization=None)
+    caller.ask("BREW", "/v1/jobs")
+    posts = [Post(device="cuda:0", process=Popen(["true"]), restarts=2), Post(device="cuda:1", restarts=1)]
+    posts[0].process.wait()
+    monkeypatch.setattr(service, "supervisor", SimpleNamespace(posts=posts))
+    after = figures(caller)
+
+    def more(name):
+        return after[name] - before.get(name, 0.0)
+
+    assert (after['layerflow_jobs{state="paused"}'], after["layerflow_jobs_waiting"]) == (1.0, 1.0)
+    assert after['layerflow_jobs{state="cancelled"}'] == 1.0 and after["layerflow_streams"] == 0.0
+    assert more('layerflow_requests_total{method="POST",route="/v1/jobs",status="201"}') == 2.0
+    assert more('layerflow_requests_total{method="POST",route="/v1/jobs/{job}/cancel",status="200"}') == 1.0
+    assert more('layerflow_requests_total{method="GET",route="none",status="401"}') == 1.0
+    assert more('layerflow_requests_total{method="other",route="none",status="405"}') == 1.0
+    assert more('layerflow_request_seconds_count{route="/v1/jobs"}') == 2.0
+    assert after['layerflow_worker_up{device="cuda:0"}'] == after['layerflow_worker_up{device="cuda:1"}'] == 0.0
+    assert after['layerflow_worker_restarts_total{device="cuda:0"}'] == 2.0
+    with Popen(["sleep", "60"]) as posts[1].process:
+        assert figures(caller)['layerflow_worker_up{device="cuda:1"}'] == 1.0
+        posts[1].process.kill()
+
+
+def test_figures_name_no_job_and_no_token(service, client, caller):
+    job = client.submit(shot(service), label="secret-shot")
+    client.get(job.id)
+    text = caller.ask("GET", "/metrics").body.decode()
+    assert job.id not in text and TOKEN not in text and "secret-shot" not in text

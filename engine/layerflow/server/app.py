@@ -12,6 +12,7 @@ from layerflow import __version__
 from layerflow.errors import LayerFlowError
 from layerflow.server.guard import Guard
 from layerflow.server.invalid import what_is_invalid
+from layerflow.server.metrics import Counted, Metrics
 from layerflow.server.problems import problem, problem_of
 from layerflow.server.routes import events, jobs, looking, machine
 from layerflow.server.service import Service
@@ -26,16 +27,23 @@ _REFUSALS = {
 
 def create_app(service: Service) -> ASGIApp:
     """What answers for `service`, behind the guard."""
-    app = FastAPI(title="LayerFlow", version=__version__, openapi_url=None, redirect_slashes=False)
+    app = FastAPI(
+        title="LayerFlow",
+        version=__version__,
+        openapi_url=None,
+        redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
+    )
     app.state.service = service
     app.state.streams = Streams(service)
+    app.state.metrics = Metrics(service, app.state.streams)
     for router in (machine.router, jobs.router, looking.router, events.router):
         app.include_router(router)
     app.add_exception_handler(LayerFlowError, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _no_such_thing)
     app.add_exception_handler(Exception, _failed)
-    return Guard(app, service)
+    return Counted(Guard(app, service), app.state.metrics)
 
 
 async def _refused(_: Request, error: Exception) -> JSONResponse:

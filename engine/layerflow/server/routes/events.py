@@ -35,14 +35,14 @@ After = Annotated[
 
 
 @router.get("/events", response_class=Response, responses={**_STREAM, **refusals()})
-def of_all(service: Here, streams: Told, after: After = "0") -> Response:
+def events(service: Here, streams: Told, after: After = "0") -> Response:
     """Tells what happens to all jobs."""
     refuse_when_leaving(service)
     return EventStream(streams, job=None, after=int(after), patience_s=service.settings.limits.patience_s)
 
 
 @router.get("/jobs/{job}/events", response_class=Response, responses={**_STREAM, **refusals(404)})
-def of_one(service: Here, streams: Told, job: JobId, after: After = "0") -> Response:
+def job_events(service: Here, streams: Told, job: JobId, after: After = "0") -> Response:
     """Tells what happens to one job, until it is over."""
     refuse_when_leaving(service)
     found = service.store.get(job)
