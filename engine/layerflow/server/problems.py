@@ -27,13 +27,21 @@ _STATUSES: dict[type[LayerFlowError], int] = {
     SurveyError: 503,
 }
 
+MAX_SENTENCE = 1000  # characters; a client reads no more
+
 
 def problem(status: int, kind: str, message: str, **headers: str) -> JSONResponse:
     """The answer that says no. `kind` is a word for programs, `message` a sentence for people."""
-    return JSONResponse({"error": {"kind": kind, "message": message}}, status, headers)
+    return JSONResponse({"error": {"kind": kind, "message": _in_short(message)}}, status, headers)
 
 
 def problem_of(error: LayerFlowError) -> JSONResponse:
     """The answer to a request that ended in `error`."""
     kind = type(error)
     return problem(_STATUSES.get(kind, 400), kind.__name__, str(error))
+
+
+def _in_short(message: str) -> str:
+    """`message`, which may quote what was sent, however long: what is wrong and the next step stand at its two ends."""
+    half = MAX_SENTENCE // 2 - 2
+    return message if len(message) <= MAX_SENTENCE else f"{message[:half]}…{message[-half:]}"

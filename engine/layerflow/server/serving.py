@@ -192,7 +192,7 @@ def _staff(service: Service, over: threading.Event) -> None:
             over.wait(SURVEY_AGAIN_S)
             continue
         service.found.set_result(found)
-        service.supervisor = Supervisor(service.folder, service.store, found.workplaces)
+        service.supervisor = Supervisor(service.folder, service.store, found.workplaces, roots=service.settings.roots)
         if not over.is_set():
             service.supervisor.start()
         return
