@@ -8,12 +8,11 @@ import logging
 import sys
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
-from starlette.types import Message as Sent
 from starlette.types import Receive, Scope, Send
 
 from layerflow.server.errors import StoreError
@@ -95,7 +94,7 @@ class Streams:
             for message in found:
                 is_over = is_over if message.is_final is None else message.is_final
                 yield message.text
-            if found or after < self._until:
+            if found:
                 continue
             if job is not None and is_over:
                 return
@@ -160,16 +159,19 @@ class Streams:
 
 
 class EventStream(StreamingResponse):
-    """The answer that goes on: what happens after the event with the number `after`, to `job` or to all."""
+    """The answer that goes on: what happens after the event with the number `after`, to `job` or to all.
+
+    A client that does not take it is cut off by the connection itself, which knows what was taken.
+    """
 
     media_type = "text/event-stream"
 
-    def __init__(self, streams: Streams, *, job: Job | None, after: int, patience_s: float) -> None:
+    def __init__(self, streams: Streams, *, job: Job | None, after: int) -> None:
         super().__init__(streams.messages(job, after))
         self._streams = streams
-        self._patience_s = patience_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Tells until there is nothing more to tell, or nobody to tell it to."""
         if self._streams.is_full:
             said = f"{self._streams.num_open} streams of events are open, which is all that may be; close one first"
             await problem(429, "TooManyStreams", said)(scope, receive, send)
@@ -178,11 +180,8 @@ class EventStream(StreamingResponse):
             await super().__call__(scope, receive, send)
 
     async def stream_response(self, send: Send) -> None:
-        """Sends piece by piece to a client that takes them, and leaves one that does not."""
-
-        async def send_or_leave(message: Sent) -> None:
-            async with asyncio.timeout(self._patience_s):
-                await send(message)
-
-        with suppress(TimeoutError):
-            await super().stream_response(send_or_leave)
+        """Sends piece by piece. A queue that cannot be read breaks it off; its client may ask again."""
+        try:
+            await super().stream_response(send)
+        except StoreError as error:
+            logger.error("a stream of events broke off: %s", error)

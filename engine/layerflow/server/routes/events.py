@@ -38,7 +38,7 @@ After = Annotated[
 def events(service: Here, streams: Told, after: After = "0") -> Response:
     """Tells what happens to all jobs."""
     refuse_when_leaving(service)
-    return EventStream(streams, job=None, after=int(after), patience_s=service.settings.limits.patience_s)
+    return EventStream(streams, job=None, after=int(after))
 
 
 @router.get("/jobs/{job}/events", response_class=Response, responses={**_STREAM, **refusals(404)})
@@ -46,4 +46,4 @@ def job_events(service: Here, streams: Told, job: JobId, after: After = "0") -> 
     """Tells what happens to one job, until it is over."""
     refuse_when_leaving(service)
     found = service.store.get(job)
-    return EventStream(streams, job=found, after=int(after), patience_s=service.settings.limits.patience_s)
+    return EventStream(streams, job=found, after=int(after))
