@@ -9,7 +9,6 @@ import contextlib
 import hashlib
 import os
 import random
-import signal
 import threading
 import time
 from collections import Counter
@@ -101,8 +100,7 @@ class Killer:
         return False
 
     def _kill_server(self) -> None:
-        os.kill(self.served.process.pid, signal.SIGKILL)
-        self.served.process.wait()
+        self.served.kill()
         self.servers_killed += 1
         self.served = start()
 
@@ -156,8 +154,7 @@ def server_that_may_die() -> Iterator[Killer]:
     try:
         yield killer
     finally:
-        killer.served.process.kill()
-        killer.served.process.wait()
+        killer.served.kill()
 
 
 def test_nothing_is_lost_doubled_or_changed(home: Path) -> None:
