@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from guarded import TOKEN, Answer, Caller, is_closed
+from guarded import TOKEN, Answer, Caller, is_closed, read_answer
 from serving import make_service, serving, shot, work
 
 from layerflow.server.rows import tell
@@ -203,6 +203,7 @@ def test_fault_14_what_no_parser_likes(caller: Caller, client: Client, content: 
     [
         {"width": 16384, "height": 16384},
         {"num_frames": 10**9},
+        {"output": f"/dog.%{'0' * 5000}4d.exr"},
         {"num_frames": None, "first_frame": 0, "last_frame": 10**11},
         {"foreground": "x" * 10_001},
         {"blended": "犬" * 10_001},
@@ -273,6 +274,18 @@ def _wait_for(holds: Callable[[], bool]) -> None:
     while not holds():
         assert time.monotonic() < until
         time.sleep(0.02)
+
+
+def test_a_client_that_asks_first_whether_to_send_its_body(caller: Caller, client: Client, service: Service) -> None:
+    content = body(service)
+    with caller.connect() as connection:
+        connection.sendall(caller.head("POST", "/v1/jobs", content, expect="100-continue"))
+        assert connection.recv(100).startswith(b"HTTP/1.1 100 ")
+        connection.sendall(content)
+        answer = read_answer(connection)
+    assert answer is not None and answer.status == 201
+    refused = caller.raw(caller.head("POST", "/v1/jobs", content, expect="100-continue", authorization="Bearer x"))
+    assert refused is not None and refused.status == 401
 
 
 def test_fault_15_half_a_request_queues_nothing(caller: Caller, client: Client, service: Service) -> None:

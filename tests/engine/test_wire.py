@@ -116,6 +116,7 @@ def test_any_values_make_a_request_or_a_value_error(values):
         ({"output": "out/dog.%04d.mov"}, "must end in .exr"),
         ({"output": "out/dog.%04d.beauty.exr"}, "must end in .exr behind the frame number"),
         ({"output": "out/dog.%099d.exr"}, "99 digits; use %04d"),
+        ({"output": f"out/dog.%{'0' * 5000}4d.exr"}, "exactly one %04d or #### is needed"),
         ({"plate": " "}, "the plate path is empty"),
         ({"output": "s3://bucket/dog.%04d.exr"}, "must be a local file"),
         ({"motion": -0.1}, "motion must be from 0.0 to 1.0, got -0.1"),

@@ -22,7 +22,7 @@ _TYPE_NAMES = {
 MAX_FRAME_DIGITS = 12  # cameras and phones number files by date and time
 
 _FRAMES = re.compile(r"([0-9]{1,12})(?:-([0-9]{1,12}))?")
-_FRAME_FIELD = re.compile(r"#+|%(?:0([0-9]+))?d")
+_FRAME_FIELD = re.compile(r"#+|%(?:0([0-9]{1,9}))?d")
 _FOLDER_FIELD = re.compile(r"%0?[0-9]*d")  # a folder's name may well hold a #
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _LINE_BREAKS = "\n\r\t"  # what a multi-line text box holds
