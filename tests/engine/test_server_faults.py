@@ -11,7 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
+import server_process
 from guarded import TOKEN, Answer, Caller, is_closed, read_answer
 from serving import make_service, serving, shot, work
 
@@ -21,6 +23,7 @@ from layerflow.server.settings import Limits, Settings
 from layerflow.wire import errors
 from layerflow.wire.client import Client
 
+home = server_process.home
 LIMITS = Limits(patience_s=0.5, streams=4, body_bytes=200_000)
 INSIDE = ("Traceback", "layerflow.", "sqlite3.", "SELECT", "pydantic", "starlette", "Exception", "/secret", TOKEN)
 
@@ -90,10 +93,10 @@ def test_faults_3_and_4_a_frame_without_origin_and_a_name_that_begins_like_ours(
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_fault_5_no_address_answers_without_the_token(caller: Caller, client: Client, method: str) -> None:
-    job = "/v1/jobs/" + "0" * 32
-    of_job = ["", "/events", "/log", "/preview/foreground", "/cancel", "/retry", "/pause", "/resume", "/move"]
-    of_all = ["/v1/jobs", "/v1/events", "/v1/models", "/v1/devices", "/v1/openapi.json", "/metrics", "/v1", "/docs"]
-    for path in [*of_all, *(job + part for part in of_job)]:
+    document = json.loads(caller.ask("GET", "/v1/openapi.json").body)
+    paths = {path.format(job="0" * 32, layer="foreground") for path in document["paths"]} - {"/v1/health"}
+    assert len(paths) > 10
+    for path in paths | {"/v1", "/v1/openapi.json", "/metrics", "/docs", "/openapi.json"}:
         content = b"{}" if method == "POST" else None
         answer = caller.ask(method, f"{path}?token={TOKEN}", content, authorization=None)
         check_refused(client, answer, 401)
@@ -384,6 +387,13 @@ def test_fault_26_what_nobody_foresaw_tells_nothing(
 
 def test_fault_30_nobody_else_is_let_in_unless_asked() -> None:
     assert Settings().host == "127.0.0.1" and not Settings().names and not Settings().roots
+
+
+def test_fault_30_only_this_machine_can_reach_it(home: Path) -> None:
+    with server_process.serving() as served:
+        connections = psutil.Process(served.process.pid).net_connections("inet")
+        listening = {each.laddr.ip for each in connections if each.status == psutil.CONN_LISTEN}
+    assert listening == {"127.0.0.1"}
 
 
 def test_what_many_do_at_once_keeps_nobody_waiting(caller: Caller, client: Client) -> None:
