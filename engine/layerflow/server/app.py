@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from anyio.to_thread import current_default_thread_limiter
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from layerflow import __version__
 from layerflow.errors import LayerFlowError
@@ -17,6 +18,8 @@ from layerflow.server.problems import problem, problem_of
 from layerflow.server.routes import events, jobs, looking, machine
 from layerflow.server.service import Service
 from layerflow.server.streams import Streams
+
+THREADS = 6  # each keeps its own connection to the queue, and what that read last
 
 _REFUSALS = {
     400: ("NotReadable", "the request cannot be read; send JSON as /v1/openapi.json describes"),
@@ -43,7 +46,17 @@ def create_app(service: Service) -> ASGIApp:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _no_such_thing)
     app.add_exception_handler(Exception, _failed)
-    return Counted(Guard(app, service), app.state.metrics)
+    return _with_few_threads(Counted(Guard(app, service), app.state.metrics))
+
+
+def _with_few_threads(app: ASGIApp) -> ASGIApp:
+    """`app`, with THREADS of the event loop's for all that waits for the queue."""
+
+    async def limited(scope: Scope, receive: Receive, send: Send) -> None:
+        current_default_thread_limiter().total_tokens = THREADS
+        await app(scope, receive, send)
+
+    return limited
 
 
 async def _refused(_: Request, error: Exception) -> JSONResponse:
