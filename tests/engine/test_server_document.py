@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import MISSING, fields
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -76,6 +78,14 @@ def test_who_needs_a_token(caller):
     open_paths = {path for path, methods in told["paths"].items() for each in methods.values() if "security" in each}
     assert told["security"] == [{"token": []}] and open_paths == {"/v1/health"}
     assert caller.ask("GET", "/v1/openapi.json", authorization=None).status == 401
+
+
+def test_the_manual_names_every_address(caller):
+    told = json.loads(caller.ask("GET", "/v1/openapi.json").body)
+    addresses = {f"{method.upper()} {path}" for path, methods in told["paths"].items() for method in methods}
+    manual = (Path(__file__).parents[2] / "docs" / "server.md").read_text(encoding="utf-8")
+    named = re.findall(r"`((?:GET|POST) /[^`]*)`", manual)
+    assert sorted(named) == sorted({*addresses, "GET /v1/openapi.json"})
 
 
 @pytest.fixture(scope="module")
