@@ -22,7 +22,8 @@ from layerflow.files import refused_as
 from layerflow.frame_windows import Window
 from layerflow.intake import check_same_loras, check_same_plate
 from layerflow.layout import Task
-from layerflow.models.load import LoadOptions, choose_plan, load_engine
+from layerflow.models.engines import Engines
+from layerflow.models.load import LoadOptions
 from layerflow.models.memory import is_out_of_memory
 from layerflow.models.plans import Plan, plan_below
 from layerflow.models.shelf import find_model
@@ -55,8 +56,9 @@ def render(
     on_event: OnEvent = lambda event: None,
     on_glimpse: OnGlimpse | None = None,
     stopped: Callable[[], bool] = lambda: False,
+    engines: Engines | None = None,
 ) -> ShotResult:
-    """Makes the shot that `request` asks for.
+    """Makes the shot that `request` asks for, with a model of `engines` where several shots share them.
 
     After every step `on_glimpse` may look at the layers as they are by then. Raises a LayerFlowError in one sentence,
     and Interrupted when `stopped` turned true; after that, or after a crash, the same request with `resume` goes on to
@@ -64,7 +66,13 @@ def render(
     output folder have been checked.
     """
     return _render(
-        request, overwrite=overwrite, resume=resume, on_event=on_event, on_glimpse=on_glimpse, stopped=stopped
+        request,
+        overwrite=overwrite,
+        resume=resume,
+        on_event=on_event,
+        on_glimpse=on_glimpse,
+        stopped=stopped,
+        engines=engines,
     )
 
 
@@ -78,6 +86,7 @@ def _render(
     on_event: OnEvent,
     on_glimpse: OnGlimpse | None = None,
     stopped: Callable[[], bool],
+    engines: Engines | None = None,
 ) -> ShotResult:
     """As `render`. `plans` and `backends` are what a frame of the shot was once made under and by."""
     started = time.monotonic()
@@ -95,7 +104,9 @@ def _render(
             f"backend {backends[0]} gave way to {backends[-1]} when the frame was made; it is made again by "
             f"{backends[-1]} alone and may differ a little"
         )
-    backend = _make_windows(shot, begun_under="".join(plans[-1:]), begun_with="".join(backends[-1:]))
+    backend = _make_windows(
+        shot, engines or Engines(), begun_under="".join(plans[-1:]), begun_with="".join(backends[-1:])
+    )
     shot.warn_of_clipping()
     movie, sheet = None, None
     if request.preview:
@@ -115,7 +126,7 @@ def _render(
     )
 
 
-def _make_windows(shot: Shot, begun_under: str, begun_with: str) -> str:
+def _make_windows(shot: Shot, engines: Engines, begun_under: str, begun_with: str) -> str:
     """Makes every window, under the next lower memory plan where memory runs out; the backend's name.
 
     A shot that goes on keeps to the plan and the backend of its last step: others may change the pixels a little.
@@ -125,10 +136,10 @@ def _make_windows(shot: Shot, begun_under: str, begun_with: str) -> str:
     if memory := shot.journal.memory() or begun_under:
         options = replace(options, memory=memory)
     options = _going_on(options, shot.journal.backend() or begun_with)
-    plan, sentence = choose_plan(shot.folder, options)
+    plan, sentence = engines.choose_plan(shot.folder, options)
     shot.say(Event("stage", sentence))
     waiting = deque(shot.windows)
-    while (backend := _made_under(plan, shot, options, waiting)) is None:
+    while (backend := _made_under(plan, shot, engines, options, waiting)) is None:
         plan = _step_down(plan, shot)
         options = _going_on(options, shot.journal.backend() or options.backend)
     return backend
@@ -139,12 +150,13 @@ def _going_on(options: LoadOptions, backend: str) -> LoadOptions:
     return replace(options, backend="auto", begun_with=backend) if backend not in ("", "auto") else options
 
 
-def _made_under(plan: Plan, shot: Shot, options: LoadOptions, waiting: deque[Window]) -> str | None:
+def _made_under(plan: Plan, shot: Shot, engines: Engines, options: LoadOptions, waiting: deque[Window]) -> str | None:
     """Makes the `waiting` windows and takes each from the row when it is done; None when memory runs out."""
     try:
-        engine = load_engine(shot.folder, replace(options, memory=plan.name), warn=shot.warn)
-        with interruptible(engine.transformer, shot.stopped):
-            make_windows(shot, engine, waiting)
+        with engines.lent(shot.folder, options, plan, warn=shot.warn) as engine:
+            with interruptible(engine.transformer, shot.stopped):
+                make_windows(shot, engine, waiting)
+            backend = engine.backend
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
@@ -154,7 +166,7 @@ def _made_under(plan: Plan, shot: Shot, options: LoadOptions, waiting: deque[Win
                 "smaller plate"
             ) from error
         return None
-    return engine.backend
+    return backend
 
 
 def _step_down(plan: Plan, shot: Shot) -> Plan:

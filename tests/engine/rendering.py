@@ -42,7 +42,9 @@ def request(model: Path, output: Path, /, *, task: str = "decompose", **changes:
 
 def render(model: Path, output: Path, /, *, task: str = "decompose", **changes: Any) -> shots.ShotResult:
     """The shot of such a request; keywords that `shots.render` knows go there."""
-    own = {name: changes.pop(name) for name in ("overwrite", "resume", "on_event", "stopped") if name in changes}
+    own = {
+        name: changes.pop(name) for name in ("overwrite", "resume", "on_event", "stopped", "engines") if name in changes
+    }
     return shots.render(request(model, output, task=task, **changes), **own)
 
 

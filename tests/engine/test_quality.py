@@ -13,6 +13,7 @@ from rendering import channels, contents, frames, header, render, write_plate
 
 from layerflow import shots
 from layerflow.errors import Interrupted, OutputError, RequestError
+from layerflow.models import engines
 from layerflow.quality import QUALITIES, Quality
 from layerflow.step_cache import Reuse
 from layerflow.wire import Event, Request
@@ -120,12 +121,12 @@ def test_the_header_says_the_quality_and_rerun_keeps_it(tiny_model: Path, tmp_pa
 def test_a_backend_without_blocks_refuses_to_leave_any_out(
     tiny_model: Path, tmp_path: Path, plate: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = shots.load_engine
+    real = engines.load_engine
 
     def loading(*told: Any, **others: Any) -> Any:
         return replace(real(*told, **others), network=lambda latents, *inputs: latents)
 
-    monkeypatch.setattr(shots, "load_engine", loading)
+    monkeypatch.setattr(engines, "load_engine", loading)
     with pytest.raises(RequestError, match="has no blocks to leave out; take --quality exact, or --backend eager"):
         render(tiny_model, tmp_path / "draft", plate=plate, last_frame=1001, quality="draft")
     assert not frames(tmp_path / "draft")

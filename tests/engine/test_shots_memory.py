@@ -14,7 +14,7 @@ from rendering import channels, contents, frames, header, render, write_plate
 from layerflow import shots
 from layerflow.codec import LinearCodec
 from layerflow.errors import Interrupted, RequestError
-from layerflow.models import load
+from layerflow.models import engines, load
 from layerflow.models.plans import PLANS, Plan
 from layerflow.models.text_encoder import LazyText
 from layerflow.sampler import Sampler
@@ -46,7 +46,7 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The memory plan of each step that was begun, in order."""
     begun: list[str] = []
     under = [""]
-    load_engine, step = shots.load_engine, Sampler.step
+    load_engine, step = engines.load_engine, Sampler.step
 
     def loading(folder: Any, options: Any, **others: Any) -> Any:
         under[0] = options.memory
@@ -56,7 +56,7 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         begun.append(under[0])
         return step(self, *args, **options)
 
-    monkeypatch.setattr(shots, "load_engine", loading)
+    monkeypatch.setattr(engines, "load_engine", loading)
     monkeypatch.setattr(Sampler, "step", stepping)
     return begun
 
@@ -216,7 +216,7 @@ def test_a_video_vae_s_pixels_are_told_to_change(released_model, tmp_path, plate
 def test_what_was_loaded_is_let_go_of_before_the_next(tiny_model, tmp_path, plate, monkeypatch) -> None:
     seen: list[weakref.ref[Any]] = []
     alive: list[bool] = []
-    load_engine = shots.load_engine
+    load_engine = engines.load_engine
 
     def loading(folder: Any, options: Any, **others: Any) -> Any:
         alive.extend(kept() is not None for kept in seen)
@@ -225,7 +225,7 @@ def test_what_was_loaded_is_let_go_of_before_the_next(tiny_model, tmp_path, plat
         seen.append(weakref.ref(engine.transformer))
         return engine
 
-    monkeypatch.setattr(shots, "load_engine", loading)
+    monkeypatch.setattr(engines, "load_engine", loading)
     out_of_memory_at({2, 3}, Sampler, "_denoised", monkeypatch)
     render(tiny_model, tmp_path, plate=plate, last_frame=1001)
     assert alive == [False, False, False]

@@ -44,7 +44,7 @@ class Guarded:
     warn: Warn
     backend: str = field(init=False)  # what made the steps so far
     _num_threads: int = field(default_factory=torch.get_num_threads)
-    _is_checked: bool = False
+    is_checked: bool = False  # against eager torch
 
     def __post_init__(self) -> None:
         self.backend = self.name
@@ -52,7 +52,7 @@ class Guarded:
     @property
     def own_threads(self) -> bool:
         """Whether what runs brings threads of its own."""
-        return not self._has_fallen and has_own_threads(self.network)
+        return not self.has_fallen and has_own_threads(self.network)
 
     @property
     def is_checked_at_load(self) -> bool:
@@ -60,14 +60,15 @@ class Guarded:
         return isinstance(self.network, OwnThreads) and self.network.takes_any_size
 
     @property
-    def _has_fallen(self) -> bool:
+    def has_fallen(self) -> bool:
+        """Whether eager torch has taken its place."""
         return self.backend != self.name
 
     def __call__(
         self, latents: Tensor, timestep: Tensor, text: Tensor, layer_index: Tensor, given: Tensor | None
     ) -> Tensor:
         inputs = (latents, timestep, text, layer_index, given)
-        if self._has_fallen:
+        if self.has_fallen:
             return self._eager(*inputs)
         try:
             v = self.network(*inputs)
@@ -75,7 +76,7 @@ class Guarded:
             if is_out_of_memory(error):
                 raise
             return self._fall_back(f"failed ({reason_of(error)})", inputs)
-        return v if self._is_checked else self._check(v, inputs)
+        return v if self.is_checked else self._check(v, inputs)
 
     def _check(self, v: Tensor, inputs: tuple[Any, ...]) -> Tensor:
         with step_cache.apart(self.eager):
@@ -84,11 +85,11 @@ class Guarded:
         difference = float((v - truth).abs().max() / scale)
         if bool(scale.isfinite()) and not difference <= self.tolerance:  # nor one that is no number
             return self._fall_back(f"is {difference:.1g} of the largest number off eager torch", inputs, truth)
-        self._is_checked = True
+        self.is_checked = True
         return v
 
     def _fall_back(self, reason: str, inputs: tuple[Any, ...], truth: Tensor | None = None) -> Tensor:
-        self.backend = f"{self.name}, {EAGER}" if self._is_checked else EAGER
+        self.backend = f"{self.name}, {EAGER}" if self.is_checked else EAGER
         self.warn(f"backend {self.name} {reason}; the shot goes on with {EAGER}")
         step_cache.forget(self.eager)  # what a wrong step left
         return self._eager(*inputs) if truth is None else truth

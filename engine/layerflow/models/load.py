@@ -28,6 +28,8 @@ from layerflow.text import TextEncoder
 from layerflow.transformer import LayerFlowTransformer
 from layerflow.wire import Request
 
+CHECKED_PARTS = ("transformer", "motion", "codec")  # the text encoder and its tokenizer when they are loaded
+
 
 @dataclass(frozen=True, kw_only=True)
 class LoadOptions:
@@ -85,7 +87,7 @@ def load_engine(
     """
     place = pick_device(options.device)
     dtype = pick_dtype(options.precision, place)
-    folder.check("transformer", "motion", "codec")  # the text encoder is checked when it is loaded
+    folder.check(*CHECKED_PARTS)
     plan, _ = choose_plan(folder, options)
     with folder.loading():
         transformer = _transformer(folder, options, plan, place, dtype)

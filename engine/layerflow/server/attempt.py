@@ -16,6 +16,7 @@ from typing import Any, Self
 from layerflow import exr, shots
 from layerflow.denoisers import raise_if
 from layerflow.errors import Interrupted, LayerFlowError, OutputError
+from layerflow.models.engines import Engines
 from layerflow.server.errors import StoreError
 from layerflow.server.folder import ServerFolder
 from layerflow.server.leases import Lease
@@ -110,8 +111,16 @@ class Settled:
         return True
 
 
-def attempt(lease: Lease, *, folder: ServerFolder, leaving: Callable[[], bool], roots: Roots | None = None) -> bool:
-    """Does the job as far as it goes, within `roots`; whether this process may go on to the next one.
+def attempt(
+    lease: Lease,
+    *,
+    folder: ServerFolder,
+    leaving: Callable[[], bool],
+    roots: Roots | None = None,
+    engines: Engines | None = None,
+) -> bool:
+    """Does the job as far as it goes, within `roots` and with a model of `engines`; whether this process may go on to
+    the next one.
 
     Raises StoreError when the queue cannot be told.
     """
@@ -126,6 +135,7 @@ def attempt(lease: Lease, *, folder: ServerFolder, leaving: Callable[[], bool], 
             on_event=telling.tell,
             on_glimpse=previews.show,
             stopped=watch.stopped,
+            engines=engines,
         )
         telling.stage("checking the frames")
         _verify(result, watch.stopped)

@@ -18,28 +18,33 @@ from pathlib import Path
 from typing import BinaryIO
 
 from layerflow.errors import LayerFlowError
+from layerflow.server import heap
 from layerflow.server.folder import ServerFolder
 from layerflow.server.leases import claim, register
 from layerflow.server.roots import Roots
 from layerflow.server.store import Store
 
 POLL_S = 0.1  # after which an idle worker looks for a job
+KEEP_ENGINE_S = 300.0  # without a job; then its memory is for other programs
 GRACE_S = 30.0  # to stop in; then the process ends with its job in hand, which is requeued
 
 
 def serve(folder: ServerFolder, worker: str, device: str, leaving: threading.Event, roots: Roots | None = None) -> None:
     """Works until `leaving` is set, or after a job that ended in a way nobody foresaw. Raises LayerFlowError."""
+    from layerflow.models.engines import Engines
     from layerflow.server.attempt import attempt
 
     store = Store(folder.queue)
     register(store, worker, settle(device))
-    sound = True
+    sound, engines = True, Engines(keep_s=KEEP_ENGINE_S)
     while sound and not leaving.is_set():
         lease = claim(store, worker)
         if lease is None:
+            if engines.let_go_of_idle():
+                heap.trim()
             leaving.wait(POLL_S)
             continue
-        sound = attempt(lease, folder=folder, leaving=leaving.is_set, roots=roots)
+        sound = attempt(lease, folder=folder, leaving=leaving.is_set, roots=roots, engines=engines)
         _let_memory_go()
 
 
@@ -63,6 +68,7 @@ def _let_memory_go() -> None:
 
     gc.collect()  # a model's hooks and modules refer to each other in circles
     torch.cuda.empty_cache()
+    heap.trim()
 
 
 def _leave_with(pipe: BinaryIO, leaving: threading.Event) -> None:
@@ -84,6 +90,7 @@ def main() -> None:
     if arguments.device == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""  # so that "auto" is the CPU in every job
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    heap.use_one_arena()
     leaving = threading.Event()
     threading.Thread(target=_leave_with, args=(sys.stdin.buffer, leaving), daemon=True).start()
     for each in (signal.SIGINT, signal.SIGTERM):  # which may go to every process of a group
