@@ -116,6 +116,7 @@ class Jobs(BaseModel):
 
     jobs: list[Job]
     next: JobId | None = Field(description="Give it as `after` for the page behind this one; null on the last.")
+    event: int = Field(description="The last event that the page knows of: give it as Last-Event-ID to hear the rest.")
 
 
 class JobEvent(BaseModel):

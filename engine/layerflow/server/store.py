@@ -26,10 +26,14 @@ _WAITING = "state IN ('queued', 'paused')"
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """Some jobs in their order, and the id to ask for those after them with; None when these are the last."""
+    """Some jobs in their order, and the id to ask for those after them with; None when these are the last.
+
+    Whatever happened up to the event with the number `event` is in them already.
+    """
 
     jobs: tuple[Mapping[str, Any], ...]  # as `Job.to_dict` tells them
     next: str | None
+    event: int
 
 
 class Store:
@@ -90,6 +94,7 @@ class Store:
         """At most `limit` jobs in the order of the queue, behind the job `after`. Raises JobNotFoundError."""
         wanted = {"state": state, "label": label}
         conditions = [f"{name} = :{name}" for name, value in wanted.items() if value is not None]
+        event = self.last_event()
         with self.database.read() as connection:
             if after is not None:
                 last = find(connection, after)
@@ -100,7 +105,7 @@ class Store:
                 f"SELECT * FROM job {where} ORDER BY position, number LIMIT :limit", {**wanted, "limit": limit + 1}
             ).fetchall()
         jobs = tuple(values_of(row) for row in rows[:limit])
-        return Page(jobs=jobs, next=jobs[-1]["id"] if len(rows) > limit and jobs else None)
+        return Page(jobs=jobs, next=jobs[-1]["id"] if len(rows) > limit and jobs else None, event=event)
 
     def counts(self) -> dict[str, int]:
         """How many jobs are in each state."""

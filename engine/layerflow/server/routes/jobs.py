@@ -43,7 +43,7 @@ def submit(service: Here, body: Submission, key: Key = None) -> JSONResponse:
 def list_jobs(service: Here, wanted: Annotated[Wanted, Query()]) -> JSONResponse:
     """Lists jobs in the order of the queue, a page at a time."""
     page = service.store.page(state=wanted.state, label=wanted.label, limit=wanted.limit, after=wanted.after)
-    return JSONResponse({"jobs": page.jobs, "next": page.next})
+    return JSONResponse({"jobs": page.jobs, "next": page.next, "event": page.event})
 
 
 @router.get("/{job}", response_model=Job, responses=refusals(404))
