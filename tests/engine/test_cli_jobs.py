@@ -6,6 +6,7 @@ import io
 import json
 import threading
 import time
+import webbrowser
 from dataclasses import replace
 
 import pytest
@@ -116,6 +117,17 @@ def test_logs(jobs, capsys):
     assert run(["jobs", "logs", "b"]) == 0
     assert capsys.readouterr().out == f"log of {jobs[2].id}: é\n"
     assert json_of(capsys, "logs", "b") == {"log": f"log of {jobs[2].id}: é\n"}
+
+
+def test_page(server, monkeypatch, capsys):
+    opened = []
+    monkeypatch.setattr(webbrowser, "open", lambda url: opened.append(url) or len(opened) == 1)
+    url = server.address.url
+    assert run(["jobs", "page"]) == 0
+    assert capsys.readouterr() == (f"page: {url}\ntoken: s3cret\n", "") and opened == [url]
+    assert run(["jobs", "page"]) == 0
+    assert capsys.readouterr().err == "no browser could be opened; open the address in one yourself\n"
+    assert json_of(capsys, "page", "--no-browser") == {"url": url, "token": "s3cret"} and len(opened) == 2
 
 
 def work(server, *jobs, state="done"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import webbrowser
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -86,6 +87,22 @@ def logs(job: str, as_json: bool) -> None:
         print_json({"log": text})
     else:
         click.echo(text, nl=False)
+
+
+@jobs.command()
+@click.option("--no-browser", is_flag=True, help="Only print the address and the token.")
+@json_option
+def page(no_browser: bool, as_json: bool) -> None:
+    """Open the server's page in a browser, and print the token that it asks for."""
+    from layerflow.wire.starting import find
+
+    server = find()
+    if not no_browser and not webbrowser.open(server.url):
+        click.echo("no browser could be opened; open the address in one yourself", err=True)
+    if as_json:
+        print_json({"url": server.url, "token": server.token})
+    else:
+        click.echo(f"page: {server.url}\ntoken: {server.token}")
 
 
 def _connect() -> Client:
