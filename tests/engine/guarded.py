@@ -33,7 +33,7 @@ def make_service(path: Path, **settings: Any) -> Service:
 
 @contextlib.contextmanager
 def serving(app: ASGIApp, service: Service) -> Iterator[None]:
-    """`app` on a free port until the block ends."""
+    """`app` on its port, or on one that is free, until the block ends."""
     limits: Limits = service.settings.limits
     config = uvicorn.Config(
         app,
@@ -47,7 +47,7 @@ def serving(app: ASGIApp, service: Service) -> Iterator[None]:
         timeout_graceful_shutdown=1,
     )
     server = uvicorn.Server(config)
-    listening = socket.create_server(("127.0.0.1", 0), backlog=512)
+    listening = socket.create_server(("127.0.0.1", service.settings.port or 0), backlog=512)
     service.port = listening.getsockname()[1]
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
@@ -130,7 +130,7 @@ def read_answer(connection: socket.socket) -> Answer | None:
     head, _, body = received.partition(b"\r\n\r\n")
     first, *lines = head.decode("latin-1").split("\r\n")
     headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
-    length = int(headers["content-length"])
+    length = int(headers.get("content-length", "0"))  # 304 has none
     while len(body) < length:
         piece = _receive(connection)
         assert piece, "the answer breaks off"

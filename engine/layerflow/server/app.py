@@ -15,7 +15,7 @@ from layerflow.server.guard import Guard
 from layerflow.server.invalid import what_is_invalid
 from layerflow.server.metrics import Counted, Metrics
 from layerflow.server.problems import problem, problem_of
-from layerflow.server.routes import events, jobs, looking, machine
+from layerflow.server.routes import events, jobs, looking, machine, page
 from layerflow.server.service import Service
 from layerflow.server.streams import Streams
 
@@ -40,7 +40,7 @@ def create_app(service: Service) -> ASGIApp:
     app.state.service = service
     app.state.streams = Streams(service)
     app.state.metrics = Metrics(service, app.state.streams)
-    for router in (machine.router, jobs.router, looking.router, events.router):
+    for router in (machine.router, jobs.router, looking.router, events.router, page.router):
         app.include_router(router)
     app.add_exception_handler(LayerFlowError, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)

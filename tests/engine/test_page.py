@@ -1,0 +1,449 @@
+"""The server's page, in Chromium, against the real server over a real socket and a worker that this process plays."""
+
+from __future__ import annotations
+
+import io
+import re
+
+import pytest
+from browsing import NARROW, chromium, detail, row, sign_in, tab
+from guarded import TOKEN
+from PIL import Image
+from playwright.sync_api import expect
+from queueing import generate, submit, worker
+from serving import make_service, serving
+
+from layerflow.server.leases import claim
+from layerflow.wire import Progress
+from layerflow.wire.jobs import VERBS
+
+pytestmark = pytest.mark.browser
+
+HOSTILE = "<img src=x onerror=\"document.title='pwned'\"><script>document.title='pwned'</script>"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def service(tmp_path):
+    return make_service(tmp_path)
+
+
+def address(service):
+    return f"http://127.0.0.1:{service.port}"
+
+
+@pytest.fixture
+def url(service):
+    with serving(service):
+        yield address(service)
+
+
+@pytest.fixture
+def page(browser, url):
+    with tab(browser) as page:
+        sign_in(page, url)
+        expect(page.get_by_text("connected")).to_be_visible()
+        yield page
+
+
+@pytest.fixture
+def lease(service):
+    """A running job."""
+    service.store.submit(generate(), label="nuke:shot.nk/LayerFlow1")
+    worker(service.store)
+    return claim(service.store, "w")
+
+
+def verb(page, name):
+    return detail(page).get_by_role("button", name=name, exact=True)
+
+
+def order(page):
+    """Names in the order in which they are seen."""
+    rows = sorted(page.locator(".rows .row").all(), key=lambda each: each.bounding_box()["y"])
+    return [each.locator(".name b").text_content() for each in rows]
+
+
+def eventually(page, look, wanted=True):
+    """Whether `look()` comes to be what is wanted."""
+    for _ in range(200):
+        if look() == wanted:
+            return True
+        page.wait_for_timeout(50)  # in which the page is heard
+    return False
+
+
+# Signing in
+
+
+def test_only_the_token_opens_the_queue(browser, url, service) -> None:
+    submit(service.store, "dog")
+    with tab(browser) as page:
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        for wrong in ("wrong", "schlüssel"):
+            sign_in(page, url, wrong)
+            expect(page.get_by_role("alert")).to_have_text(
+                "That is not this server's token; layerflow jobs page prints it."
+            )
+        assert not page.locator("#desk").is_visible() and "dog" not in page.content()
+        page.get_by_label("Token").fill(TOKEN)
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("row", name="dog")).to_be_visible()
+        assert page.get_by_label("Token").input_value() == ""
+        page.reload()
+        expect(page.get_by_role("row", name="dog")).to_be_visible()
+        assert not [each for each in asked if TOKEN in each] and TOKEN not in page.url
+        assert page.evaluate("[document.cookie, localStorage.length]") == ["", 0]
+        page.get_by_role("button", name="Sign out").click()
+        expect(page.get_by_label("Token")).to_be_focused()
+        assert page.evaluate("sessionStorage.length") == 0 and "dog" not in page.locator("#grid").inner_html()
+
+
+# What happens, as it happens
+
+
+def test_a_job_on_its_way(page, service) -> None:
+    expect(page.get_by_text("The queue is empty")).to_be_visible()
+    service.store.submit(generate(), label="nuke:shot.nk/LayerFlow1")
+    worker(service.store)
+    own = page.get_by_role("row", name="nuke:shot.nk/LayerFlow1")
+    expect(own).to_contain_text("queued")
+    own.click()
+    lease = claim(service.store, "w")
+    expect(own).to_contain_text("running")
+    lease.progress(Progress("sampling", 3, 12))
+    expect(own).to_contain_text("sampling 3/12")
+    expect(detail(page).get_by_role("progressbar", name="Stage")).to_have_attribute("value", "3")
+    lease.frame("dog.0001.exr", Progress("sampling", 6, 12, 2, 8))
+    expect(own).to_contain_text("2/8")
+    lease.warning("the prompt was cut")
+    expect(detail(page).get_by_role("list", name="Warnings")).to_have_text("the prompt was cut")
+    assert page.title() == "1 running, 0 waiting – LayerFlow"
+    lease.done({"frames": ["/out/dog.0000.exr", "/out/dog.0001.exr", "/out/dog.0007.exr"], "seconds": 75.4})
+    expect(own).to_contain_text("done")
+    result = detail(page).get_by_role("region", name="Result")
+    for text in ("3 frames", "/out/dog.0000.exr", "/out/dog.0007.exr", "1 m 15 s"):
+        expect(result).to_contain_text(text)
+    assert page.title() == "LayerFlow"
+
+
+def test_a_failed_job_says_why_and_shows_its_log(page, service, lease) -> None:
+    service.folder.log_of(lease.job.id).write_text("stage: sampling\nfailed: the disk is full\n")
+    lease.failed("the disk is full; free some space, then retry the job")
+    row(page, lease.job.id).click()
+    expect(detail(page)).to_contain_text("the disk is full; free some space, then retry the job")
+    detail(page).get_by_text("Log", exact=True).click()
+    expect(detail(page).get_by_role("region", name="Log")).to_have_text(re.compile("failed: the disk is full"))
+
+
+def test_how_long_a_stage_will_still_take(page, service, lease) -> None:
+    row(page, lease.job.id).click()
+    now = service.store.clock()
+    for done in range(4):
+        service.store.clock = lambda done=done: now + 10 * done
+        lease.progress(Progress("sampling", done, 12))
+        expect(detail(page)).to_contain_text(f"sampling {done}/12")  # of steps that follow fast only the last is told
+    expect(detail(page)).to_contain_text("about 1 m 30 s left")
+
+
+def test_what_others_wrote_is_text(page, service) -> None:
+    asked = generate(foreground=HOSTILE, background=HOSTILE)
+    job, _ = service.store.submit(asked, label=HOSTILE)
+    worker(service.store)
+    lease = claim(service.store, "w")
+    lease.progress(Progress(HOSTILE, 1, 2))
+    lease.warning(HOSTILE)
+    service.folder.log_of(job.id).write_text(HOSTILE)
+    expect(row(page, job.id)).to_contain_text(f"{HOSTILE} 1/2")
+    lease.failed(HOSTILE)
+    row(page, job.id).click()
+    detail(page).get_by_text("Log", exact=True).click()
+    expect(detail(page).get_by_role("region", name="Log")).to_have_text(HOSTILE)
+    expect(row(page, job.id).locator(".name b")).to_have_text(HOSTILE)
+    expect(detail(page).get_by_role("heading", level=2)).to_have_text(HOSTILE)
+    assert detail(page).inner_text().count(HOSTILE) == 6  # label, message, warning, two prompts and the log
+    assert page.locator("#desk img, #desk script").count() == 0 and page.title() == "LayerFlow"
+
+
+# What people may ask for
+
+
+def test_the_verbs(page, service) -> None:
+    _, job = submit(service.store, "dog", "cat")
+    row(page, job).click()
+    for name, state in (("Pause", "paused"), ("Resume", "queued"), ("Cancel", "cancelled"), ("Retry", "queued")):
+        verb(page, name).click()
+        expect(row(page, job).locator(".state")).to_have_text(state)
+        assert service.store.get(job).state == state
+        expect(detail(page).get_by_role("group").get_by_role("button").first).to_be_focused()
+
+
+def test_a_job_is_moved(page, service) -> None:
+    submit(service.store, "one", "two", "three", "four")
+    page.get_by_role("row", name="four").click()
+    verb(page, "Move up").click()
+    expect(verb(page, "Move up")).to_be_enabled()
+    assert eventually(page, lambda: order(page), ["one.%04d.exr", "two.%04d.exr", "four.%04d.exr", "three.%04d.exr"])
+    verb(page, "Move to front").click()
+    assert eventually(page, lambda: order(page), ["four.%04d.exr", "one.%04d.exr", "two.%04d.exr", "three.%04d.exr"])
+    expect(verb(page, "Move up")).to_be_hidden()
+    assert [job["request"]["output"] for job in service.store.page().jobs] == order(page)
+
+
+def test_what_the_server_refuses_is_its_sentence(page, service) -> None:
+    (job,) = submit(service.store, "dog")
+    row(page, job).click()
+    said = '{"error": {"kind": "JobStateError", "message": "a done job cannot pause; look again"}}'
+    page.route("**/pause", lambda route: route.fulfill(status=409, body=said, content_type="application/json"))
+    verb(page, "Pause").click()
+    expect(detail(page).get_by_role("alert")).to_have_text("a done job cannot pause; look again")
+
+
+def test_the_page_knows_the_verbs_of_the_wire(page) -> None:
+    known = page.evaluate("import('/page/detail.js').then((module) => module.VERBS)")
+    assert {name: tuple(known[name]) for name in VERBS} == {name: states for name, (states, _) in VERBS.items()}
+
+
+# Layers of a running job
+
+
+def picture(colour, size=(64, 48)):
+    file = io.BytesIO()
+    Image.new("RGB", size, colour).save(file, "jpeg", quality=95)
+    return file.getvalue()
+
+
+def middle(page, layer):
+    """The colour in the middle of what is shown of a layer."""
+    script = "(c) => [...c.getContext('2d').getImageData(c.width / 2, c.height / 2, 1, 1).data.slice(0, 3)]"
+    return page.get_by_role("img", name=f"{layer} so far").evaluate(script)
+
+
+def is_near(colour, wanted):
+    return all(abs(one - other) < 8 for one, other in zip(colour, wanted, strict=True))
+
+
+def test_the_layers_of_a_running_job(page, service, lease) -> None:
+    answers: list[int] = []
+    page.on("response", lambda answer: answers.append(answer.status) if "/preview/" in answer.url else None)
+    row(page, lease.job.id).click()
+    assert eventually(page, lambda: 404 in answers)
+    expect(detail(page).get_by_text("Layers so far")).to_be_hidden()
+    for layer, colour in (("blended", (200, 40, 40)), ("alpha", (90, 90, 90))):
+        path = service.folder.preview_of(lease.job.id, layer)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(picture(colour))
+    expect(page.get_by_role("img", name="blended so far")).to_be_visible()
+    expect(page.get_by_role("img", name="alpha so far")).to_be_visible()
+    expect(page.get_by_role("img", name="foreground so far")).to_be_hidden()
+    assert is_near(middle(page, "blended"), (200, 40, 40)) and is_near(middle(page, "alpha"), (90, 90, 90))
+    assert eventually(page, lambda: 304 in answers) and service.folder.looked_at(lease.job.id).exists()
+    service.folder.preview_of(lease.job.id, "blended").write_bytes(picture((40, 40, 200), size=(80, 48)))
+    assert eventually(page, lambda: is_near(middle(page, "blended"), (40, 40, 200)))
+
+
+def test_nobody_asks_for_layers_that_are_not_looked_at(page, service, lease) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "/preview/" in request.url else None)
+    row(page, lease.job.id).click()
+    assert eventually(page, lambda: len(asked) >= 4)
+    page.keyboard.press("Escape")
+    expect(detail(page)).to_be_hidden()
+    page.wait_for_timeout(100)
+    before = len(asked)
+    page.wait_for_timeout(2500)
+    assert len(asked) == before
+
+
+# A server that goes
+
+
+def test_a_server_that_goes_and_comes_back(browser, tmp_path) -> None:
+    service = make_service(tmp_path)
+    (job,) = submit(service.store, "dog")
+    with tab(browser) as page:
+        with serving(service):
+            sign_in(page, address(service))
+            row(page, job).click()
+            expect(verb(page, "Pause")).to_be_enabled()
+        expect(page.get_by_role("alert").first).to_contain_text("The server does not answer; trying again.")
+        expect(verb(page, "Pause")).to_be_disabled()
+        expect(row(page, job)).to_contain_text("queued")
+        service.store.ask("pause", job)
+        heard: list[str | None] = []
+        page.on("request", lambda each: heard.append(each.headers.get("last-event-id")))
+        with serving(make_service(tmp_path, port=service.port)):
+            expect(row(page, job)).to_contain_text("paused")
+            expect(page.locator("#lost")).to_be_hidden()
+            expect(verb(page, "Resume")).to_be_enabled()
+            service.store.ask("resume", job)
+            expect(row(page, job)).to_contain_text("queued")
+            assert [each for each in heard if each] == ["2"]  # what the list told of already does not come again
+
+
+def test_a_server_with_another_token_asks_for_it(browser, tmp_path) -> None:
+    service = make_service(tmp_path)
+    with tab(browser) as page:
+        with serving(service):
+            sign_in(page, address(service))
+            expect(page.get_by_text("connected")).to_be_visible()
+        other = make_service(tmp_path, port=service.port)
+        other.token = "another"
+        with serving(other):
+            expect(page.get_by_role("alert")).to_have_text(
+                "The server takes another token now; layerflow jobs page prints it."
+            )
+            expect(page.get_by_label("Token")).to_be_focused()
+
+
+# Many jobs, few keys, little room
+
+
+def test_a_thousand_jobs_cost_a_screenful(page, service) -> None:
+    submit(service.store, *(f"shot{number:04d}" for number in range(1000)))
+    grid = page.get_by_role("grid", name="Jobs")
+    expect(grid).to_have_attribute("aria-rowcount", "1001")
+    assert page.locator(".rows .row").count() < 40
+    grid.focus()
+    page.keyboard.press("End")
+    expect(page.get_by_role("row", name="shot0999")).to_be_in_viewport()
+    expect(page.get_by_role("row", name="shot0999")).to_have_attribute("aria-rowindex", "1001")
+    page.get_by_role("searchbox").fill("SHOT0123 generate")
+    expect(grid).to_have_attribute("aria-rowcount", "2")
+    expect(page.get_by_role("row", name="shot0123")).to_be_in_viewport()
+    page.get_by_role("searchbox").fill("nothing like it")
+    expect(page.get_by_text("No job is like that.")).to_be_visible()
+
+
+def test_a_queue_is_loaded_whole(browser, url, service) -> None:
+    submit(service.store, *(f"shot{number:04d}" for number in range(1000)))
+    with tab(browser) as page:
+        sign_in(page, url)
+        expect(page.get_by_role("radio", name="Waiting 1000")).to_be_visible()
+
+
+def test_groups_show_their_own(page, service, lease) -> None:
+    lease.failed("the disk is full; free some space")
+    submit(service.store, "cat")
+    expect(page.get_by_role("radio", name="Failed 1")).to_be_visible()
+    page.get_by_role("radio", name="All 2").focus()
+    page.keyboard.press("ArrowLeft")  # round to the last
+    expect(page.get_by_role("radio", name="Failed 1")).to_be_checked()
+    expect(page.get_by_role("row", name="LayerFlow1")).to_be_visible()
+    expect(page.get_by_role("row", name="cat")).to_be_hidden()
+
+
+def test_everything_by_keyboard(page, service) -> None:
+    ids = submit(service.store, "one", "two", "three")
+    expect(page.get_by_role("row", name="three")).to_be_visible()
+    expect(page.get_by_role("grid")).to_be_focused()  # after signing in
+    for key, place in (("ArrowDown", 0), ("ArrowDown", 1), ("End", 2), ("ArrowUp", 1), ("Home", 0), ("PageDown", 2)):
+        page.keyboard.press(key)
+        expect(row(page, ids[place])).to_have_attribute("aria-selected", "true")
+        expect(page.get_by_role("grid")).to_have_attribute("aria-activedescendant", f"job-{ids[place]}")
+    page.keyboard.press("Alt+ArrowUp")
+    assert eventually(page, lambda: order(page)[1], "three.%04d.exr")
+    page.keyboard.press("Tab")
+    expect(detail(page).get_by_role("button", name="Close")).to_be_focused()
+    page.keyboard.press("Tab")
+    expect(verb(page, "Pause")).to_be_focused()
+    page.keyboard.press("Space")
+    expect(verb(page, "Resume")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(detail(page)).to_be_hidden()
+    expect(page.get_by_role("grid")).to_be_focused()
+
+
+def test_little_room(browser, url, service) -> None:
+    label = "nuke:a_shot_with_a_name_that_is_far_too_long_for_a_phone.nk/LayerFlow1"
+    job, _ = service.store.submit(generate(), label=label)
+    with tab(browser, viewport=NARROW) as page:
+        sign_in(page, url)
+        row(page, job.id).click()
+        expect(detail(page).get_by_role("heading", name=label)).to_be_focused()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 400
+        expect(page.get_by_role("grid")).to_be_hidden()
+        detail(page).get_by_role("button", name="Back").click()
+        expect(row(page, job.id)).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 400
+
+
+# The ratio of WCAG 2.2 (1.4.3) between the colour of each text in sight and what is behind it; those below 4.5.
+FAINT = """() => {
+  const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  const rgba = (colour) => {
+    canvas.clearRect(0, 0, 1, 1);
+    canvas.fillStyle = colour;
+    canvas.fillRect(0, 0, 1, 1);
+    return [...canvas.getImageData(0, 0, 1, 1).data];
+  };
+  const light = (colour) => {
+    const linear = (v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    const [r, g, b] = rgba(colour).map((value) => linear(value / 255));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const behind = (node) => {
+    for (; node; node = node.parentElement) {
+      const colour = getComputedStyle(node).backgroundColor;
+      if (rgba(colour)[3] === 255) return colour;
+    }
+  };
+  const faint = [];
+  for (const node of document.querySelectorAll("body *")) {
+    const own = [...node.childNodes].some((child) => child.nodeType === Node.TEXT_NODE && child.data.trim());
+    if (!own || !node.checkVisibility() || node.disabled) continue;
+    const [low, high] = [light(getComputedStyle(node).color), light(behind(node))].sort((a, b) => a - b);
+    if ((high + 0.05) / (low + 0.05) < 4.5) faint.push(node.textContent.trim());
+  }
+  return faint;
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+def test_every_text_stands_out(browser, url, service, lease, scheme) -> None:
+    lease.warning("the prompt was cut")
+    lease.failed("the disk is full; free some space, then retry the job")
+    paused, cancelled, _ = submit(service.store, "one", "two", "three")
+    service.store.ask("pause", paused)
+    service.store.ask("cancel", cancelled)
+    with tab(browser, color_scheme=scheme) as page:
+        page.goto(url)
+        assert page.evaluate(FAINT) == []
+        sign_in(page, url)
+        row(page, lease.job.id).click()
+        expect(detail(page)).to_contain_text("the prompt was cut")
+        assert page.evaluate("getComputedStyle(document.body).backgroundColor") == (
+            "rgb(25, 26, 29)" if scheme == "dark" else "rgb(236, 236, 234)"
+        )
+        assert page.evaluate(FAINT) == []
+
+
+def test_nothing_moves_for_those_who_want_that(browser, url, service, lease) -> None:
+    script = "(bar) => getComputedStyle(bar).animationName"
+    for wish, animation in (("reduce", "none"), ("no-preference", "pass")):
+        with tab(browser, reduced_motion=wish) as page:
+            sign_in(page, url)
+            assert row(page, lease.job.id).locator("progress").evaluate(script) == animation
+
+
+# Pieces
+
+
+def test_events_out_of_pieces(page) -> None:
+    text = (
+        ': hello\n\nid: 1\nevent: state\ndata: {"id": 1}\n\n'
+        'id: 2\r\ndata: {"id":\r\ndata: 2}\r\n\r\n\ndata:{"id":3}\n\ndata: {'
+    )
+    script = """([text, size]) => import("/page/server.js").then(({ Parser }) => {
+      const parser = new Parser();
+      const pieces = text.match(new RegExp(`[^]{1,${size}}`, "g"));
+      return pieces.flatMap((piece) => parser.feed(piece));
+    })"""
+    for size in (1, 2, 3, 7, 1000):
+        assert page.evaluate(script, [text, size]) == [{"id": 1}, {"id": 2}, {"id": 3}]
