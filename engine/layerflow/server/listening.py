@@ -45,6 +45,7 @@ class Listening:
             access_log=False,  # paths and queries are the artist's own affair
             proxy_headers=False,  # nobody stands between, so nobody's word counts for an address
             server_header=False,
+            backlog=settings.limits.connections,  # are taken at a time, each with a file of ours
             timeout_graceful_shutdown=GRACE_S,
             ssl_certfile=settings.certificate,
             ssl_keyfile=settings.key,
