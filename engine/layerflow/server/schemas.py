@@ -35,7 +35,12 @@ def _request(values: Any) -> Request:
 _SUBMISSION: dict[str, Any] = {"request": EXAMPLE, "label": "nuke:dog.nk/LayerFlow1", "overwrite": False}
 
 _ID = {"type": "string", "pattern": "^[0-9a-f]{32}$", "examples": [_EXAMPLE_ID]}
-_LABEL = {"type": "string", "maxLength": MAX_LABEL, "description": "A host's own name for the job."}
+_LABEL: dict[str, Any] = {
+    "type": "string",
+    "pattern": r"^[^\x00-\x1f\x7f-\x9f]*$",
+    "maxLength": MAX_LABEL,
+    "description": "A host's own name for the job.",
+}
 
 # The wire's own checks say no in better sentences than a schema does.
 JobId = Annotated[str, AfterValidator(_id), WithJsonSchema(_ID)]
