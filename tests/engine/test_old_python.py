@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from wire_server import standing_in
+from serving import address_of, make_service, serving
 
 import layerflow.wire
 from layerflow.wire.running import publish
@@ -32,7 +32,8 @@ assert (first.kind, first.data["state"]) == ("state", "queued")
 client.cancel(job.id)
 assert [event.data["state"] for event in events] == ["cancelled"]
 assert client.wait(job.id, timeout_s=60).state == "cancelled"
-assert client.preview(job.id, "background") is None and client.log(job.id)
+assert client.preview(job.id, "background") is None and client.log(job.id) == ""
+assert client.models() and client.devices()
 print(*sys.version_info[:2])
 """
 
@@ -58,10 +59,12 @@ def test_a_round_trip_under_the_oldest_python(monkeypatch, tmp_path):
     python = oldest_python()
     monkeypatch.setenv("LAYERFLOW_RUNTIME", str(tmp_path))
     modules = [source.stem for source in WIRE.glob("*.py") if source.stem != "__init__"]
-    with standing_in() as server:
-        publish(server.address)
+    service = make_service(tmp_path)
+    with serving(service):
+        publish(address_of(service))
+        own = {**os.environ, "PYTHONPATH": str(WIRE.parents[1])}
         trip = subprocess.run(
-            [python, "-W", "error", "-c", ROUND_TRIP, *modules], cwd=WIRE.parents[1], capture_output=True, text=True
+            [python, "-W", "error", "-c", ROUND_TRIP, *modules], cwd=tmp_path, env=own, capture_output=True, text=True
         )
     assert (trip.returncode, trip.stderr) == (0, "")
     assert tuple(map(int, trip.stdout.split())) == version_of(python) >= OLDEST

@@ -70,6 +70,15 @@ def test_verbs(service, client):
     assert [each.id for each in client.list()] == [other.id, job.id]
 
 
+def test_what_cannot_be_is_told_in_the_servers_words(service, client):
+    job = client.submit(shot(service))
+    with pytest.raises(errors.Conflict, match="a queued job cannot resume; only a paused one can") as conflict:
+        client.resume(job.id)
+    assert (conflict.value.status, conflict.value.kind) == (409, "JobStateError")
+    with pytest.raises(errors.NotFound, match=f"there is no job {NO_JOB}; layerflow jobs list"):
+        client.get(NO_JOB)
+
+
 def test_a_key_gives_the_same_job(service, client, caller):
     job = client.submit(shot(service), key="once")
     assert client.submit(shot(service), key="once") == job

@@ -41,7 +41,6 @@ class StandIn(ThreadingHTTPServer):
         self.lost: deque[bytes] = deque()  # raw bytes that answer one which was
         self.cuts: deque[int] = deque()  # after so many bytes a stream breaks
         self.heartbeat_s = HEARTBEAT_S
-        self.page_size = 100
         self.on_job: Callable[[Job], object] = lambda job: None
         self.repeats = False  # tells a stream from the start whatever was heard
         self.is_closing = False
@@ -132,8 +131,6 @@ class _Handler(BaseHTTPRequestHandler):
                 return self._submit(body) if self.command == "POST" else self._list()
             case ["events"]:
                 return 200, "text/event-stream", b""
-            case ["models" | "devices" as name]:
-                return _json({name: [{"name": "mini" if name == "models" else "cpu"}]})
             case ["jobs", job, *rest] if job in self.server.jobs:
                 return self._one(self.server.jobs[job], rest, body)
         raise Refusal(404, "there is no such job; layerflow jobs list shows them", "NotFound")
@@ -146,16 +143,13 @@ class _Handler(BaseHTTPRequestHandler):
                 return 200, "text/event-stream", job.id.encode()
             case ["log"]:
                 return 200, "text/plain; charset=utf-8", f"log of {job.id}: é\n".encode()
-            case ["preview", "foreground"]:
-                same = self.headers.get("If-None-Match") == '"1"'
-                return (304, "image/jpeg", b"") if same else (200, "image/jpeg", b"\xff\xd8jpeg")
             case ["move"]:
                 return _json(self.server.put(replace(job, position=-1 if body["before"] else 99)).to_dict())
             case [verb] if verb in VERBS and self.command == "POST":
                 with contextlib.suppress(ValueError):
                     return _json(self.server.go(job, state_after(verb, job.state)).to_dict())
                 raise Refusal(409, f"a {job.state} job cannot {verb}", "Conflict")
-        raise Refusal(404, "there is no preview yet", "NotFound")
+        raise Refusal(404, "there is no such thing", "NotFound")
 
     def _submit(self, body: dict[str, Any]) -> tuple[int, str, bytes]:
         key = self.headers.get("Idempotency-Key", uuid.uuid4().hex)
@@ -173,11 +167,7 @@ class _Handler(BaseHTTPRequestHandler):
             for job in self.server.jobs.values()
             if query.get("state", job.state) == job.state and query.get("label", job.label) == job.label
         ]
-        start = next((place for place, job in enumerate(jobs, 1) if job.id == query.get("after")), 0)
-        size = min(self.server.page_size, int(query["limit"]))
-        page = jobs[start : start + size]
-        more = page[-1].id if start + size < len(jobs) else None
-        return _json({"jobs": [job.to_dict() for job in page], "next": more})
+        return _json({"jobs": [job.to_dict() for job in jobs], "next": None})
 
     def _stream(self, job: str) -> None:
         self.send_response(200)
@@ -214,8 +204,6 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
-        if kind == "image/jpeg":
-            self.send_header("ETag", '"1"')
         self.end_headers()
         self.wfile.write(body)
 
