@@ -242,10 +242,13 @@ class Said:
 
     def __init__(self) -> None:
         self.progresses: list[Progress] = []
-        self.asked = 0
+        self.asked = self.signs = 0
 
     def progress(self, progress: Progress) -> None:
         self.progresses.append(progress)
+
+    def here(self) -> None:
+        self.signs += 1
 
     def held(self) -> bool:
         self.asked += 1
@@ -271,6 +274,7 @@ def test_the_queue_is_asked_four_times_a_second_at_most() -> None:
         answers.append(watch.stopped())
         now[0] += 0.01
     assert said.asked == 3 and answers == [False] * 50 + [True] * 50
+    assert said.signs == 1
     assert Watch(Said(), lambda: True).stopped()
 
 

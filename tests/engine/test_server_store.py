@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from queueing import Clock, generate, open_store, submit, told, worker
 
+from layerflow.server import database
 from layerflow.server.database import MIGRATIONS
 from layerflow.server.errors import JobNotFoundError, JobStateError, QueueFullError, StoreError
 from layerflow.server.folder import ServerFolder
@@ -333,6 +334,16 @@ def test_a_job_is_not_blamed_for_the_end_of_its_server(store: Store) -> None:
         requeue_dead(store)
     assert store.get(job).state == "queued" and store.get(job).attempts == 5
     assert store.get(job).message == "its worker was gone with the server; it goes on from its last saved step"
+
+
+def test_the_file_of_an_older_version_is_brought_up_to_date(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(database, "MIGRATIONS", MIGRATIONS[:1])
+        (job,) = submit(open_store(tmp_path / "jobs.sqlite3"), "dog")
+    store = open_store(tmp_path / "jobs.sqlite3")
+    worker(store)
+    lease = claim(store, "w")
+    assert lease is not None and lease.job.id == job and lease.job.state == "running"
 
 
 def test_a_file_of_a_newer_version_is_a_sentence(tmp_path: Path) -> None:

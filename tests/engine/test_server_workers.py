@@ -64,8 +64,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @contextmanager
-def working(folder: ServerFolder, store: Store, num_workers: int = 1) -> Iterator[Supervisor]:
-    supervisor = Supervisor(folder, store, ["cpu"] * num_workers)
+def working(folder: ServerFolder, store: Store, num_workers: int = 1, **options: float) -> Iterator[Supervisor]:
+    supervisor = Supervisor(folder, store, ["cpu"] * num_workers, **options)
     supervisor.start()
     try:
         yield supervisor
@@ -235,6 +235,18 @@ def test_two_workers_share_the_queue(folder, store, tiny_model, tmp_path) -> Non
     with working(folder, store, num_workers=2):
         after = settled(store, *jobs)
     assert {(job.state, job.attempts) for job in after} == {("done", 1)}
+
+
+@pytest.mark.slow
+def test_a_worker_that_hangs_is_ended_and_its_job_goes_on(folder, store, shot, undisturbed, tmp_path) -> None:
+    job = store.submit(shot)[0].id
+    with working(folder, store, hung_s=20.0) as supervisor:
+        until(lambda: steps_done(store, job) > 5)
+        supervisor.posts[0].process.send_signal(signal.SIGSTOP)
+        assert settled(store, job)[0].state == "done"
+    assert contents(tmp_path / "out") == undisturbed
+    told = [event.data["message"] for event in store.events_after(0, job=job) if event.kind == "state"]
+    assert any("without a sign of life; it goes on from its last saved step" in message for message in told)
 
 
 @pytest.mark.slow

@@ -27,6 +27,7 @@ from layerflow.shot import Shot
 from layerflow.wire import Event, Job, Progress
 
 TELL_EVERY_S = 0.25  # of progress that only counts on, and of asking whether the job is still wanted
+SIGN_EVERY_S = 2.0  # of life, where there is nothing else to tell
 MAX_LOG_BYTES = 1_000_000  # and as much again of what came before
 
 logger = logging.getLogger("layerflow.server")
@@ -66,17 +67,24 @@ class Telling:
 
 
 class Watch:
-    """Whether to stop: the worker has to leave, or the job was taken from it. Asked thousands of times a second."""
+    """Whether to stop: the worker has to leave, or the job was taken from it. Asked thousands of times a second.
+
+    That it asks is a sign of life, which is passed on now and then.
+    """
 
     def __init__(self, lease: Lease, leaving: Callable[[], bool], clock: Callable[[], float] = time.monotonic) -> None:
         self._lease, self._leaving, self._clock = lease, leaving, clock
-        self._held, self._next = True, 0.0
+        self._held, self._next, self._next_sign = True, 0.0, 0.0
 
     def stopped(self) -> bool:
         """What the queue said at most a quarter of a second ago."""
-        if self._held and self._clock() >= self._next:
+        now = self._clock()
+        if self._held and now >= self._next:
             self._held = self._lease.held()
-            self._next = self._clock() + TELL_EVERY_S
+            self._next = now + TELL_EVERY_S
+        if now >= self._next_sign:
+            self._lease.here()
+            self._next_sign = now + SIGN_EVERY_S
         return self._leaving() or not self._held
 
 

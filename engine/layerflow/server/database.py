@@ -19,6 +19,7 @@ BUSY_S = 20.0  # how long a thread waits for another one's transaction; each tak
 # What each version of the file adds to the one before; `user_version` counts them.
 # `number` is the order of submission and `position` the order of work. `worker` has the job in hand: it stays set after
 # a cancel, pause or retry until that worker has let go, so that no second one writes the same frames meanwhile.
+# `seen_at` is when a worker with a job in hand last said anything, be it only that it is there.
 MIGRATIONS = (
     (
         f"""
@@ -69,6 +70,7 @@ MIGRATIONS = (
         )
         """,
     ),
+    ("ALTER TABLE worker ADD COLUMN seen_at REAL",),
 )
 
 _SENTENCES = {

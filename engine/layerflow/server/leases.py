@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,6 +69,11 @@ class Lease:
                 change(connection, self.job.id, warnings=json.dumps([*said, message], ensure_ascii=False))
                 tell(connection, self.job.id, "warning", self.store.clock(), {"message": message})
 
+    def here(self) -> None:
+        """Says nothing but that this worker is alive."""
+        with self.store.database.write(durable=False) as connection:
+            _seen(connection, self.worker, self.store.clock())
+
     def done(self, result: Mapping[str, Any]) -> None:
         """Ends the job: every frame is on disk."""
         self._settle("done", result=json.dumps(result), finished_at=self.store.clock())
@@ -87,11 +92,12 @@ class Lease:
                 turn(connection, row, state, self.store.clock(), **columns)
             connection.execute("UPDATE job SET worker = NULL WHERE id = ? AND worker = ?", (self.job.id, self.worker))
 
-    @contextmanager
+    @contextlib.contextmanager
     def _running(self, *, durable: bool = True) -> Iterator[tuple[sqlite3.Connection, sqlite3.Row | None]]:
         """A transaction and the job's row, or None when the job is no longer to be worked on."""
         with self.store.database.write(durable=durable) as connection:
             row = find(connection, self.job.id)
+            _seen(connection, self.worker, self.store.clock())
             yield connection, row if self._is_running(row) else None
 
     def _is_running(self, row: sqlite3.Row) -> bool:
@@ -123,7 +129,31 @@ def claim(store: Store, worker: str) -> Lease | None:
         attempts = row["attempts"] + 1
         columns = {"worker": worker, "device": device, "message": "", "started_at": started_at, "attempts": attempts}
         job = turn(connection, row, "running", now, **columns)
+        _seen(connection, worker, now)
         return Lease(store=store, worker=worker, job=job, begun=bool(row["begun"]))
+
+
+def _seen(connection: sqlite3.Connection, worker: str, at: float) -> None:
+    connection.execute("UPDATE worker SET seen_at = ? WHERE id = ?", (at, worker))
+
+
+def signs_of_life(store: Store) -> dict[str, float]:
+    """When each worker that has a job in hand last gave one."""
+    with store.database.read() as connection:
+        return dict(
+            connection.execute(
+                "SELECT id, seen_at FROM worker WHERE EXISTS (SELECT 1 FROM job WHERE job.worker = worker.id)"
+            ).fetchall()
+        )
+
+
+def kill(store: Store, worker: str) -> None:
+    """Ends the process of a worker, which gets no chance to say anything."""
+    with store.database.read() as connection:
+        row = connection.execute("SELECT * FROM worker WHERE id = ?", (worker,)).fetchone()
+    with contextlib.suppress(psutil.NoSuchProcess):
+        if row is not None and (process := _process(row["pid"], row["born_at"])):
+            process.kill()
 
 
 def requeue_lost(store: Store, worker: str, reason: str, *, counts: bool = True) -> bool:
@@ -157,14 +187,15 @@ def requeue_dead(store: Store, *, besides: Collection[str] = ()) -> None:
     with store.database.read() as connection:
         workers = connection.execute("SELECT * FROM worker").fetchall()
     for row in workers:
-        if row["id"] not in besides and not _is_alive(row["pid"], row["born_at"]):
+        if row["id"] not in besides and _process(row["pid"], row["born_at"]) is None:
             requeue_lost(store, row["id"], "gone with the server", counts=False)
 
 
-def _is_alive(pid: int, born_at: float) -> bool:
-    """Whether the process that got `pid` at that time is still there; another one may have its number since."""
+def _process(pid: int, born_at: float) -> psutil.Process | None:
+    """The process that got `pid` at that time, if it is still there; another one may have its number since."""
     try:
         process = psutil.Process(pid)
-        return bool(process.create_time() == born_at) and process.status() != psutil.STATUS_ZOMBIE
+        is_it = process.create_time() == born_at and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
-        return False
+        return None
+    return process if is_it else None

@@ -16,11 +16,12 @@ from typing import IO
 from layerflow.server.errors import StoreError
 from layerflow.server.folder import ServerFolder
 from layerflow.server.leases import requeue_dead, requeue_lost
+from layerflow.server.pulse import HUNG_S, Pulse
 from layerflow.server.store import Store
 
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 60.0  # between starts of a worker that never gets ready
-LOOK_EVERY_S = 1.0  # for workers of a server before, which may take a moment to end
+LOOK_EVERY_S = 1.0  # for workers that hang, or are of a server before and may take a moment to end
 TIDY_EVERY_S = 3600.0
 KEEP_S = 30 * 86400.0  # jobs that ended, and logs
 DRAIN_S = 35.0  # a little longer than a worker gives itself
@@ -55,10 +56,12 @@ class Supervisor:
         *,
         roots: Sequence[Path] | None = None,
         python: Sequence[str] = (sys.executable, "-P"),
+        hung_s: float = HUNG_S,
     ) -> None:
         self._roots = roots
         self._folder, self._store, self._python = folder, store, python
         self.posts = tuple(Post(device=device) for device in devices)
+        self._pulse = Pulse(store, hung_s)
         self._leaving = threading.Event()
         self._threads: list[threading.Thread] = []
 
@@ -92,7 +95,8 @@ class Supervisor:
         pause = FIRST_PAUSE_S
         while self._start(post):
             assert post.process is not None and post.process.stdin is not None
-            fate = _fate(post.process.wait())
+            code = post.process.wait()
+            fate = self._pulse.fate_of(post.worker) or _fate(code)
             post.process.stdin.close()
             ready = self._requeue(post.worker, fate)
             pause = FIRST_PAUSE_S if ready else min(2 * pause, LONGEST_PAUSE_S)
@@ -131,6 +135,7 @@ class Supervisor:
         tidy_at = 0.0
         while not self._leaving.wait(LOOK_EVERY_S):
             try:
+                self._pulse.look(LOOK_EVERY_S)
                 requeue_dead(self._store, besides=[post.worker for post in self.posts])
                 if time.monotonic() >= tidy_at:
                     tidy_at = time.monotonic() + TIDY_EVERY_S
