@@ -154,20 +154,31 @@ def test_every_reader_hears_every_event_once_while_the_queue_is_busy(service, cl
 
 
 def test_one_look_serves_all_and_none_is_taken_for_nobody(service, client, monkeypatch):
-    looks = []
-    monkeypatch.setattr(service.store, "last_event", lambda: looks.append(time.monotonic()) or 0)
-    time.sleep(5 * streams.POLL_S)
-    assert not looks
+    looking, looks, most = 0, 0, 0
+
+    def last_event():
+        nonlocal looking, looks, most
+        looking, looks = looking + 1, looks + 1
+        most = max(most, looking)
+        time.sleep(0.02)
+        looking -= 1
+        return 0
+
+    monkeypatch.setattr(service.store, "last_event", last_event)
     caller = Caller(service)
     connections = [caller.connect() for _ in range(3)]
+    time.sleep(3 * streams.POLL_S)
+    assert looks == 0
     for connection in connections:
         connection.sendall(caller.head("GET", "/v1/events"))
-    wait_for(lambda: num_open(service) == 3)
-    before = len(looks)
-    time.sleep(6 * streams.POLL_S)
-    assert 1 <= len(looks) - before <= 7
+    wait_for(lambda: num_open(service) == 3 and looks > 5)
+    assert most == 1
     for connection in connections:
         connection.close()
+    wait_for(lambda: num_open(service) == 0)
+    looks = 0
+    time.sleep(5 * streams.POLL_S)
+    assert looks <= 2  # the one under way, and one that found nobody
 
 
 def test_the_heart_beats_where_nothing_happens(service, client, monkeypatch):
