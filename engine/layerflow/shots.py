@@ -55,15 +55,16 @@ def render(
     resume: bool = False,
     on_event: OnEvent = lambda event: None,
     on_glimpse: OnGlimpse | None = None,
+    accept: Callable[[Shot], None] = lambda shot: None,
     stopped: Callable[[], bool] = lambda: False,
     engines: Engines | None = None,
 ) -> ShotResult:
     """Makes the shot that `request` asks for, with a model of `engines` where several shots share them.
 
-    After every step `on_glimpse` may look at the layers as they are by then. Raises a LayerFlowError in one sentence,
-    and Interrupted when `stopped` turned true; after that, or after a crash, the same request with `resume` goes on to
-    the same bits as an undisturbed run. Nothing is written under a final name before the plate, the model and the
-    output folder have been checked.
+    `accept` may refuse the shot by raising, before anything is written. After every step `on_glimpse` may look at the
+    layers as they are by then. Raises a LayerFlowError in one sentence, and Interrupted when `stopped` turned true;
+    after that, or after a crash, the same request with `resume` goes on to the same bits as an undisturbed run. Nothing
+    is written under a final name before the plate, the model and the output folder have been checked.
     """
     return _render(
         request,
@@ -71,6 +72,7 @@ def render(
         resume=resume,
         on_event=on_event,
         on_glimpse=on_glimpse,
+        accept=accept,
         stopped=stopped,
         engines=engines,
     )
@@ -85,12 +87,14 @@ def _render(
     resume: bool,
     on_event: OnEvent,
     on_glimpse: OnGlimpse | None = None,
+    accept: Callable[[Shot], None] = lambda shot: None,
     stopped: Callable[[], bool],
     engines: Engines | None = None,
 ) -> ShotResult:
     """As `render`. `plans` and `backends` are what a frame of the shot was once made under and by."""
     started = time.monotonic()
     shot = Shot.prepare(request, on_event, stopped)
+    accept(shot)
     shot.on_glimpse = on_glimpse
     shot.open_output(overwrite=overwrite, resume=resume)
     shot.say(Event("stage", f"loading model {shot.folder.manifest.name}"))

@@ -14,11 +14,13 @@ from rendering import request, write_plate
 from layerflow.errors import LayerFlowError
 from layerflow.models.folder import MANIFEST
 from layerflow.server.attempt import attempt
+from layerflow.server.bounds import Bounds
 from layerflow.server.errors import OutsideError
 from layerflow.server.folder import ServerFolder
 from layerflow.server.leases import claim
 from layerflow.server.links import check_links
 from layerflow.server.roots import Roots
+from layerflow.server.settings import Limits, Settings
 from layerflow.server.store import Store
 from layerflow.server.supervisor import Supervisor
 from layerflow.wire import Request
@@ -115,28 +117,63 @@ def test_what_is_not_there_is_told_as_ever(root: Path, roots: Roots) -> None:
 
 
 def test_such_a_job_fails_with_nothing_read_and_nothing_written(root: Path, roots: Roots) -> None:
-    store, folder = open_store(root.parent / "jobs.sqlite3"), ServerFolder(path=root.parent / "server")
-    folder.make()
     (root / "out").symlink_to(root.parent / "outside")
-    job = store.submit(shot(root))[0].id
-    lease = claim(store, worker(store))
-    assert lease is not None and attempt(lease, folder=folder, leaving=lambda: False, roots=roots)
-    assert (store.get(job).state, "lies outside" in store.get(job).message) == ("failed", True)
+    state, message = attempted(root, shot(root), Bounds(roots=roots))
+    assert state == "failed" and "lies outside" in message
     assert not list((root.parent / "outside").iterdir())
 
 
-@pytest.mark.parametrize("names", [["a", "b c"], [], None])
-def test_a_worker_is_told_the_roots(root: Path, names: list[str] | None) -> None:
-    """No roots are none to use; roots that nobody spoke of are no limit."""
-    store, folder = Store(root.parent / "jobs.sqlite3"), ServerFolder(path=root.parent / "server")
+@pytest.mark.parametrize(
+    ("bounds", "sentence"),
+    [
+        ({"frames": 2}, "3 frames are more than one job may have, 2; say with first_frame and last_frame which"),
+        ({"pixels": 383}, "24x16 is more than the 383 pixels that a frame may have; scale it down"),
+    ],
+)
+def test_fault_14_a_plate_that_turns_out_too_large(
+    root: Path, roots: Roots, bounds: dict[str, int], sentence: str
+) -> None:
+    assert attempted(root, shot(root), Bounds(roots=roots, **bounds)) == ("failed", sentence)
+    assert not (root / "out").exists()
+
+
+def test_what_is_just_small_enough_is_made(root: Path, roots: Roots) -> None:
+    assert attempted(root, shot(root), Bounds(roots=roots, frames=3, pixels=384))[0] == "done"
+
+
+def attempted(root: Path, asked: Request, bounds: Bounds) -> tuple[str, str]:
+    """How one attempt at the request ends."""
+    store, folder = open_store(root.parent / "jobs.sqlite3"), ServerFolder(path=root.parent / "server")
     folder.make()
-    given = None if names is None else [root / name for name in names]
+    job = store.submit(asked)[0].id
+    lease = claim(store, worker(store))
+    assert lease is not None and attempt(lease, folder=folder, leaving=lambda: False, bounds=bounds)
+    return store.get(job).state, store.get(job).message
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        Bounds(roots=Roots(folders=(Path("/a"), Path("/b c"))), frames=7, pixels=9),
+        Bounds(roots=Roots(folders=())),
+        Bounds(),
+    ],
+)
+def test_a_worker_is_told_its_bounds(tmp_path: Path, bounds: Bounds) -> None:
+    """No roots are none to use; roots that nobody spoke of are no bound."""
+    store, folder = Store(tmp_path / "jobs.sqlite3"), ServerFolder(path=tmp_path / "server")
+    folder.make()
     says = "import sys; from layerflow.server import worker; worker.serve = lambda *given: print(given[-1], flush=True)"
     python = (sys.executable, "-c", f"{says}; del sys.argv[1:3]; worker.main()")
-    supervisor = Supervisor(folder, store, ["cpu"], roots=given, python=python)
+    supervisor = Supervisor(folder, store, ["cpu"], bounds=bounds, python=python)
     supervisor.start()
     log = folder.log_of_worker("cpu")
     while not (log.is_file() and "\n" in log.read_text()):
         time.sleep(0.01)
     supervisor.drain()
-    assert log.read_text().splitlines()[0] == str(None if given is None else Roots(folders=tuple(given)))
+    assert log.read_text().splitlines()[0] == str(bounds)
+
+
+def test_a_server_bounds_its_workers(tmp_path: Path) -> None:
+    settings = Settings(roots=(tmp_path,), limits=Limits(frames=5, pixels=6))
+    assert Bounds.of(settings) == Bounds(roots=Roots(folders=(tmp_path,)), frames=5, pixels=6)

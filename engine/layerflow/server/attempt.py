@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from functools import partial
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from types import TracebackType
@@ -17,12 +18,12 @@ from layerflow import exr, shots
 from layerflow.denoisers import raise_if
 from layerflow.errors import Interrupted, LayerFlowError, OutputError
 from layerflow.models.engines import Engines
+from layerflow.server.bounds import UNBOUNDED, Bounds
 from layerflow.server.errors import StoreError
 from layerflow.server.folder import ServerFolder
 from layerflow.server.leases import Lease
-from layerflow.server.links import check_links
+from layerflow.server.links import check_links, check_size
 from layerflow.server.previewing import Previews
-from layerflow.server.roots import Roots
 from layerflow.shot import Shot
 from layerflow.wire import Event, Job, Progress
 
@@ -124,10 +125,10 @@ def attempt(
     *,
     folder: ServerFolder,
     leaving: Callable[[], bool],
-    roots: Roots | None = None,
+    bounds: Bounds = UNBOUNDED,
     engines: Engines | None = None,
 ) -> bool:
-    """Does the job as far as it goes, within `roots` and with a model of `engines`; whether this process may go on to
+    """Does the job as far as it goes, within `bounds` and with a model of `engines`; whether this process may go on to
     the next one.
 
     Raises StoreError when the queue cannot be told.
@@ -135,14 +136,15 @@ def attempt(
     telling, watch = Telling(lease), Watch(lease, leaving)
     previews = Previews(folder, lease.job.id)
     with _logged(lease.job, folder.log_of(lease.job.id)), Settled(lease) as settled:
-        if roots is not None:
-            check_links(lease.job.request, roots)
+        if bounds.roots is not None:
+            check_links(lease.job.request, bounds.roots)
         result = shots.render(
             lease.job.request,
             **_ways(lease),
             on_event=telling.tell,
             on_glimpse=previews.show,
             stopped=watch.stopped,
+            accept=partial(check_size, bounds=bounds),
             engines=engines,
         )
         telling.stage("checking the frames")

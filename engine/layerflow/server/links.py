@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from layerflow.errors import RequestError
 from layerflow.files import output_pattern
 from layerflow.journal import Journal
 from layerflow.models.adapter_files import find_lora
 from layerflow.models.shelf import bundled_path, find_place, models_path
 from layerflow.plate.find import find
 from layerflow.server.acceptance import check_paths
+from layerflow.server.bounds import Bounds
 from layerflow.server.roots import Roots
+from layerflow.shot import Shot
 from layerflow.wire import Request
 
 
@@ -23,6 +26,19 @@ def check_links(request: Request, roots: Roots) -> None:
     check_paths(request, roots)
     for name, path in _files_of(request):
         roots.confine(name, str(path.absolute()))
+
+
+def check_size(shot: Shot, bounds: Bounds) -> None:
+    """Raises RequestError when the shot is larger than a job may be: only now it is known what the plate holds."""
+    form, count = shot.delivery.format, len(shot.frames)
+    if bounds.frames is not None and count > bounds.frames:
+        raise RequestError(
+            f"{count} frames are more than one job may have, {bounds.frames}; say with first_frame and last_frame which"
+        )
+    if bounds.pixels is not None and form.width * form.height > bounds.pixels:
+        raise RequestError(
+            f"{form.width}x{form.height} is more than the {bounds.pixels} pixels that a frame may have; scale it down"
+        )
 
 
 def _files_of(request: Request) -> Iterator[tuple[str, Path]]:

@@ -18,6 +18,7 @@ from layerflow.errors import OutputError, RequestError
 from layerflow.files import output_errors
 from layerflow.server.activity import Activity
 from layerflow.server.app import create_app
+from layerflow.server.bounds import Bounds
 from layerflow.server.folder import ServerFolder
 from layerflow.server.leases import requeue_dead
 from layerflow.server.listening import Listening, open_socket
@@ -192,7 +193,9 @@ def _staff(service: Service, over: threading.Event) -> None:
             over.wait(SURVEY_AGAIN_S)
             continue
         service.found.set_result(found)
-        service.supervisor = Supervisor(service.folder, service.store, found.workplaces, roots=service.settings.roots)
+        service.supervisor = Supervisor(
+            service.folder, service.store, found.workplaces, bounds=Bounds.of(service.settings)
+        )
         if not over.is_set():
             service.supervisor.start()
         return

@@ -10,9 +10,9 @@ import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import IO
 
+from layerflow.server.bounds import UNBOUNDED, Bounds
 from layerflow.server.errors import StoreError
 from layerflow.server.folder import ServerFolder
 from layerflow.server.leases import requeue_dead, requeue_lost
@@ -45,7 +45,7 @@ class Post:
 class Supervisor:
     """Workers for `devices`, from `start` to `drain`. Each has its thread here, which waits for its process.
 
-    They read and write in `roots` only, or anywhere where there are none given.
+    They hold their jobs to `bounds`.
     """
 
     def __init__(
@@ -54,11 +54,11 @@ class Supervisor:
         store: Store,
         devices: Sequence[str],
         *,
-        roots: Sequence[Path] | None = None,
+        bounds: Bounds = UNBOUNDED,
         python: Sequence[str] = (sys.executable, "-P"),
         hung_s: float = HUNG_S,
     ) -> None:
-        self._roots = roots
+        self._bounds = bounds
         self._folder, self._store, self._python = folder, store, python
         self.posts = tuple(Post(device=device) for device in devices)
         self._pulse = Pulse(store, hung_s)
@@ -107,8 +107,7 @@ class Supervisor:
         """Whether there is a new worker; there is none once everybody is to leave."""
         post.worker = uuid.uuid4().hex
         command = [*self._python, "-m", "layerflow.server.worker", "--folder", str(self._folder.path)]
-        command += ["--device", post.device, "--id", post.worker]
-        command += [] if self._roots is None else ["--roots", *map(str, self._roots)]
+        command += ["--device", post.device, "--id", post.worker, *self._bounds.options]
         with post.lock, self._log(post.device) as log:
             if self._leaving.is_set():
                 return False

@@ -19,9 +19,9 @@ from typing import BinaryIO
 
 from layerflow.errors import LayerFlowError
 from layerflow.server import heap
+from layerflow.server.bounds import Bounds
 from layerflow.server.folder import ServerFolder
 from layerflow.server.leases import claim, register
-from layerflow.server.roots import Roots
 from layerflow.server.store import Store
 
 POLL_S = 0.1  # after which an idle worker looks for a job
@@ -29,7 +29,7 @@ KEEP_ENGINE_S = 300.0  # without a job; then its memory is for other programs
 GRACE_S = 30.0  # to stop in; then the process ends with its job in hand, which is requeued
 
 
-def serve(folder: ServerFolder, worker: str, device: str, leaving: threading.Event, roots: Roots | None = None) -> None:
+def serve(folder: ServerFolder, worker: str, device: str, leaving: threading.Event, bounds: Bounds) -> None:
     """Works until `leaving` is set, or after a job that ended in a way nobody foresaw. Raises LayerFlowError."""
     from layerflow.models.engines import Engines
     from layerflow.server.attempt import attempt
@@ -44,7 +44,7 @@ def serve(folder: ServerFolder, worker: str, device: str, leaving: threading.Eve
                 heap.trim()
             leaving.wait(POLL_S)
             continue
-        sound = attempt(lease, folder=folder, leaving=leaving.is_set, roots=roots, engines=engines)
+        sound = attempt(lease, folder=folder, leaving=leaving.is_set, bounds=bounds, engines=engines)
         _let_memory_go()
 
 
@@ -85,7 +85,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True, help="of the server")
     parser.add_argument("--device", required=True, help="cpu, cuda:1 or auto")
     parser.add_argument("--id", required=True, help="that the supervisor gave it")
-    parser.add_argument("--roots", type=Path, nargs="*", help="that jobs may read and write in; any folder without")
+    Bounds.add_options(parser)
     arguments = parser.parse_args()
     if arguments.device == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""  # so that "auto" is the CPU in every job
@@ -95,10 +95,11 @@ def main() -> None:
     threading.Thread(target=_leave_with, args=(sys.stdin.buffer, leaving), daemon=True).start()
     for each in (signal.SIGINT, signal.SIGTERM):  # which may go to every process of a group
         signal.signal(each, lambda signum, frame: leaving.set())
-    roots = None if arguments.roots is None else Roots(folders=tuple(arguments.roots))
     code = 0
     try:
-        serve(ServerFolder(path=arguments.folder), arguments.id, arguments.device, leaving, roots)
+        serve(
+            ServerFolder(path=arguments.folder), arguments.id, arguments.device, leaving, Bounds.of_options(arguments)
+        )
     except LayerFlowError as error:
         logging.error("%s", error)
         code = error.exit_code
