@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -10,8 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from layerflow import exr, preview, timecode
+from layerflow.errors import OutputError
 from layerflow.exr import AlphaMode
-from layerflow.files import FramePattern, prepare_output
+from layerflow.files import FramePattern, check_room, output_errors, prepare_output
 from layerflow.layers import LayerStack, PictureFormat, Pixels
 from layerflow.layout import DELIVERED
 
@@ -61,10 +63,27 @@ class Delivery:
 
     def prepare(self, *, sources: tuple[Path, ...], may_exist: bool) -> None:
         """Makes the folder and proves that the frames can be written there, and not over `sources`. OutputError."""
-        channels = NUM_CHANNELS + (NUM_LAYER_CHANNELS if self.per_layer else 0)
-        size = self.format.width * self.format.height * channels * BYTES_PER_CHANNEL * len(self.frames)
         paths = [*(path for frame in self.frames for path in self.files_of(frame)), *self.preview_paths]
+        size = self._bytes_of(self.frames)
         prepare_output(paths, num_bytes=size, sources=sources, may_exist=may_exist, remedy="pass --overwrite, --resume")
+
+    def check_room(self, frames: Collection[int]) -> None:
+        """Raises OutputError unless the disk has room for those of `frames` that are not there yet."""
+        with suppress(OutputError):  # most of the time there is room for all of them, and none has to be looked for
+            return check_room(self.pattern.folder, len(frames) * self._frame_bytes)
+        check_room(self.pattern.folder, self._bytes_of(frames), what="the rest of the shot")
+
+    def _bytes_of(self, frames: Collection[int]) -> int:
+        """What `frames` take at most, besides those that only replace what is there."""
+        with output_errors(self.pattern.path(self.frames[0])):
+            new = [frame for frame in frames if not all(path.exists() for path in self.files_of(frame))]
+        return len(new) * self._frame_bytes
+
+    @property
+    def _frame_bytes(self) -> int:
+        """The size of all files of one frame, as if nothing could be compressed."""
+        channels = NUM_CHANNELS + (NUM_LAYER_CHANNELS if self.per_layer else 0)
+        return self.format.width * self.format.height * channels * BYTES_PER_CHANNEL
 
     def write(self, frame: int, layers: Mapping[str, Pixels], header: Mapping[str, str]) -> tuple[str, ...]:
         """Writes one frame of `layers` `[H, W, 3 | 4]`; a sentence for each repair its pixels needed. OutputError."""

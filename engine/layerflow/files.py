@@ -103,16 +103,22 @@ def prepare_output(
         _refuse_existing(targets, remedy)
     for folder in dict.fromkeys(path.parent for path in targets):
         make_folder(folder)
-        free = shutil.disk_usage(folder).free
-        if free < num_bytes:
-            raise OutputError(
-                f"{folder} has {free / 1e9:.1f} GB free and this needs about {num_bytes / 1e9:.1f} GB; "
-                "free some space or choose another output folder"
-            )
+        check_room(folder, num_bytes)
         longest = max((path for path in targets if path.parent == folder), key=lambda path: len(path.name))
         with output_errors(longest):
             _create(_part_of(longest))
             _part_of(longest).unlink()
+
+
+def check_room(folder: Path, num_bytes: int, *, what: str = "this") -> None:
+    """Raises OutputError unless the disk of `folder` has room for so many bytes, which `what` needs."""
+    with output_errors(folder):
+        free = shutil.disk_usage(folder).free
+    if free < num_bytes:
+        raise OutputError(
+            f"{folder} has {free / 1e9:.1f} GB free and {what} needs about {num_bytes / 1e9:.1f} GB; "
+            "free some space or choose another output folder"
+        )
 
 
 def _refuse_sources(targets: list[Path], sources: Iterable[Path]) -> None:

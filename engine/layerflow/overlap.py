@@ -47,7 +47,8 @@ class _Row:
     codec: threading.Lock = field(default_factory=threading.Lock)  # at work once at a time: it takes the most memory
 
     def make(self, window: Window) -> None:
-        """Samples `window`, and has the one before finished meanwhile."""
+        """Samples `window`, and has the one before finished meanwhile. OutputError where the rest has no room."""
+        self.shot.delivery.check_room([frame for left in self.waiting for frame in left.new])
         self.worker.wait(MAX_WAITING)  # before the codec is taken, since a job may need it to come to its end
         with self.worker.holding(self.codec):  # encoding first: sampling waits for it, and for nothing else
             self.finish_sampled()

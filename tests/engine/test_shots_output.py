@@ -45,6 +45,59 @@ def test_too_little_room_is_told_before_any_work(tiny_model, tmp_path, plate, mo
     assert not said and not contents(tmp_path)
 
 
+FRAME_BYTES = 48 * 64 * 11 * 2
+
+
+class Disk:
+    """Another program's writing fills it."""
+
+    def __init__(self, free: int) -> None:
+        self.free, self.fills_at = free, 0
+        self.steps: list[int] = []
+
+    def usage(self, path: Path) -> shutil._ntuple_diskusage:
+        return shutil._ntuple_diskusage(10**9, 10**9 - self.free, self.free)
+
+    def on_event(self, event: Event) -> None:
+        if event.kind == "step":
+            self.steps.append(event.done)
+            self.free = 1000 if event.done == self.fills_at else self.free
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
+    """Has room for 11 frames and no more."""
+    own = Disk(11 * FRAME_BYTES)
+    monkeypatch.setattr(shutil, "disk_usage", own.usage)
+    return own
+
+
+def test_room_is_looked_for_before_every_window(tiny_model, tmp_path, plate, disk, undisturbed) -> None:
+    """A window may take an hour, and what it would write is known before."""
+    disk.fills_at = 2
+    with pytest.raises(
+        OutputError, match=r"has 0\.0 GB free and the rest of the shot needs about .* GB; free some space"
+    ):
+        render(tiny_model, tmp_path, plate=plate, on_event=disk.on_event)
+    assert disk.steps == [1, 2, 3]
+    disk.free = 11 * FRAME_BYTES
+    render(tiny_model, tmp_path, plate=plate, resume=True, on_event=disk.on_event)
+    assert contents(tmp_path) == undisturbed and disk.steps == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize("how", ["resume", "overwrite"])
+def test_frames_that_are_there_need_no_more_room(tiny_model, tmp_path, plate, disk, undisturbed, how) -> None:
+    render(tiny_model, tmp_path, plate=plate)
+    for frame in (1002, 1011):
+        (tmp_path / f"dog.{frame}.exr").unlink()
+    disk.free = 2 * FRAME_BYTES - 1
+    with pytest.raises(OutputError, match="this needs about"):
+        render(tiny_model, tmp_path, plate=plate, **{how: True})
+    disk.free += 1
+    render(tiny_model, tmp_path, plate=plate, **{how: True})
+    assert contents(tmp_path) == undisturbed
+
+
 @contextmanager
 def full_after(num_syncs: int, code: int, monkeypatch: pytest.MonkeyPatch, *, states: bool) -> Iterator[None]:
     """A disk on which every write of states, or of frames, fails with `code` after that many files and folders of them.
