@@ -14,6 +14,7 @@ import pytest
 from queueing import Clock, generate, open_store, submit, told, worker
 
 from layerflow.server import database
+from layerflow.server import store as store_module
 from layerflow.server.database import MIGRATIONS
 from layerflow.server.errors import JobNotFoundError, JobStateError, QueueFullError, StoreError
 from layerflow.server.folder import ServerFolder
@@ -131,6 +132,20 @@ def test_pages(store: Store) -> None:
     assert [job["id"] for job in store.page(state="paused").jobs] == [jobs[1]]
     assert [job["label"] for job in store.page(label="mine").jobs] == ["mine"]
     assert store.page(state="done") == store.page(label="nobody's") and not store.page(state="done").jobs
+
+
+def test_a_page_of_long_shots_ends_early_and_no_job_is_left_out(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "PAGE_SIZE", 10_000)
+    jobs = submit(store, "a", "b", "c", "d", "e")
+    own = worker(store)
+    for job in jobs[:3]:
+        lease = claim(store, own)
+        assert lease is not None and lease.job.id == job
+        lease.done({"frames": ["/shots/dog.0001.exr"] * 500})
+    pages = [store.page()]
+    while pages[-1].next is not None:
+        pages.append(store.page(after=pages[-1].next))
+    assert [[job["id"] for job in page.jobs] for page in pages] == [jobs[:1], jobs[1:2], jobs[2:3], jobs[3:]]
 
 
 def test_moving(store: Store) -> None:

@@ -20,7 +20,13 @@ _TOKEN = {"type": "http", "scheme": "bearer", "description": "From server.json i
 
 
 def document(app: FastAPI) -> dict[str, Any]:
-    """What `app` answers to, as OpenAPI 3.1 tells it."""
+    """What `app` answers to, as OpenAPI 3.1 tells it; put together when it is asked for first."""
+    if app.openapi_schema is None:
+        app.openapi_schema = _describe(app)
+    return app.openapi_schema
+
+
+def _describe(app: FastAPI) -> dict[str, Any]:
     values = get_openapi(title=app.title, version=app.version, description=_ABOUT, routes=app.routes)
     values["components"]["securitySchemes"] = {"token": _TOKEN}
     values["components"]["schemas"]["JobEvent"] = JobEvent.model_json_schema()

@@ -82,7 +82,7 @@ class Wanted(BaseModel):
 
     state: State | None = Field(default=None, description="Only jobs in this state.")
     label: Label | None = Field(default=None, description="Only jobs with this label.")
-    limit: int = Field(default=100, ge=1, le=1000, description="How many at most.")
+    limit: int = Field(default=100, ge=1, le=1000, description="How many at most; long shots make a page end early.")
     after: JobId | None = Field(default=None, description="Only those behind this job; `next` of the page before.")
 
 

@@ -6,7 +6,8 @@ import os
 import sqlite3
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from layerflow.wire import Job, JobEvent, Request
 from layerflow.wire.jobs import STATES, check_label, state_after
 
 MAX_WAITING = 1000  # jobs queued or paused
+PAGE_SIZE = 1 << 22  # characters of requests and results, after which a page ends
 GAP = 2**20  # between positions, so that one job can be put between two others
 
 _WAITING = "state IN ('queued', 'paused')"
@@ -91,7 +93,10 @@ class Store:
     def page(
         self, *, state: str | None = None, label: str | None = None, limit: int = 100, after: str | None = None
     ) -> Page:
-        """At most `limit` jobs in the order of the queue, behind the job `after`. Raises JobNotFoundError."""
+        """At most `limit` jobs in the order of the queue, behind the job `after`. Raises JobNotFoundError.
+
+        Fewer, where they name so many frames that a client would not take them at a time.
+        """
         wanted = {"state": state, "label": label}
         conditions = [f"{name} = :{name}" for name, value in wanted.items() if value is not None]
         event = self.last_event()
@@ -103,9 +108,10 @@ class Store:
             where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
             rows = connection.execute(
                 f"SELECT * FROM job {where} ORDER BY position, number LIMIT :limit", {**wanted, "limit": limit + 1}
-            ).fetchall()
-        jobs = tuple(values_of(row) for row in rows[:limit])
-        return Page(jobs=jobs, next=jobs[-1]["id"] if len(rows) > limit and jobs else None, event=event)
+            )
+            with closing(rows):
+                jobs, is_last = _fitting(rows, limit)
+        return Page(jobs=jobs, next=None if is_last else jobs[-1]["id"], event=event)
 
     def counts(self) -> dict[str, int]:
         """How many jobs are in each state."""
@@ -189,6 +195,18 @@ class Store:
         with self.database.read() as connection:
             row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'event'").fetchone()
             return int(row["seq"]) if row else 0
+
+
+def _fitting(rows: Iterable[sqlite3.Row], limit: int) -> tuple[tuple[Mapping[str, Any], ...], bool]:
+    """The first jobs of `rows` that make one page, and whether these are all."""
+    jobs: list[Mapping[str, Any]] = []
+    size = 0
+    for row in rows:
+        if len(jobs) == limit or size > PAGE_SIZE:
+            return tuple(jobs), False
+        jobs.append(values_of(row))
+        size += len(row["request"]) + len(row["result"] or "")
+    return tuple(jobs), True
 
 
 def _end(connection: sqlite3.Connection) -> int:
