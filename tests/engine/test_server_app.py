@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
+from contextlib import closing
+from itertools import islice
 from pathlib import Path
 from subprocess import Popen
 from types import SimpleNamespace
@@ -94,6 +96,17 @@ def test_every_page_is_listed_once_in_order(service, client):
     client.pause(ids[4])
     assert [job.id for job in client.list(state="paused")] == [ids[4]]
     assert client.list(label="none") == []
+
+
+def test_what_a_look_does_not_tell_the_events_after_it_do(service, client):
+    ids = submit(service.store, *(f"dog{number}" for number in range(150)))
+    look = client.look()
+    client.cancel(ids[3])
+    last = client.submit(shot(service, "cat"))
+    assert [job.id for job in look.jobs] == ids and {job.state for job in look.jobs} == {"queued"}
+    with closing(client.events(after=look.event)) as events:
+        news = [(event.job, event.data["state"]) for event in islice(events, 2)]
+    assert news == [(ids[3], "cancelled"), (last.id, "queued")]
 
 
 def test_what_the_machine_has(client):

@@ -167,7 +167,7 @@ class _Handler(BaseHTTPRequestHandler):
             for job in self.server.jobs.values()
             if query.get("state", job.state) == job.state and query.get("label", job.label) == job.label
         ]
-        return _json({"jobs": [job.to_dict() for job in jobs], "next": None})
+        return _json({"jobs": [job.to_dict() for job in jobs], "next": None, "event": len(self.server.events)})
 
     def _stream(self, job: str) -> None:
         self.send_response(200)

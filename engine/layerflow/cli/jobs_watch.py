@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -17,8 +16,6 @@ from layerflow.wire.jobs import Job, JobEvent, Progress
 
 if TYPE_CHECKING:
     from layerflow.wire.client import Client
-
-_EVERY_S = 1.0  # between two looks at the whole queue
 
 
 def watch_jobs(client: Client, job: str | None = None, console: Console | None = None) -> list[Job]:
@@ -44,14 +41,16 @@ def _looks_at_one(client: Client, job: str) -> Iterator[Sequence[Job]]:
 
 
 def _looks_at_all(client: Client) -> Iterator[Sequence[Job]]:
-    """The jobs that are not over, once a second until they are; those that come later are not waited for."""
-    jobs = [job for job in client.list() if not job.is_final]
-    yield jobs
-    while not all(job.is_final for job in jobs):
-        time.sleep(_EVERY_S)
-        now = {job.id: job for job in client.list()}
-        jobs = [now[job.id] for job in jobs if job.id in now]
-        yield jobs
+    """The jobs that are not over, after each of their events until they are. Nobody waits for those that come later."""
+    look = client.look()
+    jobs = {job.id: job for job in look.jobs if not job.is_final}
+    yield [*jobs.values()]
+    with contextlib.closing(client.events(after=look.event)) as events:
+        while not all(job.is_final for job in jobs.values()):
+            event = next(events)
+            if event.job in jobs:
+                jobs[event.job] = after(jobs[event.job], event)
+                yield [*jobs.values()]
 
 
 def after(job: Job, event: JobEvent) -> Job:

@@ -34,6 +34,14 @@ class Preview:
     etag: str  # give it back, and the same picture does not come again
 
 
+@dataclass(frozen=True)
+class Look:
+    """The queue at one moment."""
+
+    jobs: List[Job]  # in its order
+    event: Optional[int]  # the last one they tell of; None where the server does not say
+
+
 class Client:
     """A client of the server on this machine. Every method raises ServerError, with one sentence for an artist.
 
@@ -90,17 +98,24 @@ class Client:
 
     def list(self, state: Optional[str] = None, label: Optional[str] = None) -> List[Job]:
         """Every job, in the order of the queue; only those in one state, or with one label, where given."""
+        return self.look(state, label).jobs
+
+    def look(self, state: Optional[str] = None, label: Optional[str] = None) -> Look:
+        """As `list`, with the event from which `events` tells what happens next."""
         wanted = {"limit": str(PAGE), "state": state, "label": label}
         query = {name: value for name, value in wanted.items() if value is not None}
         found: Dict[str, Job] = {}
+        event: Optional[int] = None
         while True:
             answer = self._ask(Question("GET", "/v1/jobs", query=query))
             values = answer.json()
             page = [_read(Job, job, answer) for job in _listed(values, "jobs", answer)]
+            if not found:  # the first page's, so that nothing that happens between two is missed
+                event = values.get("event")
             found.update((job.id, job) for job in page)
             following = values.get("next")
             if following is None or following == query.get("after"):
-                return [*found.values()]
+                return Look([*found.values()], event if isinstance(event, int) else None)
             query["after"] = str(following)
 
     def cancel(self, job: str) -> Job:
