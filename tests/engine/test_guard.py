@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 from guarded import TOKEN, Caller, is_closed, make_service, read_answer, serving
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import Receive, Scope, Send
@@ -281,6 +283,34 @@ def test_fault_26_what_is_no_http_is_told_so_and_no_more(caller: Caller, app: Ec
     answer = caller.raw(request_)
     assert answer is not None and (answer.status, answer.kind) in [(400, "BadRequest"), (403, "Forbidden")]
     assert is_sentence(answer.message) and not app.asked
+
+
+STARTS = st.sampled_from(
+    [b"", b"GET / HTTP/1.1\r\n", b"POST /v1/jobs HTTP/1.1\r\nHost: x\r\n", b"GET /v1/jobs HTTP/1.1\r\n"]
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(STARTS, st.binary(max_size=300))
+def test_fault_26_bytes_at_random_reach_nobody(caller: Caller, app: Echo, start: bytes, rest: bytes) -> None:
+    answer = caller.raw(start + rest + b"\r\n\r\n")
+    assert answer is None or (answer.status in (400, 403, 408) and is_sentence(answer.message))
+    assert not app.asked
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(name=st.sampled_from(["host", "origin"]), place=st.integers(0, 40), character=st.characters(codec="ascii"))
+def test_faults_2_and_4_one_character_makes_another_name(
+    caller: Caller, app: Echo, name: str, place: int, character: str
+) -> None:
+    """Put into our own name or over a part of it; but for the case of a host's letters, nothing else is ours."""
+    host = f"localhost:{caller.service.port}"
+    own = host if name == "host" else f"http://{host}"
+    for other in (own[:place] + character + own[place:], own[:place] + character + own[place + 1 :]):
+        same = other.strip() == own or (name == "host" and other.strip().lower() == own)
+        if not same and character.isprintable():
+            answer = caller.ask("GET", "/v1/jobs", **{"host": host, name: other})
+            assert answer.status in (400, 403) and not app.asked
 
 
 # FAULTS 15

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from layerflow.errors import RequestError
 from layerflow.server.errors import OutsideError
@@ -82,6 +86,24 @@ def test_fault_14_a_path_has_a_length(roots: Roots, root: Path) -> None:
         roots.confine("plate", f"{root}/{'a/' * 3000}dog.exr")
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.sampled_from(["in", "out", "loop", "up", "shots", "none", ".", "..", "dog.%04d.exr"]), max_size=6))
+def test_faults_6_and_7_however_it_winds_a_path_leads_in_or_is_refused(
+    roots: Roots, root: Path, parts: list[str]
+) -> None:
+    for name, target in (("in", "shots"), ("out", "../secret"), ("loop", "loop"), ("up", "..")):
+        for folder in (root, root / "shots"):
+            with contextlib.suppress(FileExistsError):
+                (folder / name).symlink_to(target)
+    text = os.path.join(root, *parts)  # noqa: PTH118 - pathlib would tidy it up
+    try:
+        real = roots.confine("plate", text)
+    except RequestError as refusal:
+        assert "; " in str(refusal)
+    else:
+        assert str(real) == os.path.realpath(text) and real.is_relative_to(root)
+
+
 WINDOWS_ROOTS = (PureWindowsPath("D:/shows"), PureWindowsPath(r"\\nas\shows\dog"))
 
 
@@ -119,6 +141,14 @@ def test_windows_paths_that_say_what_they_mean(text: str) -> None:
 def test_fault_6_windows_paths_that_mean_something_else(text: str) -> None:
     with pytest.raises(RequestError, match="; "):
         check_whole("plate", PureWindowsPath(text), WINDOWS_ROOTS)
+
+
+@given(st.text(alphabet="\\\\/:.? CDc@nasevil$\u00b9", max_size=12))
+def test_fault_6_no_name_reaches_another_machine_or_a_stream(text: str) -> None:
+    with contextlib.suppress(RequestError):
+        check_whole("plate", PureWindowsPath(text), WINDOWS_ROOTS)
+        drive, colon, rest = text.partition(":")
+        assert len(drive) == 1 and colon and rest[:1] in ("/", "\\") and ":" not in rest
 
 
 def test_a_colon_is_a_letter_elsewhere() -> None:
