@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
+from starlette.responses import Response
 
 from layerflow.server.errors import LeavingError
 from layerflow.server.schemas import Problem
@@ -47,6 +48,14 @@ def refuse_when_leaving(service: Service) -> None:
     """Raises LeavingError once the server takes no more work."""
     if service.leaving.is_set():
         raise LeavingError("the server is on its way down; ask again in a moment")
+
+
+def tagged(body: bytes, kind: str, etag: str, *, known: str, **headers: str) -> Response:
+    """`body` under its `etag`; or a 304 without it where `known`, the If-None-Match of the client, names that."""
+    headers = {"ETag": etag, **headers}
+    if etag in (each.strip().removeprefix("W/") for each in known.split(",")):
+        return Response(status_code=304, headers=headers)
+    return Response(body, media_type=kind, headers=headers)
 
 
 Here = Annotated[Service, Depends(_service)]

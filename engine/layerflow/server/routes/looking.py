@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from layerflow.server.errors import NoPreviewError
 from layerflow.server.folder import ServerFolder
-from layerflow.server.routes import Here, refusals
+from layerflow.server.routes import Here, refusals, tagged
 from layerflow.server.schemas import JobId
 
 router = APIRouter(prefix="/v1/jobs/{job}", tags=["looking"])
@@ -40,9 +40,7 @@ def preview(service: Here, job: JobId, layer: Layer, known: Known = "") -> Respo
     if service.store.get(job).state == "running":
         _say_that_somebody_looks(service.folder, job)
     picture, etag = _picture(service.folder, job, layer)
-    if etag in (each.strip().removeprefix("W/") for each in known.split(",")):
-        return Response(status_code=304, headers={"ETag": etag})
-    return Response(picture, media_type="image/jpeg", headers={"ETag": etag})
+    return tagged(picture, "image/jpeg", etag, known=known)
 
 
 @router.get(

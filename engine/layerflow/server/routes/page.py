@@ -10,6 +10,7 @@ from pathlib import Path
 from fastapi import APIRouter, Request, Response
 
 from layerflow.server.problems import problem
+from layerflow.server.routes import tagged
 
 _KINDS = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 
@@ -26,11 +27,8 @@ class _File:
 
     def answer(self, request: Request) -> Response:
         """The file, or that the browser has it already; it is to ask each time."""
-        headers = {"ETag": self.etag, "Cache-Control": "no-cache"}
-        known = [tag.strip().removeprefix("W/") for tag in request.headers.get("If-None-Match", "").split(",")]
-        if self.etag in known:
-            return Response(status_code=304, headers=headers)
-        return Response(self.body, media_type=self.kind, headers=headers)
+        known = request.headers.get("If-None-Match", "")
+        return tagged(self.body, self.kind, self.etag, known=known, **{"Cache-Control": "no-cache"})
 
 
 @functools.cache
