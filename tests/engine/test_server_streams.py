@@ -192,6 +192,35 @@ def test_the_heart_beats_where_nothing_happens(service, client, monkeypatch):
     assert b"text/event-stream" in heard
 
 
+def test_the_heart_beats_for_a_job_that_waits_while_others_are_made(service, client, monkeypatch):
+    monkeypatch.setattr(streams, "HEARTBEAT_S", 0.2)
+    busy, waiting = client.submit(shot(service)), client.submit(shot(service, "cat"))
+    over = threading.Event()
+
+    def make():
+        worker(service.store, "w")
+        lease = claim(service.store, "w")
+        assert lease.job.id == busy.id
+        done = 0
+        while not over.wait(0.02):
+            done += 1
+            lease.progress(Progress("Sampling", done, 10_000))
+
+    thread = threading.Thread(target=make)
+    thread.start()
+    caller = Caller(service)
+    with caller.connect() as connection:
+        connection.settimeout(LONG_S / 6)
+        connection.sendall(caller.head("GET", f"/v1/jobs/{waiting.id}/events"))
+        heard = b""
+        try:
+            while heard.count(b"\n:\n\n") < 2:
+                heard += connection.recv(1000)
+        finally:
+            over.set()
+            thread.join()
+
+
 def test_only_so_many_at_a_time(service, client):
     caller = Caller(service)
     connections = [caller.connect() for _ in range(4)]

@@ -85,9 +85,11 @@ class Streams:
     async def messages(self, job: Job | None, after: int) -> AsyncIterator[bytes]:
         """What is told after the event with this number, of `job` until it is over or of all jobs; pieces of a stream.
 
-        Ends when the server leaves. An empty comment goes out where nothing happens for long.
+        Ends when the server leaves. An empty comment goes out where nothing was told for long.
         """
         is_over = job is not None and job.is_final
+        now = asyncio.get_running_loop().time
+        told_at = now()
         while self._looking is not None:
             news = self._news
             found, after = await self._after(after, None if job is None else job.id)
@@ -95,14 +97,16 @@ class Streams:
                 is_over = is_over if message.is_final is None else message.is_final
                 yield message.text
             if found:
+                told_at = now()
                 continue
             if job is not None and is_over:
                 return
             try:
-                async with asyncio.timeout(HEARTBEAT_S):
-                    await news.wait()
+                async with asyncio.timeout_at(told_at + HEARTBEAT_S):
+                    await news.wait()  # of any job, so that it may well say nothing here
             except TimeoutError:
                 yield b":\n\n"
+                told_at = now()
 
     async def _after(self, after: int, job: str | None) -> tuple[list[Message], int]:
         """Some messages after that event, and the number to go on from: `_until` when these are all."""
