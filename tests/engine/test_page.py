@@ -250,7 +250,7 @@ def test_the_layers_of_a_running_job(page, service, lease) -> None:
 
 def test_nobody_asks_for_layers_that_are_not_looked_at(page, service, lease) -> None:
     asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url) if "/preview/" in request.url else None)
+    page.on("response", lambda answer: asked.append(answer.url) if "/preview/" in answer.url else None)
     row(page, lease.job.id).click()
     assert eventually(page, lambda: len(asked) >= 4)
     page.keyboard.press("Escape")
@@ -438,7 +438,7 @@ def test_nothing_moves_for_those_who_want_that(browser, url, service, lease) -> 
 def test_events_out_of_pieces(page) -> None:
     text = (
         ': hello\n\nid: 1\nevent: state\ndata: {"id": 1}\n\n'
-        'id: 2\r\ndata: {"id":\r\ndata: 2}\r\n\r\n\ndata:{"id":3}\n\ndata: {'
+        'id: 2\r\ndata: {"id":\r\ndata: 2}\r\n\r\ndata:{"id":3}\n\ndata: {'
     )
     script = """([text, size]) => import("/page/server.js").then(({ Parser }) => {
       const parser = new Parser();

@@ -54,6 +54,7 @@ export class Detail {
     if (isOther) this.#open();
     if (!job) return;
     this.#head(job, queue, isConnected);
+    say(this.#parts.previewsTitle, job.state === "running" ? "Layers so far" : "Layers, as last seen");
     this.#progress(job, queue.left(job));
     this.#list(job);
     this.#readLog(false);
@@ -81,6 +82,7 @@ export class Detail {
       button.hidden = !VERBS[verb].includes(job.state) || (isMove && !queue.before(job).length);
       button.disabled = !isConnected;
     }
+    verbs.hidden = ![...verbs.children].some((button) => !button.hidden);
     if (held.parentElement === verbs && held.hidden) verbs.querySelector("button:not([hidden])")?.focus();
   }
 

@@ -15,9 +15,10 @@ export function subtitleOf(job) {
   return `${job.request.task} · ${job.id.slice(0, 8)}`;
 }
 
-/** What a job is at, and how far: "sampling 3/12"; of one that is not running, why. */
+/** What a job is at, and how far: "sampling 3/12"; of one that is not running, why or how long. */
 export function stageOf(job) {
   const { stage, done, total } = job.progress;
+  if (job.state === "done" && job.result?.seconds !== undefined) return `made in ${duration(job.result.seconds)}`;
   if (job.state !== "running") return job.message;
   return total ? `${stage} ${done}/${total}` : stage || "starting";
 }
