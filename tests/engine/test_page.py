@@ -125,11 +125,14 @@ def test_a_job_on_its_way(page, service) -> None:
     lease.warning("the prompt was cut")
     expect(detail(page).get_by_role("list", name="Warnings")).to_have_text("the prompt was cut")
     assert page.title() == "1 running, 0 waiting – LayerFlow"
-    lease.done({"frames": ["/out/dog.0000.exr", "/out/dog.0001.exr", "/out/dog.0007.exr"], "seconds": 75.4})
+    frames = [f"/out/dog.{number:04d}.exr" for number in range(3)]
+    mattes = {"alpha": ["/out/dog.alpha.0000.exr"]}
+    lease.done({"frames": frames, "per_layer": mattes, "preview_movie": "/out/dog.mp4", "seconds": 75.4})
     expect(own).to_contain_text("done")
     result = detail(page).get_by_role("region", name="Result")
-    for text in ("3 frames", "/out/dog.0000.exr", "/out/dog.0007.exr", "1 m 15 s"):
+    for text in ("3 frames", frames[0], frames[2], "1 alpha", *mattes["alpha"], "/out/dog.mp4", "1 m 15 s"):
         expect(result).to_contain_text(text)
+    expect(result).not_to_contain_text(frames[1])
     assert page.title() == "LayerFlow"
 
 

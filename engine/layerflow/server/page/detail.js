@@ -155,10 +155,9 @@ function setBar(bar, done, total) {
 }
 
 /** What came out, as terms and lines; those in `code` are paths. */
-function resultOf({ frames = [], per_layer: layers = {}, preview_movie: movie, contact_sheet: sheet, ...rest }) {
+function resultOf({ files = [], preview_movie: movie, contact_sheet: sheet, ...rest }) {
   return [
-    [frames.length === 1 ? "Frame" : `${frames.length} frames`, ends(frames), "code"],
-    ...Object.entries(layers).map(([layer, paths]) => [layer, ends(paths), "code"]),
+    ...files.map(({ name, count, ends }) => [`${count} ${name}`, ends, "code"]),
     ["Preview", movie, "code"],
     ["Contact sheet", sheet, "code"],
     ["Made in", rest.seconds === undefined ? null : duration(rest.seconds)],
@@ -187,10 +186,6 @@ function requestOf({ request, ...job }) {
     ["Device", job.device],
     ["Id", job.id, "code"],
   ];
-}
-
-function ends(paths) {
-  return paths.length > 1 ? [paths[0], paths.at(-1)] : paths;
 }
 
 function pairs(facts) {

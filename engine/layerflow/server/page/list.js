@@ -61,7 +61,8 @@ export class List {
 
   #put(rows) {
     const now = this.#rows.children;
-    if (rows.length !== now.length || rows.some((row, place) => row !== now[place])) this.#rows.replaceChildren(...rows);
+    const isSame = rows.length === now.length && rows.every((row, place) => row === now[place]);
+    if (!isSame) this.#rows.replaceChildren(...rows);
   }
 
   #make(job) {

@@ -7,6 +7,7 @@ import { Lost, Refused, Server } from "./server.js";
 
 const TOKEN = "layerflow-token"; // in this tab's memory alone
 const PAUSES_MS = [250, 1000, 2000, 5000]; // before the server is asked again
+const EMPTY = "The queue is empty. Jobs come from Nuke, Blender, the desktop app and the command line.";
 const GONE = "The server does not answer; trying again. If it was started anew, layerflow jobs page opens its page.";
 const STRANGER = "That is not this server's token; layerflow jobs page prints it.";
 const ANEW = "The server takes another token now; layerflow jobs page prints it.";
@@ -30,7 +31,7 @@ function draw() {
   for (const label of parts.groups.querySelectorAll("label"))
     say(label.querySelector(".count"), String(counts[label.querySelector("input").value]));
   parts.nothing.hidden = jobs.length > 0;
-  say(parts.nothing, queue.jobs.size ? "No job is like that." : "The queue is empty. Jobs come from Nuke, Blender and the desktop app.");
+  say(parts.nothing, queue.jobs.size ? "No job is like that." : EMPTY);
   document.title = server && counts.Running + counts.Waiting
     ? `${counts.Running} running, ${counts.Waiting} waiting – LayerFlow` : "LayerFlow";
 }

@@ -22,13 +22,13 @@ export class Queue extends EventTarget {
 
   /** Takes a whole new list. */
   replace(jobs) {
-    this.jobs = new Map(jobs.map((job) => [job.id, job]));
+    this.jobs = new Map(jobs.map((job) => [job.id, slim(job)]));
     this.#tell();
   }
 
   /** Takes one job as it is now. */
   put(job) {
-    this.jobs.set(job.id, job);
+    this.jobs.set(job.id, slim(job));
     this.#tell();
   }
 
@@ -93,6 +93,15 @@ export class Queue extends EventTarget {
       this.dispatchEvent(new Event("change"));
     }, 16);
   }
+}
+
+/** The job with no more of its result than is shown: of the paths of frames the first, the last and their number. */
+function slim(job) {
+  if (!Array.isArray(job.result?.frames)) return job;
+  const { frames, per_layer: layers, ...rest } = job.result;
+  const files = [["frames", frames], ...Object.entries(layers ?? {})].map(
+    ([name, paths]) => ({ name, count: paths.length, ends: paths.length > 1 ? [paths[0], paths.at(-1)] : paths }));
+  return { ...job, result: { ...rest, files } };
 }
 
 function textOf({ id, state, label, request }) {
