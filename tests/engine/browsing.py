@@ -19,12 +19,12 @@ expect.set_options(timeout=30_000)
 
 
 @contextmanager
-def chromium() -> Iterator[Browser]:
+def chromium(*options: str) -> Iterator[Browser]:
     """The browser that is installed; skips where none is."""
     program = shutil.which("chromium") or shutil.which("google-chrome")
     if program is None:
         pytest.skip("needs Chromium; apt-get install chromium brings it")
-    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []  # which has no sandbox of its own
+    arguments = [*options, *(["--no-sandbox"] if os.geteuid() == 0 else [])]  # root has no sandbox of its own
     with sync_playwright() as driver, driver.chromium.launch(executable_path=program, args=arguments) as browser:
         yield browser
 

@@ -49,6 +49,10 @@ class PatientProtocol(H11Protocol):
         super().on_response_complete()
         self._listen()
 
+    def _should_upgrade(self) -> bool:
+        """There are no web sockets here; uvicorn would have its log advise to install some."""
+        return False
+
     def send_400_response(self, msg: str) -> None:
         """What is no HTTP is told so, and nothing of why."""
         self._refuse(400, "BadRequest", "that is no request as this server reads them; send one with a Content-Length")
