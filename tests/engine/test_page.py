@@ -14,6 +14,7 @@ from queueing import generate, submit, worker
 from serving import make_service, serving
 
 from layerflow.server.leases import claim
+from layerflow.server.settings import Limits
 from layerflow.wire import Progress
 from layerflow.wire.jobs import VERBS
 
@@ -100,7 +101,8 @@ def test_only_the_token_opens_the_queue(browser, url, service) -> None:
         expect(page.get_by_role("row", name="dog")).to_be_visible()
         assert not [each for each in asked if TOKEN in each] and TOKEN not in page.url
         assert page.evaluate("[document.cookie, localStorage.length]") == ["", 0]
-        page.get_by_role("button", name="Sign out").click()
+        with page.expect_event("requestfailed", lambda request: request.url.endswith("/v1/events")):
+            page.get_by_role("button", name="Sign out").click()
         expect(page.get_by_label("Token")).to_be_focused()
         assert page.evaluate("sessionStorage.length") == 0 and "dog" not in page.locator("#grid").inner_html()
 
@@ -303,6 +305,16 @@ def test_a_server_with_another_token_asks_for_it(browser, tmp_path) -> None:
                 "The server takes another token now; layerflow jobs page prints it."
             )
             expect(page.get_by_label("Token")).to_be_focused()
+
+
+def test_a_server_that_has_no_stream_to_give_says_so(browser, tmp_path) -> None:
+    service = make_service(tmp_path, limits=Limits(streams=0))
+    (job,) = submit(service.store, "dog")
+    with serving(service), tab(browser) as page:
+        sign_in(page, address(service))
+        expect(page.get_by_role("alert").first).to_contain_text("streams of events are open")
+        row(page, job).click()
+        expect(verb(page, "Pause")).to_be_disabled()  # what it would show may be old
 
 
 # Many jobs, few keys, little room

@@ -42,10 +42,11 @@ async function follow(which) {
   while (which === server) {
     try {
       const after = await load(which);
+      if (which !== server) return;
       for await (const events of which.events(after)) {
         if (which !== server) return;
         hear(true);
-        failures = 0;
+        failures = events.length ? 0 : failures;
         events.forEach((event) => queue.apply(event));
       }
     } catch (error) {
@@ -63,9 +64,8 @@ async function follow(which) {
 async function load(which) {
   const pages = [];
   for await (const page of which.pages()) pages.push(page);
-  if (which !== server) return undefined;
+  if (which !== server) return null;
   queue.replace(pages.flatMap((page) => page.jobs));
-  hear(true);
   which.get("/v1/devices").then(showDevices, () => {});
   return pages[0].event;
 }
@@ -95,6 +95,7 @@ function enter(token) {
 
 function leave(why = "") {
   sessionStorage.removeItem(TOKEN);
+  server?.close();
   server = null;
   isConnected = false;
   queue.replace([]);

@@ -17,9 +17,15 @@ export class Lost extends Error {}
 
 export class Server {
   #token;
+  #end = new AbortController();
 
   constructor(token) {
     this.#token = token;
+  }
+
+  /** Breaks off whatever is still being asked. */
+  close() {
+    this.#end.abort();
   }
 
   /** The JSON of an answer. Throws Refused, and Lost. */
@@ -56,14 +62,15 @@ export class Server {
     }
   }
 
-  /** What happens after the event with this number, as it happens, in batches of what came together. */
+  /** What happens after the event with this number, in batches as it happens; an empty one when the stream is open. */
   async *events(after) {
     const silence = new AbortController();
     const hush = () => setTimeout(() => silence.abort(), SILENCE_MS);
     let timer = hush();
     try {
-      const headers = after === undefined ? {} : { "Last-Event-ID": String(after) };
+      const headers = { "Last-Event-ID": String(after) };
       const answer = await this.#ask("/v1/events", { headers, signal: silence.signal });
+      yield [];
       const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
       const parser = new Parser();
       for (;;) {
@@ -79,11 +86,14 @@ export class Server {
     }
   }
 
-  async #ask(path, { headers = {}, ...options } = {}) {
-    const all = { ...headers, Authorization: `Bearer ${this.#token}` };
+  async #ask(path, { headers = {}, signal = AbortSignal.timeout(ANSWER_MS), ...options } = {}) {
     const answer = await fetch(path, {
-      signal: AbortSignal.timeout(ANSWER_MS), cache: "no-store", credentials: "omit", redirect: "error", ...options,
-      headers: all,
+      ...options,
+      headers: { ...headers, Authorization: `Bearer ${this.#token}` },
+      signal: AbortSignal.any([signal, this.#end.signal]),
+      cache: "no-store",
+      credentials: "omit",
+      redirect: "error",
     }).catch(lose);
     if (answer.ok || answer.status === 304) return answer;
     const told = await answer.json().catch(() => null);
