@@ -10,11 +10,13 @@ from importlib.metadata import EntryPoint
 from types import SimpleNamespace
 
 import pytest
+from wire_server import standing_in
 
 from layerflow.cli import checkup
 from layerflow.cli.app import run
 from layerflow.cli.checkup import Check, examine
 from layerflow.errors import ModelError
+from layerflow.wire.running import publish
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -175,3 +177,13 @@ def test_a_gpu_is_named(mini, monkeypatch):
     properties = SimpleNamespace(name="NVIDIA RTX 6000", total_memory=48 * 2**30)
     monkeypatch.setattr("torch.cuda.get_device_properties", lambda index: properties)
     assert found("device cuda:0").detail == "NVIDIA RTX 6000, 48 GiB"
+
+
+def test_the_server_is_named_where_it_runs(mini, monkeypatch, tmp_path):
+    monkeypatch.setenv("LAYERFLOW_RUNTIME", str(tmp_path))
+    assert found("server") == Check(name="server", status="ok", detail="does not run; hosts and --queue start it")
+    with standing_in() as server:
+        publish(server.address)
+        assert found("server").detail == f"runs at {server.address.url}"
+        server.api = 99
+        assert found("server").status == "warn" and "speaks version 99" in found("server").detail

@@ -42,8 +42,8 @@ class Check:
 
 def examine() -> Iterator[Check]:
     """Every check in order. A check that cannot even import what it looks at is a failure, not a crash."""
-    looks = (_python, _packages, _devices, _backends, _color, _movies, _bundled_model, _models_folder, _memory, _disks)
-    for look in looks:
+    machine = (_python, _packages, _devices, _backends, _color, _movies)
+    for look in (*machine, _bundled_model, _models_folder, _memory, _disks, _server):
         yield from _guarded(look)
 
 
@@ -215,3 +215,14 @@ def _models_folder() -> Iterator[Check]:
     else:
         advice = f"make {nearest} writable, or name another folder in LAYERFLOW_MODELS"
         yield Check(name="model folder", status="warn", detail=f"cannot write {folder}", advice=advice)
+
+
+def _server() -> Iterator[Check]:
+    from layerflow.wire import errors, starting
+
+    try:
+        yield Check(name="server", status="ok", detail=f"runs at {starting.find().url}")
+    except errors.NotRunning:
+        yield Check(name="server", status="ok", detail="does not run; hosts and --queue start it")
+    except errors.ServerError as error:
+        yield Check(name="server", status="warn", detail=str(error), advice="end it, and start it with layerflow serve")
