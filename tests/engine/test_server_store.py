@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import sqlite3
 import threading
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -193,6 +194,17 @@ def test_a_job_goes_where_its_device_is(store: Store) -> None:
             taken[name].append(next(key for key, job in jobs.items() if job == lease.job.id))
     # Nobody has the seventh: the worker that takes it lets it fail with the engine's sentence.
     assert taken == {"cuda:0": ["b", "c", "d", "e"], "cuda:1": ["a"]}
+
+
+def test_the_same_frames_have_many_names(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "shots").mkdir()
+    (tmp_path / "link").symlink_to("shots")
+    same = ("shots/dog.%04d.exr", "shots/dog.####.exr", "shots/dog.%05d.exr", "link/dog.%04d.exr", "shots/./dog.#.exr")
+    for name in (*same, "shots/dog_%04d.exr"):
+        store.submit(replace(generate(), output=str(tmp_path / name)))
+    leases = [claim(store, worker(store, name)) for name in "xyz"]
+    outputs = [Path(lease.job.request.output).name for lease in leases if lease is not None]
+    assert outputs == ["dog.%04d.exr", "dog_%04d.exr"]
 
 
 def test_two_jobs_never_write_the_same_frames_at_once(store: Store) -> None:

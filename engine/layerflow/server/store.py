@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from layerflow.files import refused_as
+from layerflow.files import FramePattern, refused_as
 from layerflow.server.database import Database
 from layerflow.server.errors import JobStateError, QueueFullError
 from layerflow.server.rows import NOTHING_YET, change, event_of, find, job_of, tell_state, turn, values_of
@@ -54,7 +54,7 @@ class Store:
         Raises QueueFullError, JobStateError for a key that came with another request, and ValueError for a bad label.
         """
         check_label(label)
-        text = request.to_json()
+        text, sequence = request.to_json(), _sequence_of(request.output)  # before anybody has to wait for us
         with self.database.write() as connection:
             before = connection.execute("SELECT * FROM job WHERE key = ?", (key,)).fetchone()
             if before is not None:
@@ -67,7 +67,7 @@ class Store:
                 "key": key,
                 "state": "queued",
                 "request": text,
-                "output": os.path.realpath(request.output),
+                "output": sequence,
                 "asked_device": request.device,
                 "label": label,
                 "overwrite": overwrite,
@@ -207,6 +207,12 @@ def _fitting(rows: Iterable[sqlite3.Row], limit: int) -> tuple[tuple[Mapping[str
         jobs.append(values_of(row))
         size += len(row["request"]) + len(row["result"] or "")
     return tuple(jobs), True
+
+
+def _sequence_of(output: str) -> str:
+    """What one worker at a time writes to, whatever links lead there and however the frame number is asked for."""
+    pattern = FramePattern.parse(output)
+    return os.path.normcase(os.path.join(os.path.realpath(pattern.folder), pattern.prefix))  # noqa: PTH118 - no folder
 
 
 def _end(connection: sqlite3.Connection) -> int:
