@@ -256,6 +256,18 @@ def test_one_who_does_not_read_is_let_go_and_keeps_nobody_waiting(service, clien
     wait_for(lambda: num_open(service) == 0)
 
 
+def test_nothing_is_sent_to_one_who_is_gone(service, client, caplog):
+    job = submit(service.store, "dog")[0]
+    for _ in range(100):
+        service.store.ask("pause", job)
+        service.store.ask("resume", job)
+    for _ in range(20):
+        with closing(client.events(timeout_s=LONG_S)) as events:
+            next(events)
+    wait_for(lambda: num_open(service) == 0)
+    assert [record.getMessage() for record in caplog.records] == []
+
+
 def test_streams_end_when_the_server_leaves(service, client):
     caller = Caller(service)
     with caller.connect() as connection:

@@ -96,6 +96,7 @@ class Streams:
             for message in found:
                 is_over = is_over if message.is_final is None else message.is_final
                 yield message.text
+                await asyncio.sleep(0)  # for the loop to hear that the client is gone
             if found:
                 told_at = now()
                 continue
