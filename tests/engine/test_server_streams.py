@@ -113,6 +113,14 @@ def test_a_long_event_is_kept_for_nobody(service, client, monkeypatch):
         assert [next(events).job for _ in jobs] == jobs
 
 
+def test_the_end_of_the_longest_shot_is_heard(service, client):
+    job = client.submit(shot(service))
+    worker(service.store, "w")
+    result = {"frames": [f"/shots/of/a/film/with/a/long/name/dog.{number:07d}.exr" for number in range(400_000)]}
+    claim(service.store, "w").done(result)
+    assert [event.data["result"] for event in client.events(job.id, timeout_s=LONG_S)][-1] == result
+
+
 def test_every_reader_hears_every_event_once_while_the_queue_is_busy(service, client):
     """Three that listen from the start and one that comes and goes; only progress may be left out."""
     rng = random.Random(7)

@@ -24,6 +24,7 @@ from layerflow.wire.jobs import FINAL_STATES
 POLL_S = 0.05  # after which what workers wrote is looked for; what clients asked for is looked for at once
 HEARTBEAT_S = 10.0
 PAGE = 100  # events read at a time by a stream that has some to catch up on
+PIECE = 1 << 16  # bytes sent at a time: what one who does not read may keep
 KEPT = 256  # events told lately, for the streams that keep up
 KEPT_BYTES = 4 << 20  # of them; the end of a long shot names all its frames
 
@@ -95,8 +96,9 @@ class Streams:
             found, after = await self._after(after, None if job is None else job.id)
             for message in found:
                 is_over = is_over if message.is_final is None else message.is_final
-                yield message.text
-                await asyncio.sleep(0)  # for the loop to hear that the client is gone
+                for start in range(0, len(message.text), PIECE):
+                    yield message.text[start : start + PIECE]
+                    await asyncio.sleep(0)  # for the loop to hear that the client is gone
             if found:
                 told_at = now()
                 continue

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import List, Optional
 
-MAX_EVENT = 1 << 24  # characters that one event may have
+MAX_EVENT = 1 << 26  # characters that one event may have; the end of a long shot names all its frames
 
 _DIGITS = re.compile("[0-9]{1,9}")
 
