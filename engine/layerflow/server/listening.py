@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import threading
+from functools import partial
 from socket import AF_INET, AF_INET6, create_server, socket
 from typing import Any
 
@@ -53,6 +54,7 @@ class Listening:
         _load(config, settings)
         self._server = uvicorn.Server(config)
         self._listener = listener
+        self._patience_s = settings.limits.patience_s
         self._thread = threading.Thread(target=self._run, name="http", daemon=True)
         self._thread.start()
 
@@ -67,7 +69,14 @@ class Listening:
         self._thread.join()
 
     def _run(self) -> None:
-        asyncio.run(self._server.serve(sockets=[self._listener]))
+        asyncio.run(self._serve())
+
+    async def _serve(self) -> None:
+        if self._server.config.ssl is not None:  # to shake hands, uvicorn would leave everyone a minute
+            loop = asyncio.get_running_loop()
+            patient_one = partial(loop.create_server, ssl_handshake_timeout=self._patience_s)
+            loop.create_server = patient_one  # type: ignore[method-assign]
+        await self._server.serve(sockets=[self._listener])
 
 
 def _load(config: uvicorn.Config, settings: Settings) -> None:
