@@ -13,6 +13,7 @@ from playwright.sync_api import expect
 from queueing import generate, submit, worker
 from serving import make_service, serving
 
+from layerflow.server import streams
 from layerflow.server.leases import claim
 from layerflow.server.settings import Limits
 from layerflow.wire import Progress
@@ -224,10 +225,14 @@ def picture(colour, size=(64, 48)):
     return file.getvalue()
 
 
+def canvas(page, layer):
+    return page.get_by_role("button", name=f"{layer} so far").locator("canvas")
+
+
 def middle(page, layer):
     """The colour in the middle of what is shown of a layer."""
     script = "(c) => [...c.getContext('2d').getImageData(c.width / 2, c.height / 2, 1, 1).data.slice(0, 3)]"
-    return page.get_by_role("img", name=f"{layer} so far").evaluate(script)
+    return canvas(page, layer).evaluate(script)
 
 
 def is_near(colour, wanted):
@@ -244,13 +249,17 @@ def test_the_layers_of_a_running_job(page, service, lease) -> None:
         path = service.folder.preview_of(lease.job.id, layer)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(picture(colour))
-    expect(page.get_by_role("img", name="blended so far")).to_be_visible()
-    expect(page.get_by_role("img", name="alpha so far")).to_be_visible()
-    expect(page.get_by_role("img", name="foreground so far")).to_be_hidden()
+    expect(canvas(page, "blended")).to_be_visible()
+    expect(canvas(page, "alpha")).to_be_visible()
+    expect(canvas(page, "foreground")).to_be_hidden()
     assert is_near(middle(page, "blended"), (200, 40, 40)) and is_near(middle(page, "alpha"), (90, 90, 90))
     assert eventually(page, lambda: 304 in answers) and service.folder.looked_at(lease.job.id).exists()
     service.folder.preview_of(lease.job.id, "blended").write_bytes(picture((40, 40, 200), size=(80, 48)))
     assert eventually(page, lambda: is_near(middle(page, "blended"), (40, 40, 200)))
+    small = canvas(page, "blended").bounding_box()["width"]
+    canvas(page, "blended").click()
+    large = canvas(page, "blended").bounding_box()
+    assert large["width"] > 1.8 * small and large["height"] == pytest.approx(large["width"] * 48 / 80, abs=1)
 
 
 def test_nobody_asks_for_layers_that_are_not_looked_at(page, service, lease) -> None:
@@ -315,6 +324,36 @@ def test_a_server_that_has_no_stream_to_give_says_so(browser, tmp_path) -> None:
         expect(page.get_by_role("alert").first).to_contain_text("streams of events are open")
         row(page, job).click()
         expect(verb(page, "Pause")).to_be_disabled()  # what it would show may be old
+
+
+def test_a_tab_that_nobody_looks_at_lets_go(browser, url, service, monkeypatch) -> None:
+    """A browser keeps six connections to a server: with six tabs open, a seventh would get nowhere."""
+    monkeypatch.setattr(streams, "HEARTBEAT_S", 0.05)
+    (job,) = submit(service.store, "dog")
+    look = "(hidden) => {{ Object.defineProperty(document, 'hidden', {{ value: hidden, configurable: true }}); {} }}"
+    look = look.format("document.dispatchEvent(new Event('visibilitychange'))")
+    with tab(browser) as page:
+        page.clock.install()
+        sign_in(page, url)
+        expect(row(page, job).locator(".state")).to_have_text("queued")
+        page.evaluate(look, True)
+        expect(page).to_have_title("0 running, 1 waiting – LayerFlow")
+        ended: list[str] = []
+        page.on("requestfailed", lambda request: ended.append(request.url))
+        for _ in range(14):
+            page.clock.fast_forward(21_000)
+            page.wait_for_timeout(150)  # in which the server is heard, if only that it is there
+        assert ended == []
+        page.clock.fast_forward(21_000)
+        expect(page).to_have_title("LayerFlow")
+        assert eventually(page, lambda: ended == [f"{url}/v1/events"])
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.wait_for_timeout(1500)
+        assert asked == [] and not page.locator("#lost").is_visible()
+        service.store.ask("pause", job)
+        page.evaluate(look, False)
+        expect(row(page, job).locator(".state")).to_have_text("paused")
 
 
 # Many jobs, few keys, little room

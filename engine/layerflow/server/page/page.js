@@ -4,6 +4,7 @@ import { Detail } from "./detail.js";
 import { List, say } from "./list.js";
 import { GROUPS, Queue } from "./queue.js";
 import { Lost, Refused, Server } from "./server.js";
+import { Sight } from "./sight.js";
 
 const TOKEN = "layerflow-token"; // in this tab's memory alone
 const PAUSES_MS = [250, 1000, 2000, 5000]; // before the server is asked again
@@ -14,6 +15,7 @@ const ANEW = "The server takes another token now; layerflow jobs page prints it.
 
 const parts = Object.fromEntries([...document.querySelectorAll("[id]")].map((node) => [node.id, node]));
 const queue = new Queue();
+const sight = new Sight();
 const list = new List(parts.grid, { onSelect: select, onOpen: open });
 const detail = new Detail(parts.detail, { onVerb: act, onClose: close });
 let server = null;
@@ -32,7 +34,7 @@ function draw() {
     say(label.querySelector(".count"), String(counts[label.querySelector("input").value]));
   parts.nothing.hidden = jobs.length > 0;
   say(parts.nothing, queue.jobs.size ? "No job is like that." : EMPTY);
-  document.title = server && counts.Running + counts.Waiting
+  document.title = counts.Running + counts.Waiting && !sight.isResting
     ? `${counts.Running} running, ${counts.Waiting} waiting – LayerFlow` : "LayerFlow";
 }
 
@@ -41,8 +43,10 @@ async function follow(which) {
   let failures = 0;
   while (which === server) {
     try {
+      await sight.awake();
       const after = await load(which);
       if (which !== server) return;
+      if (sight.isResting) continue;
       for await (const events of which.events(after)) {
         if (which !== server) return;
         hear(true);
@@ -53,11 +57,17 @@ async function follow(which) {
       if (which !== server) return;
       if (error instanceof Refused && error.status === 401) return leave(ANEW);
       if (!(error instanceof Refused || error instanceof Lost)) reportError(error);
-      hear(false, error instanceof Refused ? error.message : GONE);
+      if (!sight.isResting) hear(false, error instanceof Refused ? error.message : GONE);
     }
     await new Promise((resolve) => setTimeout(resolve, PAUSES_MS[Math.min(failures, PAUSES_MS.length - 1)]));
     failures += 1;
   }
+}
+
+/** Lets go of the server until the tab is looked at again. */
+function rest() {
+  server?.rest();
+  draw(); // for the title, which would not be true for long
 }
 
 /** Loads the queue, and returns the number of the last event that it knows of. */
@@ -186,6 +196,7 @@ function key(event) {
 
 makeGroups();
 queue.addEventListener("change", draw);
+sight.addEventListener("rest", rest);
 parts.search.addEventListener("input", draw);
 document.getElementById("sign-in").addEventListener("submit", signIn);
 parts.leave.addEventListener("click", () => leave());

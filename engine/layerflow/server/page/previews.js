@@ -19,7 +19,9 @@ export class Previews {
     this.#figures = LAYERS.map((layer) => {
       const figure = template.content.firstElementChild.cloneNode(true);
       figure.dataset.layer = layer;
-      figure.querySelector("canvas").setAttribute("aria-label", `${layer} so far`);
+      const button = figure.querySelector("button");
+      button.setAttribute("aria-label", `${layer} so far, as large as there is room`);
+      button.addEventListener("click", () => button.ariaPressed = String(button.ariaPressed !== "true"));
       figure.querySelector("figcaption").textContent = layer;
       return figure;
     });

@@ -18,6 +18,7 @@ export class Lost extends Error {}
 export class Server {
   #token;
   #end = new AbortController();
+  #stream = new AbortController();
 
   constructor(token) {
     this.#token = token;
@@ -26,6 +27,11 @@ export class Server {
   /** Breaks off whatever is still being asked. */
   close() {
     this.#end.abort();
+  }
+
+  /** Ends the stream of events. */
+  rest() {
+    this.#stream.abort();
   }
 
   /** The JSON of an answer. Throws Refused, and Lost. */
@@ -64,12 +70,13 @@ export class Server {
 
   /** What happens after the event with this number, in batches as it happens; an empty one when the stream is open. */
   async *events(after) {
-    const silence = new AbortController();
-    const hush = () => setTimeout(() => silence.abort(), SILENCE_MS);
-    let timer = hush();
+    const stream = new AbortController();
+    const giveUp = () => setTimeout(() => stream.abort(), SILENCE_MS);
+    let timer = giveUp();
+    this.#stream = stream;
     try {
       const headers = { "Last-Event-ID": String(after) };
-      const answer = await this.#ask("/v1/events", { headers, signal: silence.signal });
+      const answer = await this.#ask("/v1/events", { headers, signal: stream.signal });
       yield [];
       const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
       const parser = new Parser();
@@ -77,12 +84,12 @@ export class Server {
         const { value, done } = await reader.read().catch(lose);
         if (done) return;
         clearTimeout(timer);
-        timer = hush();
+        timer = giveUp();
         yield parser.feed(value);
       }
     } finally {
       clearTimeout(timer);
-      silence.abort();
+      stream.abort();
     }
   }
 
