@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 from pathlib import Path
 
@@ -188,6 +189,11 @@ def test_nothing_there(refused, tmp_path) -> None:
     assert "there is no LoRA nowhere.safetensors; give a file or folder" in refused(Path("nowhere.safetensors"))
     assert "cannot be read (File name too long)" in refused(Path("x" * 300))
     assert "holds no LoRA: neither" in refused(tmp_path)
+
+
+def test_a_pipe_is_not_waited_for(refused, tmp_path) -> None:
+    os.mkfifo(tmp_path / "dog.safetensors")
+    assert "is not a regular file; put the .safetensors there" in refused(tmp_path / "dog.safetensors")
 
 
 def test_the_hash_is_of_all_that_is_merged(tensors, tmp_path) -> None:

@@ -50,6 +50,13 @@ def test_a_pipe_named_as_a_frame_does_not_block(tmp_path: Path) -> None:
         open_plate(pattern)
 
 
+def test_a_pipe_named_as_a_movie_does_not_block(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "dog.mov")
+    for source in (tmp_path, tmp_path / "dog.mov"):
+        with pytest.raises(PlateError, match="dog.mov is not a regular file; put the movie there"):
+            open_plate(str(source))
+
+
 @pytest.mark.parametrize("fps", [0.0, -24.0, float("nan"), float("inf"), 1e9])
 def test_impossible_frame_rates_are_refused(tmp_path: Path, fps: float) -> None:
     with pytest.raises(PlateError, match="fps must be between"):

@@ -111,6 +111,8 @@ def _files_of(path: Path) -> tuple[Path, Path | None]:
         )
     if path.suffix.lower() in PICKLES:
         raise ModelError(f"LoRA {path} is a pickle, which can run code; convert it to .safetensors where you trust it")
+    if not path.is_file():
+        raise ModelError(f"LoRA {path} is not a regular file; put the .safetensors there")
     config = path.with_name(PEFT_CONFIG)
     if path.name != PEFT_WEIGHTS:
         return path, None

@@ -94,6 +94,8 @@ def _refuse_absent(path: Path) -> Found:
 def _one_file(path: Path) -> Found:
     suffix = path.suffix.lower()
     if suffix in MOVIE_SUFFIXES:
+        if not path.is_file():  # to open a pipe is to wait for somebody to write into it
+            raise PlateError(f"{path.name} is not a regular file; put the movie there")
         return Found(name=path.name, files={}, movie=path)
     if suffix not in IMAGE_SUFFIXES:
         raise PlateError(f"{path.name} is not a kind of file LayerFlow reads; give {READABLE}")
