@@ -53,7 +53,7 @@ def test_a_pipe_named_as_a_frame_does_not_block(tmp_path: Path) -> None:
 def test_a_pipe_named_as_a_movie_does_not_block(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "dog.mov")
     for source in (tmp_path, tmp_path / "dog.mov"):
-        with pytest.raises(PlateError, match="dog.mov is not a regular file; put the movie there"):
+        with pytest.raises(PlateError, match=r"dog\.mov is not a regular file; put the movie there"):
             open_plate(str(source))
 
 
