@@ -73,6 +73,15 @@ def test_what_is_told_fits_the_document(service, client, caller):
         schemas.JobEvent.model_validate(event.to_dict(), strict=True)
 
 
+@pytest.mark.parametrize("name", ["Job", "JobEvent", "Submission"])
+def test_examples_are_real(name):
+    (example,) = getattr(schemas, name).model_config["json_schema_extra"]["examples"]
+    told = json.dumps(example)
+    getattr(schemas, name).model_validate_json(told, strict=True)
+    if name != "Submission":
+        assert json.dumps(getattr(wire, name).from_dict(json.loads(told)).to_dict()) == told
+
+
 def test_who_needs_a_token(caller):
     told = json.loads(caller.ask("GET", "/v1/openapi.json").body)
     open_paths = {path for path, methods in told["paths"].items() for each in methods.values() if "security" in each}

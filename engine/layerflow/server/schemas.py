@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
 
+from layerflow import wire
 from layerflow.server.asked import EXAMPLE, request_schema
 from layerflow.wire import Request
 from layerflow.wire.jobs import MAX_LABEL, check_id, check_label
@@ -32,7 +33,21 @@ def _request(values: Any) -> Request:
     return Request.from_dict(values)
 
 
-_SUBMISSION: dict[str, Any] = {"request": EXAMPLE, "label": "nuke:dog.nk/LayerFlow1", "overwrite": False}
+_LABELLED = "nuke:dog.nk/LayerFlow1"
+_JOB = wire.Job(
+    id=_EXAMPLE_ID,
+    state="running",
+    request=Request.from_dict(EXAMPLE),
+    label=_LABELLED,
+    position=1 << 20,
+    created_at=1767225600.0,
+    started_at=1767225601.5,
+    attempts=1,
+    device="cuda:0",
+    progress=wire.Progress(stage="Sampling", done=12, total=50, frames_done=0, frames_total=49),
+).to_dict()
+_EVENT = wire.JobEvent(id=7, job=_EXAMPLE_ID, kind="progress", at=1767225609.0, data=_JOB["progress"]).to_dict()
+_SUBMISSION: dict[str, Any] = {"request": EXAMPLE, "label": _LABELLED, "overwrite": False}
 
 _ID = {"type": "string", "pattern": "^[0-9a-f]{32}$", "examples": [_EXAMPLE_ID]}
 _LABEL: dict[str, Any] = {
@@ -99,6 +114,8 @@ class Progress(BaseModel):
 class Job(BaseModel):
     """One request in the queue. Times are seconds since 1970, UTC."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [_JOB]})
+
     id: JobId
     state: State
     request: AsTold
@@ -126,6 +143,8 @@ class Jobs(BaseModel):
 
 class JobEvent(BaseModel):
     """One thing that happened to a job: the `data` of a server-sent event."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_EVENT]})
 
     id: int = Field(description="Rises over everything the server ever does.")
     job: JobId

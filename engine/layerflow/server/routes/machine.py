@@ -27,19 +27,19 @@ _TEXT: dict[str, Any] = {
 }
 
 
-@router.get("/v1/health", response_model=Health, responses=refusals())
+@router.get("/v1/health", response_model=Health, response_description="It is here.", responses=refusals())
 async def health() -> JSONResponse:
     """Says that a server is here. Needs no token and tells nothing else."""
     return JSONResponse({"status": "ok", "version": __version__, "api": API})
 
 
-@router.get("/v1/models", response_model=Models, responses=refusals())
+@router.get("/v1/models", response_model=Models, response_description="All of them.", responses=refusals())
 async def models(service: Here) -> JSONResponse:
     """Lists the models on the server's machine."""
     return JSONResponse({"models": (await _survey(service)).models})
 
 
-@router.get("/v1/devices", response_model=Devices, responses=refusals())
+@router.get("/v1/devices", response_model=Devices, response_description="All of them.", responses=refusals())
 async def devices(service: Here) -> JSONResponse:
     """Lists the devices of the server's machine."""
     return JSONResponse({"devices": (await _survey(service)).devices})
