@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import time
@@ -97,6 +98,22 @@ def test_fault_7_a_lora_whose_weights_lie_elsewhere(root: Path, roots: Roots) ->
     (root.parent / "outside/x.safetensors").touch()
     with pytest.raises(OutsideError, match=r"LoRA 1 .* lies outside"):
         check_links(shot(root, lora=(f"{root}/lora:0.5",)), roots)
+
+
+def test_fault_7_a_model_whose_weights_lie_elsewhere(root: Path, roots: Roots) -> None:
+    weights = next((root / "model").rglob("*.safetensors"))
+    move_out(root, str(weights.relative_to(root)))
+    with pytest.raises(OutsideError, match=rf"model .*/{weights.name} lies outside"):
+        check_links(shot(root), roots)
+
+
+@pytest.mark.parametrize("part", ["codec", "text_encoder", "transformer"])
+def test_a_model_whose_weights_are_a_pipe_is_not_waited_for(root: Path, roots: Roots, part: str) -> None:
+    weights = next((root / "model" / part).glob("*.safetensors"))
+    weights.unlink()
+    os.mkfifo(weights)
+    state, message = attempted(root, shot(root), Bounds(roots=roots))
+    assert state == "failed" and "is not a regular file); install the model again" in message
 
 
 def test_a_name_is_no_folder_where_the_server_happens_to_stand(

@@ -60,6 +60,8 @@ def shapes_of(folder: Path) -> dict[str, tuple[int, ...]]:
 
 def _tensors(folder: Path) -> Iterator[tuple[str, list[int], str]]:
     for path in sorted(folder.glob("*.safetensors")):
+        if not path.is_file():  # to open a pipe is to wait for somebody to write into it
+            raise OSError(f"{path.name} is not a regular file")
         with safe_open(path, framework="pt") as file:
             for name in file.keys():  # noqa: SIM118 - it is no mapping
                 part = file.get_slice(name)

@@ -51,6 +51,7 @@ def _files_of(request: Request) -> Iterator[tuple[str, Path]]:
     model = find_place(request.model).resolve()
     if not any(model.is_relative_to(own.resolve()) for own in (bundled_path(), models_path())):
         yield "model", model
+        yield from (("model", file) for file in model.rglob("*") if file.is_symlink())
     for place, text in enumerate(request.lora, start=1):
         files = find_lora(text)
         yield f"LoRA {place}", files.weights
