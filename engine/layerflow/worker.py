@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -21,6 +22,7 @@ T = TypeVar("T")
 
 MAX_WAITING = 1  # jobs, besides the one at work
 POLL_S = 0.05  # after which a thread that waits for the other looks whether to stop
+SILENT_S = 60.0  # without a torch function or frame; a job that is in one of them cannot be stopped anyway
 
 
 class Worker:
@@ -28,7 +30,8 @@ class Worker:
 
     Only the caller's thread asks `stopped` and is told what is done, in order. What a job raises comes up there too, at
     the next look or at the end of the block, and no job after it is begun. An error of the caller's own waits for the
-    jobs before it; a stop does not: the job at work ends before its next torch function or `raise_if(halted)`.
+    jobs before it; a stop does not: the job at work ends before its next torch function or `raise_if(halted)`. While a
+    job is silent `stopped` is not asked, so that who is asked can tell a thread that waits from one that hangs.
     """
 
     def __init__(self, device: torch.device, stopped: Callable[[], bool]) -> None:
@@ -36,6 +39,7 @@ class Worker:
         stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
         self._stopped = stopped
         self._halt = threading.Event()
+        self._heard_at = time.monotonic()
         self._at_work: deque[tuple[Future[Any], Callable[[Any], None]]] = deque()
         self._thread = ThreadPoolExecutor(1, "layerflow", _settle, (torch.get_num_threads(), stream))
 
@@ -53,7 +57,8 @@ class Worker:
             self._thread.shutdown(cancel_futures=True)
 
     def halted(self) -> bool:
-        """Whether a job should end where it is."""
+        """Whether a job should end where it is. To be asked by jobs."""
+        self._heard_at = time.monotonic()
         return self._halt.is_set()
 
     def submit(self, job: Callable[[], T], done: Callable[[T], None]) -> None:
@@ -90,7 +95,8 @@ class Worker:
 
     def _look_around(self) -> None:
         self.look()
-        raise_if(self._stopped)
+        if time.monotonic() - self._heard_at < SILENT_S:
+            raise_if(self._stopped)
 
     def _run(self, job: Callable[[], T]) -> T:
         try:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from layerflow import worker as module
 from layerflow.errors import Interrupted, OutputError
-from layerflow.worker import MAX_WAITING, Worker
+from layerflow.worker import MAX_WAITING, POLL_S, SILENT_S, Worker
 
 CPU = torch.device("cpu")
 
@@ -61,6 +64,32 @@ def test_no_more_than_one_job_waits() -> None:
             worker.submit(gate.wait, lambda _: None)
             submitted.append(number)
     assert asked[:3] == [1 + MAX_WAITING] * 3
+
+
+def test_nobody_is_asked_while_a_job_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is asked takes it for a sign of life."""
+    now, asked, silent = [0.0], [], threading.Event()
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+
+    def job() -> int:
+        silent.wait()
+        time.sleep(10 * POLL_S)
+        meanwhile = len(asked)
+        while len(asked) == meanwhile:
+            torch.zeros(1)
+        return meanwhile
+
+    def stopped() -> bool:
+        asked.append(1)
+        if len(asked) == 3:
+            now[0] = SILENT_S
+            silent.set()
+        return False
+
+    counted: list[int] = []
+    with Worker(CPU, stopped) as worker:
+        worker.submit(job, counted.append)
+    assert counted == [3] and len(asked) > 3
 
 
 def test_a_job_computes_as_its_caller_does() -> None:
