@@ -18,7 +18,8 @@ from starlette.types import Receive, Scope, Send
 from layerflow.server.guard import SEAL, Guard
 from layerflow.server.settings import Limits
 
-LIMITS = Limits(body_bytes=2000, patience_s=0.3, connections=8)
+LIMITS = Limits(body_bytes=2000)
+HASTY = Limits(patience_s=0.3, connections=8)
 BODY = b'{"label": "x"}'
 
 
@@ -48,6 +49,14 @@ def caller(app: Echo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Call
     service = make_service(
         tmp_path_factory.mktemp("guard"), names=("Render.studio", "fd00::1", "[fd00::2]"), limits=LIMITS
     )
+    with serving(Guard(app, service), service):
+        yield Caller(service)
+
+
+@pytest.fixture(scope="module")
+def hasty(app: Echo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Caller]:
+    """Asks a server that waits for nobody."""
+    service = make_service(tmp_path_factory.mktemp("hasty"), limits=HASTY)
     with serving(Guard(app, service), service):
         yield Caller(service)
 
@@ -316,11 +325,11 @@ def test_faults_2_and_4_one_character_makes_another_name(
 # FAULTS 15
 
 
-def test_fault_15_a_head_that_never_ends(caller: Caller, app: Echo) -> None:
+def test_fault_15_a_head_that_never_ends(hasty: Caller, app: Echo) -> None:
     """A byte every now and then does not prolong it."""
-    head = caller.head("GET", "/v1/jobs")[:-2]
+    head = hasty.head("GET", "/v1/jobs")[:-2]
     started = time.monotonic()
-    with caller.connect() as connection:
+    with hasty.connect() as connection:
         connection.sendall(head)
         connection.settimeout(0.05)
         answer = None
@@ -334,40 +343,40 @@ def test_fault_15_a_head_that_never_ends(caller: Caller, app: Echo) -> None:
     assert not app.asked
 
 
-def test_fault_15_a_body_that_never_ends(caller: Caller, app: Echo) -> None:
+def test_fault_15_a_body_that_never_ends(hasty: Caller, app: Echo) -> None:
     for method in ("POST", "GET"):
-        answer = caller.raw(caller.head(method, "/v1/jobs", BODY) + BODY[:-1])
+        answer = hasty.raw(hasty.head(method, "/v1/jobs", BODY) + BODY[:-1])
         assert answer is not None and (answer.status, answer.kind) == (408, "TooSlow") and is_sentence(answer.message)
     assert not app.asked
 
 
-def test_fault_15_a_silent_connection_is_closed(caller: Caller) -> None:
-    with caller.connect() as connection:
+def test_fault_15_a_silent_connection_is_closed(hasty: Caller) -> None:
+    with hasty.connect() as connection:
         assert is_closed(connection)
 
 
-def test_fault_15_so_is_one_that_is_silent_after_an_answer(caller: Caller) -> None:
-    with caller.connect() as connection:
-        connection.sendall(caller.head("GET", "/v1/jobs"))
+def test_fault_15_so_is_one_that_is_silent_after_an_answer(hasty: Caller) -> None:
+    with hasty.connect() as connection:
+        connection.sendall(hasty.head("GET", "/v1/jobs"))
         assert read_answer(connection) and is_closed(connection)
 
 
-def test_fault_15_a_refused_body_is_waited_for_but_not_for_ever(caller: Caller) -> None:
-    with caller.connect() as connection:
-        connection.sendall(caller.head("POST", "/v1/jobs", BODY, authorization=None))
+def test_fault_15_a_refused_body_is_waited_for_but_not_for_ever(hasty: Caller) -> None:
+    with hasty.connect() as connection:
+        connection.sendall(hasty.head("POST", "/v1/jobs", BODY, authorization=None))
         assert read_answer(connection) and is_closed(connection)
 
 
-def test_fault_15_a_client_that_goes_away_in_the_middle_asked_for_nothing(caller: Caller, app: Echo) -> None:
-    with caller.connect() as connection:
-        connection.sendall(caller.head("POST", "/v1/jobs", BODY) + BODY[:-1])
-    assert caller.ask("GET", "/v1/jobs").status == 200 and app.asked == ["GET /v1/jobs"]
+def test_fault_15_a_client_that_goes_away_in_the_middle_asked_for_nothing(hasty: Caller, app: Echo) -> None:
+    with hasty.connect() as connection:
+        connection.sendall(hasty.head("POST", "/v1/jobs", BODY) + BODY[:-1])
+    assert hasty.ask("GET", "/v1/jobs").status == 200 and app.asked == ["GET /v1/jobs"]
 
 
-def test_fault_15_an_answer_that_nobody_takes_is_let_go(caller: Caller) -> None:
-    with caller.connect() as connection:
-        connection.sendall(caller.head("GET", "/v1/flood"))
-        time.sleep(3 * LIMITS.patience_s)
+def test_fault_15_an_answer_that_nobody_takes_is_let_go(hasty: Caller) -> None:
+    with hasty.connect() as connection:
+        connection.sendall(hasty.head("GET", "/v1/flood"))
+        time.sleep(6 * HASTY.patience_s)
         taken = 0
         while piece := _piece(connection):
             taken += len(piece)
@@ -381,10 +390,10 @@ def _piece(connection) -> bytes:
         return b""
 
 
-def test_fault_15_connections_that_say_nothing_keep_nobody_out(caller: Caller) -> None:
-    silent = [caller.connect() for _ in range(4 * LIMITS.connections)]
+def test_fault_15_connections_that_say_nothing_keep_nobody_out(hasty: Caller) -> None:
+    silent = [hasty.connect() for _ in range(4 * HASTY.connections)]
     try:
-        assert all(caller.ask("GET", "/v1/health").status == 200 for _ in range(5))
+        assert all(hasty.ask("GET", "/v1/health").status == 200 for _ in range(5))
     finally:
         for connection in silent:
             connection.close()

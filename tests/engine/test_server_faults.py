@@ -24,7 +24,7 @@ from layerflow.wire import errors
 from layerflow.wire.client import Client
 
 home = server_process.home
-LIMITS = Limits(patience_s=0.5, streams=4, body_bytes=200_000)
+LIMITS = Limits(streams=4, body_bytes=200_000)
 INSIDE = ("Traceback", "layerflow.", "sqlite3.", "SELECT", "pydantic", "starlette", "Exception", "/secret", TOKEN)
 
 
