@@ -85,8 +85,6 @@ def test_fault_25_an_address_is_no_file_and_no_model(service: Service, root: Pat
         ("backend", "../backend"),
         ("backend", "-flag"),
         ("colorspace", "x" * 201),
-        ("colorspace", "a\ud800"),
-        ("colorspace", "a\0"),
         ("output_colorspace", "x" * 201),
     ],
 )
