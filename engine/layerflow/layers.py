@@ -1,4 +1,5 @@
-"""The layers of a shot, and all arithmetic with alpha. No other module multiplies or divides by it.
+"""The layers of a shot, and all arithmetic with alpha. No other module multiplies or divides by it, but for
+`recomposition`, which solves for it.
 
 Colour is straight (not multiplied by alpha) unless a name says premultiplied. Porter and Duff 1984.
 """
