@@ -76,6 +76,15 @@ def test_one_engine_makes_the_bits_of_several(model, quality, request, plate, ke
     assert len(loaded) == 4
 
 
+@pytest.mark.parametrize("plan", ["balanced", "low"])
+def test_what_comes_and_goes_comes_again(released_model, plan, kept, loaded, tmp_path) -> None:
+    """Under these plans networks and their weights move while a shot is made."""
+    changes = {**GENERATED, "memory": plan}
+    for name in ("one", "two"):
+        shot(released_model, tmp_path / name, kept, **changes)
+    assert len(loaded) == 1 and contents(tmp_path / "one") == contents(tmp_path / "two")
+
+
 def test_without_keeping_nothing_stays(tiny_model, loaded, tmp_path) -> None:
     for name in ("one", "two"):
         shot(tiny_model, tmp_path / name, Engines(), **GENERATED)

@@ -12,6 +12,7 @@ import OpenImageIO as oiio
 import pytest
 from queueing import open_store, worker
 from rendering import contents, render, request
+from server_process import serving
 
 from layerflow.errors import Interrupted, OutputError
 from layerflow.preview import Picture
@@ -86,6 +87,22 @@ def test_a_job_that_somebody_looks_at_has_a_picture_of_each_layer(folder, tiny_m
     assert store.get(job).state == "done"
     render(tiny_model, tmp_path / "plain", task="generate", num_frames=8)
     assert contents(tmp_path / "out") == contents(tmp_path / "plain")
+
+
+@pytest.mark.slow
+def test_a_host_sees_the_layers_come_about(tiny_model, tmp_path, monkeypatch) -> None:
+    """Through a real server and its worker: other pictures while the job goes on, and the last one when it is done."""
+    for name in ("runtime", "server"):
+        monkeypatch.setenv(f"LAYERFLOW_{name.upper()}", str(tmp_path / name))
+    with serving("--root", str(tmp_path), "--root", str(tiny_model)) as served:
+        client, tags = served.client, set()
+        job = client.submit(request(tiny_model, tmp_path / "out", task="generate", num_frames=8, steps=900)).id
+        while not client.get(job).is_final:
+            if seen := client.preview(job, "background"):
+                tags.add(seen.etag)
+                assert seen.image.startswith(b"\xff\xd8") and seen.image.endswith(b"\xff\xd9")
+        assert client.get(job).state == "done" and len(tags) > 2
+        assert client.preview(job, "alpha") is not None
 
 
 def test_nobody_looks_nothing_is_made(folder) -> None:

@@ -55,17 +55,21 @@ class Engines:
     @contextmanager
     def lent(self, folder: ModelFolder, options: LoadOptions, plan: Plan, *, warn: Warn) -> Iterator[Engine]:
         """Within it, the engine of `folder` under `plan`. Raises as `load_engine` does."""
-        asked = _Asked.of(folder, options)
-        kept, self._kept = self._kept, None
-        if kept is not None and kept[0] == asked and kept[1].plan == plan:
-            folder.check(*CHECKED_PARTS, "tokenizer")
-            engine = _renewed(kept[1], warn)
-        else:
-            kept = None
+        asked = _Asked.of(folder, options) if self._keep_s else None
+        engine = self._taken(asked, plan)
+        if engine is None:
             engine = load_engine(folder, replace(options, memory=plan.name), warn=warn)
+        else:
+            folder.check(*CHECKED_PARTS, "tokenizer")
+            engine = _renewed(engine, warn)
         yield engine
-        if self._keep_s and not _has_fallen(engine):
+        if asked is not None and not _has_fallen(engine):
             self._kept, self._since = (asked, engine), self._clock()
+
+    def _taken(self, asked: _Asked | None, plan: Plan) -> Engine | None:
+        """The engine that was kept, if it is the one; in any case there is none any more."""
+        kept, self._kept = self._kept, None
+        return kept[1] if kept is not None and kept[0] == asked and kept[1].plan == plan else None
 
     def let_go_of_idle(self) -> bool:
         """Whether there was an engine that nobody has asked for in `keep_s`; it is let go of."""
