@@ -286,6 +286,8 @@ def test_shapes_that_differ_are_refused() -> None:
         solve(colour, alpha, colour, colour, uncertainty=alpha[:2])
     with pytest.raises(ValueError, match="out"):
         solve(colour, alpha, colour, colour, out=(colour.astype(np.float64), colour.copy()))
+    with pytest.raises(ValueError, match="apart"):
+        solve(colour, alpha, colour, colour, out=(colour.copy(), colour))
 
 
 def test_the_frame_that_was_written_recomposes(tmp_path: Path) -> None:

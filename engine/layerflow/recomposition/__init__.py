@@ -28,7 +28,8 @@ is the closest one, clamped. There always is one, as both layers may be P itself
 
 *Rounding.* Alpha is rounded first, then the layer of smaller weight; the other is solved against these two as they now
 are, and what its rounding leaves open is the error. An error that small in the estimate counts as none, so that layers
-which were solved come out as they went in.
+which were solved come out as they went in. All this is of straight layers: a file of premultiplied ones rounds a F once
+more, and comes within two last places.
 
 *Residual.* What is left is light that no half float holds: a plate beyond 65504. It is a layer to be added, and not
 there when it is not needed.
@@ -49,7 +50,7 @@ from layerflow.recomposition.tile import Tile, half
 
 Places = NDArray[np.intp]
 
-TILE = 6144  # pixels; measured: with fewer the calls take longer than the work, with more the cache overflows
+TILE = 8192  # pixels; measured: half as many take a sixth longer, three times as many gain little
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,6 +150,8 @@ def _check(
     for array in out:
         if array.shape != shape or array.dtype != np.float32 or not array.flags.c_contiguous:
             raise ValueError(f"out must be contiguous float32 {shape}, got {array.dtype} {array.shape}")
+        if any(np.may_share_memory(array, other) for other in (plate, alpha, foreground, background)):
+            raise ValueError("out must be apart from what is given, which is read again where alpha may move")
 
 
 def _solve_all(given: Run, result: Run) -> Places:
