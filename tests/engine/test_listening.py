@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -88,3 +90,21 @@ def test_an_origin_without_encryption_is_another(service: Service, authority: tr
         connection.sendall(head(service, "http"))
         answer = read_answer(connection)
     assert answer is not None and answer.status == 403
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
+def test_a_small_limit_of_open_files_is_raised() -> None:
+    code = """
+import resource
+from layerflow.server.listening import allow_files
+_, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (100, hard))
+allow_files(300)
+allow_files(200)
+print(resource.getrlimit(resource.RLIMIT_NOFILE)[0] == min(300, hard))
+resource.setrlimit(resource.RLIMIT_NOFILE, (100, 150))
+allow_files(300)
+print(resource.getrlimit(resource.RLIMIT_NOFILE))
+"""
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.splitlines()
+    assert said == ["True", "(150, 150)"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import sys
 import threading
 from functools import partial
 from socket import AF_INET, AF_INET6, create_server, socket
@@ -16,6 +17,7 @@ from layerflow.server.patience import patient
 from layerflow.server.settings import Settings
 
 PORT = 8477  # so that a bookmark of the page stays good; where it is taken, any that is free
+OWN_FILES = 256  # besides connections: the queue, logs, pipes of workers
 GRACE_S = 3  # for answers under way when the server ends
 
 
@@ -31,6 +33,18 @@ def open_socket(settings: Settings) -> socket:
     raise RequestError(
         f"nothing can listen at {settings.host} port {ports[-1]} ({reason.strerror or reason}); choose another --port"
     ) from reason
+
+
+def allow_files(number: int) -> None:
+    """Lets this process have as many files open, connections among them, where the system does not forbid it."""
+    if sys.platform == "win32":
+        return  # which has no such limit
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = number if hard == resource.RLIM_INFINITY else min(number, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 class Listening:
@@ -51,6 +65,7 @@ class Listening:
             ssl_certfile=settings.certificate,
             ssl_keyfile=settings.key,
         )
+        allow_files(settings.limits.connections + OWN_FILES)
         _load(config, settings)
         self._server = uvicorn.Server(config)
         self._listener = listener

@@ -60,12 +60,7 @@ def serve(
         stack.enter_context(_stopped_by_signals(stop))
         store = Store(folder.queue, max_waiting=settings.limits.waiting_jobs)
         stack.callback(store.database.close_all)
-        service = Service(
-            folder=folder,
-            store=store,
-            settings=settings,
-            token=token,
-        )
+        service = Service(folder=folder, store=store, settings=settings, token=token)
         requeue_dead(service.store)
         listener = stack.enter_context(open_socket(settings))
         service.port = listener.getsockname()[1]
