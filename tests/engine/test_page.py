@@ -11,7 +11,7 @@ from guarded import TOKEN
 from PIL import Image
 from playwright.sync_api import expect
 from queueing import generate, submit, worker
-from serving import make_service, serving
+from serving import SURVEY, make_service, serving
 
 from layerflow.server import streams
 from layerflow.server.leases import claim
@@ -177,6 +177,17 @@ def test_what_others_wrote_is_text(page, service) -> None:
     assert page.locator("#desk img, #desk script").count() == 0 and page.title() == "LayerFlow"
 
 
+def test_what_makes_the_jobs(browser, tmp_path) -> None:
+    service = make_service(tmp_path, survey=None, limits=Limits(patience_s=0.5))
+    with serving(service), tab(browser) as page:
+        page.clock.install()
+        sign_in(page, address(service))
+        expect(page.get_by_text("the server is still finding out what this machine has")).to_be_visible()
+        service.found.set_result(SURVEY)
+        page.clock.fast_forward(10_000)
+        expect(page.get_by_text("cpu: 2 cores")).to_be_visible()
+
+
 # What people may ask for
 
 
@@ -326,6 +337,17 @@ def test_a_server_that_has_no_stream_to_give_says_so(browser, tmp_path) -> None:
         expect(verb(page, "Pause")).to_be_disabled()  # what it would show may be old
 
 
+COUNT_READS = """
+  window.heard = 0;
+  const read = ReadableStreamDefaultReader.prototype.read;
+  ReadableStreamDefaultReader.prototype.read = async function () {
+    const piece = await read.call(this);
+    window.heard += 1;
+    return piece;
+  };
+"""
+
+
 def test_a_tab_that_nobody_looks_at_lets_go(browser, url, service, monkeypatch) -> None:
     """A browser keeps six connections to a server: with six tabs open, a seventh would get nowhere."""
     monkeypatch.setattr(streams, "HEARTBEAT_S", 0.05)
@@ -334,15 +356,18 @@ def test_a_tab_that_nobody_looks_at_lets_go(browser, url, service, monkeypatch) 
     look = look.format("document.dispatchEvent(new Event('visibilitychange'))")
     with tab(browser) as page:
         page.clock.install()
+        page.add_init_script(COUNT_READS)
         sign_in(page, url)
         expect(row(page, job).locator(".state")).to_have_text("queued")
         page.evaluate(look, True)
         expect(page).to_have_title("0 running, 1 waiting – LayerFlow")
+        expect(page.get_by_text("cpu: 2 cores")).to_be_visible()  # so that nothing but events is being asked
         ended: list[str] = []
         page.on("requestfailed", lambda request: ended.append(request.url))
         for _ in range(14):
             page.clock.fast_forward(21_000)
-            page.wait_for_timeout(150)  # in which the server is heard, if only that it is there
+            before = page.evaluate("heard")
+            assert eventually(page, lambda before=before: page.evaluate("heard") > before + 1)
         assert ended == []
         page.clock.fast_forward(21_000)
         expect(page).to_have_title("LayerFlow")

@@ -8,6 +8,7 @@ import { Sight } from "./sight.js";
 
 const TOKEN = "layerflow-token"; // in this tab's memory alone
 const PAUSES_MS = [250, 1000, 2000, 5000]; // before the server is asked again
+const DEVICES_MS = 10_000; // before a server that was still looking for its devices is asked again
 const EMPTY = "The queue is empty. Jobs come from Nuke, Blender, the desktop app and the command line.";
 const GONE = "The server does not answer; trying again. If it was started anew, layerflow jobs page opens its page.";
 const STRANGER = "That is not this server's token; layerflow jobs page prints it.";
@@ -20,6 +21,7 @@ const list = new List(parts.grid, { onSelect: select, onOpen: open });
 const detail = new Detail(parts.detail, { onVerb: act, onClose: close });
 let server = null;
 let isConnected = false;
+let devicesTimer = 0;
 let group = "All";
 let selected = location.hash.slice(1);
 
@@ -76,12 +78,18 @@ async function load(which) {
   for await (const page of which.pages()) pages.push(page);
   if (which !== server) return null;
   queue.replace(pages.flatMap((page) => page.jobs));
-  which.get("/v1/devices").then(showDevices, () => {});
+  showDevices(which);
   return pages[0].event;
 }
 
-function showDevices({ devices }) {
-  say(parts.devices, devices.map(({ name, product }) => (product ? `${name}: ${product}` : name)).join(", "));
+/** Says what makes the jobs, or why nothing does yet. */
+async function showDevices(which) {
+  clearTimeout(devicesTimer);
+  const told = await which.get("/v1/devices").catch((error) => error);
+  if (which !== server || told instanceof Lost) return;
+  if (told instanceof Refused) devicesTimer = setTimeout(() => showDevices(which), DEVICES_MS);
+  const names = told.devices?.map(({ name, product }) => `${name}: ${product}`) ?? [told.message];
+  say(parts.devices, names.join(", "));
 }
 
 /** Says whether the server can be heard. */

@@ -114,13 +114,15 @@ function lose(error) {
 
 /** Server-sent events out of pieces of text of any size. Lines end as our server ends them: with \n or \r\n. */
 export class Parser {
-  #rest = "";
+  #rest = []; // of a line that has not ended
   #data = [];
 
   /** The values of the events that this piece completes. */
   feed(piece) {
-    const lines = (this.#rest + piece).split(/\r?\n/);
-    this.#rest = lines.pop();
+    this.#rest.push(piece);
+    if (!piece.includes("\n")) return []; // of the end of a very long shot, with all its paths, megabytes
+    const lines = this.#rest.join("").split(/\r?\n/);
+    this.#rest = [lines.pop()];
     const found = [];
     for (const line of lines) {
       if (line.startsWith("data:")) this.#data.push(line.slice(5));
