@@ -130,16 +130,18 @@ def test_a_machine_that_cannot_be_known(tmp_path):
 def test_a_full_queue_says_so(service, client, monkeypatch):
     monkeypatch.setattr(service.store, "max_waiting", 1)
     client.submit(shot(service))
-    with pytest.raises(errors.Busy, match="1 jobs are waiting already"):
+    with pytest.raises(errors.Busy, match="1 jobs are waiting already") as busy:
         client.submit(shot(service, "cat"))
+    assert busy.value.retry_after_s == 10
 
 
 def test_a_server_that_leaves_says_so(tmp_path):
     service = make_service(tmp_path)
     with serving(service) as client:
         service.leaving.set()
-        with pytest.raises(errors.Busy, match="on its way down"):
+        with pytest.raises(errors.Busy, match="on its way down") as busy:
             client.submit(shot(service))
+        assert busy.value.retry_after_s == 2
 
 
 # Refusals

@@ -28,7 +28,7 @@ from layerflow.server.store import Store
 from layerflow.server.survey import SurveyError
 from layerflow.wire import Request, starting
 from layerflow.wire.client import Client
-from layerflow.wire.errors import NotRunning, ServerError
+from layerflow.wire.errors import Busy, NotRunning, ServerError
 from layerflow.wire.places import server_file
 from layerflow.wire.running import RunningServer, published
 
@@ -237,6 +237,8 @@ def test_an_engine_that_cannot_be_loaded_is_tried_again(home: Path, monkeypatch:
     with in_a_thread(monkeypatch, Settings(port=0, roots=(home,)), fails) as (server, _):
         eventually(lambda: len(tried) > 2)
         assert Client(server).list() == []
+        with pytest.raises(Busy, match="layerflow doctor says why"):
+            Client(server).devices()
     assert "the engine cannot be loaded here" in own_folder().log.read_text()
 
 

@@ -27,12 +27,15 @@ _STATUSES: dict[type[LayerFlowError], int] = {
     SurveyError: 503,
 }
 
+AGAIN_S = {429: 10, 503: 2}  # after which it is worth asking once more
+
 MAX_SENTENCE = 1000  # characters; a client reads no more
 
 
 def problem(status: int, kind: str, message: str, **headers: str) -> JSONResponse:
-    """The answer that says no. `kind` is a word for programs, `message` a sentence for people."""
-    return JSONResponse({"error": {"kind": kind, "message": _in_short(message)}}, status, headers)
+    """The answer that says no, and after how long to ask again. `kind` is for programs, `message` for people."""
+    again = {"Retry-After": str(AGAIN_S[status])} if status in AGAIN_S else {}
+    return JSONResponse({"error": {"kind": kind, "message": _in_short(message)}}, status, {**again, **headers})
 
 
 def problem_of(error: LayerFlowError) -> JSONResponse:

@@ -22,7 +22,9 @@ class Service:
     settings: Settings
     token: str = field(repr=False)
     port: int = 0  # once it listens
-    found: Future[Survey] = field(default_factory=Future)  # devices and models; there some seconds after the start
+    found: Future[Survey] = field(
+        default_factory=Future
+    )  # devices and models, some seconds after the start; another one when it was looked again
     supervisor: Supervisor | None = None  # once the devices are known
     leaving: threading.Event = field(default_factory=threading.Event)  # set once it takes no more work
     changed: threading.Event = field(default_factory=threading.Event)  # a client changed the queue just now

@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from logging.handlers import RotatingFileHandler
 from typing import Any
@@ -184,9 +185,14 @@ def _staff(service: Service, over: threading.Event) -> None:
         try:
             found = survey(wanted=lambda: not over.is_set())
         except SurveyError as error:
+            if over.is_set():
+                return  # it was not waited for
             logger.error("%s", error)
+            service.found = Future()
+            service.found.set_exception(error)
             over.wait(SURVEY_AGAIN_S)
             continue
+        service.found = Future()
         service.found.set_result(found)
         service.supervisor = Supervisor(
             service.folder, service.store, found.workplaces, bounds=Bounds.of(service.settings)
