@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,22 @@ import pytest
 from layerflow.cli.app import run
 from layerflow.cli.serve import is_loopback
 from layerflow.server import serving
+from layerflow.server.folder import ServerFolder
 from layerflow.server.settings import Limits, Settings
+from layerflow.wire.running import RunningServer
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
-    """What a server would have been told; none starts."""
+def told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Settings]:
+    """What servers were told, which were ready at once and did nothing."""
     found: list[Settings] = []
-    monkeypatch.setattr(serving, "serve", lambda folder, settings, on_ready: found.append(settings))
+
+    def serve(folder: ServerFolder, settings: Settings, on_ready: Callable[[RunningServer], None]) -> None:
+        found.append(settings)
+        on_ready(RunningServer("http://127.0.0.1:1", "t", 1, 1))
+
+    monkeypatch.setattr(serving, "serve", serve)
+    monkeypatch.setenv("LAYERFLOW_SERVER", str(tmp_path / "server"))
     monkeypatch.delenv("LAYERFLOW_ROOTS", raising=False)
     return found
 
@@ -48,6 +57,26 @@ def test_roots_come_from_the_environment_and_without_links(
     monkeypatch.setenv("LAYERFLOW_ROOTS", os.pathsep.join([str(tmp_path / "link"), str(tmp_path)]))
     assert run(["serve"]) == 0
     assert told[0].roots == ((tmp_path / "real").resolve(), tmp_path.resolve())
+
+
+def test_roots_are_remembered_for_the_servers_that_hosts_start(told: list[Settings], tmp_path: Path) -> None:
+    for name in ("plates", "shots"):
+        (tmp_path / name).mkdir()
+    assert run(["serve", "--root", str(tmp_path / "plates"), "--root", str(tmp_path / "shots")]) == 0
+    assert run(["serve"]) == 0
+    (tmp_path / "shots").rename(tmp_path / "away")
+    assert run(["serve"]) == 0
+    plates, shots = (tmp_path.resolve() / name for name in ("plates", "shots"))
+    assert [settings.roots for settings in told] == [(plates, shots), (plates, shots), (plates,)]
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"roots": 3}', '{"roots": [3, "here"]}'])
+def test_a_damaged_memory_is_none(told: list[Settings], tmp_path: Path, text: str) -> None:
+    (tmp_path / "server").mkdir()
+    (tmp_path / "server" / "roots.json").write_text(text)
+    (tmp_path / "server" / "roots.json").chmod(0o600)
+    assert run(["serve"]) == 0
+    assert told[0].roots[0] == Path.home().resolve()
 
 
 def test_other_machines_take_three_flags(told: list[Settings], tmp_path: Path) -> None:

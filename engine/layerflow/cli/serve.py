@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
@@ -13,13 +11,13 @@ import click
 
 from layerflow.cli.options import json_option
 from layerflow.cli.report import print_json
+from layerflow.cli.serve_roots import ROOTS, choose_roots, remember_roots
 from layerflow.errors import RequestError
 
 if TYPE_CHECKING:
     from layerflow.server.settings import Settings
     from layerflow.wire.running import RunningServer
 
-ROOTS = "LAYERFLOW_ROOTS"
 _WILDCARDS = ("0.0.0.0", "::")
 
 
@@ -32,7 +30,7 @@ _WILDCARDS = ("0.0.0.0", "::")
     type=click.Path(path_type=Path),
     multiple=True,
     metavar="FOLDER",
-    help=f"Where jobs may read and write; may repeat.  [{ROOTS}, or your home and temporary folders]",
+    help=f"Where jobs may read and write; may repeat.  [{ROOTS}, as last time, or your home and temporary folders]",
 )
 @click.option("--idle-exit", type=click.FloatRange(min=0.1), metavar="SECONDS", help="End when idle for so long.")
 @click.option("--max-waiting", type=click.IntRange(min=1), help="Jobs that may wait.  [1000]")
@@ -61,12 +59,13 @@ def serve(
     from layerflow.server.folder import ServerFolder
     from layerflow.server.settings import Limits, Settings
 
+    folder = ServerFolder.own()
     limits = {"waiting_jobs": max_waiting, "frames": max_frames}
     settings = Settings(
         host=host,
         port=port,
         names=names or _own_name(host),
-        roots=resolved(roots or _usual_roots()),
+        roots=choose_roots(roots, folder.roots),
         limits=replace(Limits(), **{name: value for name, value in limits.items() if value is not None}),
         idle_exit_s=idle_exit,
         certificate=tls_cert,
@@ -75,7 +74,12 @@ def serve(
     check_exposure(settings, allow_remote=allow_remote)
     from layerflow.server.serving import serve as run
 
-    run(ServerFolder.own(), settings, on_ready=lambda server: _say(server, as_json))
+    def ready(server: RunningServer) -> None:
+        if roots:
+            remember_roots(settings.roots, folder.roots)
+        _say(server, as_json)
+
+    run(folder, settings, on_ready=ready)
 
 
 def check_exposure(settings: Settings, *, allow_remote: bool) -> None:
@@ -99,21 +103,6 @@ def is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def resolved(roots: tuple[Path, ...]) -> tuple[Path, ...]:
-    """Those folders without links. Raises RequestError for one that is not there."""
-    for root in roots:
-        if not root.is_dir():
-            raise RequestError(f"the root {root} is no folder; make it or choose another --root")
-    return tuple(root.resolve() for root in roots)
-
-
-def _usual_roots() -> tuple[Path, ...]:
-    chosen = os.environ.get(ROOTS)
-    if not chosen:
-        return Path.home(), Path(tempfile.gettempdir())
-    return tuple(Path(part) for part in chosen.split(os.pathsep) if part)
 
 
 def _own_name(host: str) -> tuple[str, ...]:

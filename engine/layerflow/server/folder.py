@@ -29,6 +29,11 @@ class ServerFolder:
         return self.path / "jobs.sqlite3"
 
     @property
+    def roots(self) -> Path:
+        """The file of the folders that jobs may use where nothing else says so."""
+        return self.path / "roots.json"
+
+    @property
     def logs(self) -> Path:
         """The folder of all logs."""
         return self.path / "logs"

@@ -42,7 +42,7 @@ class Roots:
             folders = ", ".join(map(str, self.folders)) or "none"
             raise OutsideError(
                 f"{name} {text} lies outside the folders that jobs may use, which are {folders}; move it into one of "
-                "them, or start the server with its folder as a root"
+                "them, or run layerflow serve --root once with all folders that you use"
             )
         return real
 
