@@ -76,7 +76,8 @@ def test(arguments):
     if install_layerflow("[dev]"):
         return 1
     install_blenders()
-    codes = [call(BIN / name, *rest) for name, *rest in (*checks, ("pytest", *arguments))]
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # so that the threads of two tests leave each other the cores
+    codes = [call(BIN / name, *rest) for name, *rest in (*checks, ("pytest", "-n2", "--dist=loadfile", *arguments))]
     return next((code for code in codes if code), 0)
 
 

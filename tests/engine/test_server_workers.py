@@ -240,7 +240,7 @@ def test_two_workers_share_the_queue(folder, store, tiny_model, tmp_path) -> Non
 @pytest.mark.slow
 def test_a_worker_that_hangs_is_ended_and_its_job_goes_on(folder, store, shot, undisturbed, tmp_path) -> None:
     job = store.submit(shot)[0].id
-    with working(folder, store, hung_s=20.0) as supervisor:
+    with working(folder, store, hung_s=12.0) as supervisor:
         until(lambda: steps_done(store, job) > 5)
         supervisor.posts[0].process.send_signal(signal.SIGSTOP)
         assert settled(store, job)[0].state == "done"
