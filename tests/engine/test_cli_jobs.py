@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 import threading
 import time
 import webbrowser
@@ -17,7 +18,9 @@ from layerflow.cli.app import run
 from layerflow.cli.jobs_watch import watch_jobs
 from layerflow.wire import Job, Progress, Request
 from layerflow.wire.client import Client
+from layerflow.wire.errors import NotRunning
 from layerflow.wire.running import publish
+from layerflow.wire.starting import find_command
 
 REQUEST = Request("decompose", plate="dog.####.exr")
 
@@ -25,6 +28,7 @@ REQUEST = Request("decompose", plate="dog.####.exr")
 @pytest.fixture(autouse=True)
 def runtime_folder(monkeypatch, tmp_path):
     monkeypatch.setenv("LAYERFLOW_RUNTIME", str(tmp_path))
+    monkeypatch.setenv("LAYERFLOW_SERVER", str(tmp_path / "server"))
 
 
 @pytest.fixture
@@ -214,3 +218,12 @@ def test_the_server_resumes_by_itself(server, capsys):
     assert run(["decompose", "dog.mov", "--resume", "--queue"]) == 2
     assert "the server resumes its own jobs; layerflow jobs retry goes on" in capsys.readouterr().err
     assert not server.jobs
+
+
+def test_the_install_that_queues_is_the_one_to_start(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("LAYERFLOW_COMMAND", raising=False)
+    with pytest.raises(NotRunning):
+        find_command()
+    assert run(["decompose", str(tmp_path), "--queue"]) == 0
+    assert find_command() == [sys.executable, "-P", "-m", "layerflow.cli"]

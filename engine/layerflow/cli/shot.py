@@ -33,8 +33,10 @@ def render_shot(task: str, *, overwrite: bool, resume: bool, queue: bool, as_jso
 
 def queue_shot(request: Request, *, overwrite: bool, as_json: bool) -> None:
     """Submit `request` to the server, which is started when none runs, and show the job it became."""
+    from layerflow.server.install import remember_own_install
     from layerflow.wire.client import Client
 
+    remember_own_install()  # the one to start when none runs
     report_jobs([Client.connect().submit(request, label="cli", overwrite=overwrite)], as_json)
 
 

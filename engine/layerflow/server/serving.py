@@ -6,7 +6,6 @@ import logging
 import os
 import secrets
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -21,6 +20,7 @@ from layerflow.server.activity import Activity
 from layerflow.server.app import create_app
 from layerflow.server.bounds import Bounds
 from layerflow.server.folder import ServerFolder
+from layerflow.server.install import remember_own_install
 from layerflow.server.leases import requeue_dead
 from layerflow.server.listening import Listening, open_socket
 from layerflow.server.redaction import RedactingFormatter
@@ -31,12 +31,10 @@ from layerflow.server.supervisor import Supervisor
 from layerflow.server.survey import SurveyError, survey
 from layerflow.wire.lock import try_lock
 from layerflow.wire.running import API, RunningServer, publish, published, withdraw
-from layerflow.wire.starting import remember_install
 
 LOOK_EVERY_S = 0.5  # whether there is still anything to do
 SURVEY_AGAIN_S = 60.0  # after the engine could not be loaded
 MAX_LOG_BYTES = 1_000_000  # and twice as much again of what came before
-COMMAND = (sys.executable, "-P", "-m", "layerflow.cli")  # by which hosts start this install again
 
 logger = logging.getLogger("layerflow.server")
 
@@ -152,9 +150,9 @@ def _stopped_by_signals(stop: threading.Event) -> Iterator[None]:
 @contextmanager
 def _published(server: RunningServer, settings: Settings) -> Iterator[None]:
     """Within it, hosts find the server. Raises OutputError."""
+    remember_own_install()
     try:
         publish(server)
-        remember_install(COMMAND)
     except OSError as error:
         raise OutputError(
             f"hosts cannot be told where the server is ({error.strerror}); check the permissions of {error.filename}"
