@@ -83,7 +83,10 @@ def test_it_is_found_alone_and_gone_without_a_trace(home: Path) -> None:
         assert Client.connect(start=False).list() == []
         second = subprocess.run(SERVE, capture_output=True, text=True)
         assert second.returncode == 2
-        told = f"a LayerFlow server runs already at {served.server.url}; layerflow jobs list shows what it does"
+        told = (
+            f"a LayerFlow server runs already at {served.server.url}; layerflow jobs list shows what it does, and "
+            "--replace ends it"
+        )
         assert second.stderr.splitlines()[-1] == f"layerflow: {told}"
         assert json.loads(second.stdout.splitlines()[-1])["error"] == told
         assert published() == served.server
@@ -114,6 +117,17 @@ def test_the_token_is_nowhere_but_in_its_file(home: Path) -> None:
         assert holders == []  # its file is gone with the server
     with serving() as served:
         assert served.server.token != token
+
+
+def test_a_server_replaces_the_one_that_runs(home: Path) -> None:
+    with serving() as first:
+        job = first.client.submit(shot(home, "a")).id
+        with serving("--replace") as second:
+            assert first.process.wait(10) == 0 and published() == second.server != first.server
+            assert second.client.get(job).id == job
+            assert second.end() == 0
+    with serving("--replace") as alone:  # where there is nothing to replace
+        assert alone.end() == 0
 
 
 def test_a_host_starts_the_install_that_served_last(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,6 +33,7 @@ _WILDCARDS = ("0.0.0.0", "::")
     help=f"Where jobs may read and write; may repeat.  [{ROOTS}, as last time, or your home and temporary folders]",
 )
 @click.option("--idle-exit", type=click.FloatRange(min=0.1), metavar="SECONDS", help="End when idle for so long.")
+@click.option("--replace", "replaces", is_flag=True, help="First end the server that runs; its jobs go on here.")
 @click.option("--max-waiting", type=click.IntRange(min=1), help="Jobs that may wait.  [1000]")
 @click.option("--max-frames", type=click.IntRange(min=1), help="Frames that one job may have.  [100000]")
 @click.option("--allow-remote", is_flag=True, help="Let other machines in, with --host and TLS.")
@@ -47,6 +48,7 @@ def serve(
     port: int | None,
     roots: tuple[Path, ...],
     idle_exit: float | None,
+    replaces: bool,
     max_waiting: int | None,
     max_frames: int | None,
     allow_remote: bool,
@@ -72,6 +74,7 @@ def serve(
         key=tls_key,
     )
     check_exposure(settings, allow_remote=allow_remote)
+    from layerflow.server.serving import end_running
     from layerflow.server.serving import serve as run
 
     def ready(server: RunningServer) -> None:
@@ -79,6 +82,8 @@ def serve(
             remember_roots(settings.roots, folder.roots)
         _say(server, as_json)
 
+    if replaces:
+        end_running()
     run(folder, settings, on_ready=ready)
 
 

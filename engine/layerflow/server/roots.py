@@ -42,7 +42,7 @@ class Roots:
             folders = ", ".join(map(str, self.folders)) or "none"
             raise OutsideError(
                 f"{name} {text} lies outside the folders that jobs may use, which are {folders}; move it into one of "
-                "them, or run layerflow serve --root once with all folders that you use"
+                "them, or run layerflow serve --replace --root once with all that you use"
             )
         return real
 

@@ -7,11 +7,14 @@ import os
 import secrets
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from logging.handlers import RotatingFileHandler
 from typing import Any
+
+import psutil
 
 import layerflow
 from layerflow.errors import OutputError, RequestError
@@ -29,10 +32,13 @@ from layerflow.server.settings import Settings
 from layerflow.server.store import Store
 from layerflow.server.supervisor import Supervisor
 from layerflow.server.survey import SurveyError, survey
+from layerflow.wire.errors import NotRunning
 from layerflow.wire.lock import try_lock
 from layerflow.wire.running import API, RunningServer, publish, published, withdraw
+from layerflow.wire.starting import find
 
 LOOK_EVERY_S = 0.5  # whether there is still anything to do
+END_POLL_S = 0.05  # whether another server is gone
 SURVEY_AGAIN_S = 60.0  # after the engine could not be loaded
 MAX_LOG_BYTES = 1_000_000  # and twice as much again of what came before
 
@@ -79,6 +85,21 @@ def serve(
         logger.info("ending")
 
 
+def end_running(timeout_s: float = 60.0) -> None:
+    """Ends the server that runs, if one does, and returns when it is gone; its jobs wait in the queue.
+
+    Raises RequestError when it does not end in time.
+    """
+    until = time.monotonic() + timeout_s
+    with suppress(NotRunning, psutil.NoSuchProcess):
+        process = psutil.Process(find().pid)
+        process.terminate()
+        while process.status() != psutil.STATUS_ZOMBIE:  # which it stays until the host that started it looks
+            if time.monotonic() > until:
+                raise RequestError(f"the server that runs does not end; end process {process.pid} by other means")
+            time.sleep(END_POLL_S)
+
+
 def _running(service: Service) -> RunningServer:
     """What clients on this machine are told."""
     settings = service.settings
@@ -105,7 +126,9 @@ def _take(folder: ServerFolder, stack: ExitStack) -> None:
     if not alone:
         other = published()
         where = f" at {other.url}" if other else ""
-        raise RequestError(f"a LayerFlow server runs already{where}; layerflow jobs list shows what it does")
+        raise RequestError(
+            f"a LayerFlow server runs already{where}; layerflow jobs list shows what it does, and --replace ends it"
+        )
 
 
 @contextmanager
