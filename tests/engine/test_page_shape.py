@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import time
 
 import opened_page
 import pytest
@@ -76,6 +77,24 @@ def test_everything_by_keyboard(page, service) -> None:
     page.keyboard.press("Escape")
     expect(detail(page)).to_be_hidden()
     expect(page.get_by_role("grid")).to_be_focused()
+
+
+def test_keys_are_not_lost_while_the_server_answers(page, service) -> None:
+    ids = submit(service.store, "one", "two", "three")
+    page.route("**/move", answer_late)
+    row(page, ids[2]).click()
+    page.keyboard.press("Alt+ArrowUp")
+    assert eventually(page, lambda: order(page)[1], "three.%04d.exr")  # told before the answer to who asked
+    page.keyboard.press("Alt+ArrowUp")
+    verb(page, "Pause").click()
+    expect(verb(page, "Resume")).to_be_visible()
+    assert order(page)[0] == "three.%04d.exr"
+
+
+def answer_late(route):
+    answer = route.fetch()
+    time.sleep(1)
+    route.fulfill(response=answer)
 
 
 def test_little_room(browser, url, service) -> None:

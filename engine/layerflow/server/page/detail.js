@@ -25,7 +25,7 @@ export class Detail {
   #job = null;
   #facts = "";
   #logAt = 0;
-  #isAsking = false;
+  #asked = Promise.resolve(); // one thing after the other, as the keys were pressed
 
   /** `onVerb(job, verb)` resolves when it is done and rejects with what the server refused; `onClose` closes. */
   constructor(root, { onVerb, onClose }) {
@@ -112,19 +112,15 @@ export class Detail {
     facts.replaceChildren(...pairs(requestOf(job)));
   }
 
-  async #ask(verb, onVerb) {
-    if (this.#isAsking) return;
-    const { refusal } = this.#parts;
+  #ask(verb, onVerb) {
     const job = this.#job;
-    this.#isAsking = true;
-    say(refusal, "");
-    try {
-      await onVerb(job, verb);
-    } catch (error) {
-      if (job.id === this.#job?.id) say(refusal, error.message);
-    } finally {
-      this.#isAsking = false;
-    }
+    this.#asked = this.#asked.then(() => this.#do(job, verb, onVerb));
+  }
+
+  async #do(job, verb, onVerb) {
+    const tell = (text) => job.id === this.#job?.id && say(this.#parts.refusal, text);
+    tell("");
+    await onVerb(job, verb).catch((error) => tell(error.message));
   }
 
   async #readLog(atOnce) {

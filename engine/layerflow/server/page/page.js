@@ -1,6 +1,6 @@
 // The page of the server: who is signed in, whether the server can be heard, and what is chosen.
 
-import { Detail } from "./detail.js";
+import { Detail, VERBS } from "./detail.js";
 import { List, say } from "./list.js";
 import { GROUPS, Queue } from "./queue.js";
 import { Lost, Refused, Server } from "./server.js";
@@ -149,8 +149,9 @@ async function signIn(event) {
   parts.grid.focus();
 }
 
-/** Does what a button of the job says. Rejects with the server's sentence. */
+/** Does what a button says, where what was asked before has left that possible. Rejects with the server's sentence. */
 async function act(job, verb) {
+  if (!VERBS[verb].includes(queue.jobs.get(job.id)?.state)) return;
   const before = queue.before(job);
   const target = { up: before.at(-1), first: before[0] }[verb];
   const isMove = verb === "up" || verb === "first";
