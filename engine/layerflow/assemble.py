@@ -17,6 +17,7 @@ from layerflow import color, layers
 from layerflow.layers import Pixels
 from layerflow.layout import DELIVERED, Layout
 from layerflow.preprocess import Fit, signed_foreground, to_pixels, to_signed, to_tensor
+from layerflow.tone import PLAIN, Tone, tone_of
 
 SOLID = 0.2  # alpha from which the model's own foreground colour is trusted; below it is filled from solid pixels
 
@@ -32,6 +33,11 @@ class Frame:
     def has_alpha(self) -> bool:
         return bool(self.pixels.shape[-1] == 4)
 
+    @property
+    def tone(self) -> Tone:
+        """How the model sees it."""
+        return tone_of(self.colorspace)
+
     def sha256(self) -> str:
         """Hex digest of the pixels as they were read, and of their colour space: tells one plate from another."""
         return hashlib.sha256(self.colorspace.encode() + np.ascontiguousarray(self.pixels).tobytes()).hexdigest()
@@ -44,7 +50,7 @@ def given_layers(layout: Layout) -> frozenset[str]:
 
 def model_pictures(frame: Frame, layout: Layout, fit: Fit) -> dict[str, Tensor]:
     """The given layers of `frame` as the model sees them, `[3, h, w]` in about [-1, 1], display-referred."""
-    display = color.to_display(frame.pixels, frame.colorspace).clip(0.0, 1.0)
+    display = frame.tone.to_display(frame.pixels, frame.colorspace)
     picture = to_tensor(layers.opaque(display)[None])
     views = dict.fromkeys(DELIVERED, to_signed(picture))
     if frame.has_alpha:
@@ -55,10 +61,8 @@ def model_pictures(frame: Frame, layout: Layout, fit: Fit) -> dict[str, Tensor]:
 
 
 def share_clipped(frame: Frame) -> float:
-    """Share of pixels outside what the model can see: display-referred [0, 1]."""
-    display = color.to_display(frame.pixels[..., :3], frame.colorspace)
-    outside = (display < -1e-3) | (display > 1.0 + 1e-3)
-    return float(outside.any(-1).mean())
+    """Share of pixels outside what the model can see."""
+    return frame.tone.share_lost(frame.pixels, frame.colorspace)
 
 
 def assemble(
@@ -76,33 +80,34 @@ def assemble(
     taken apart shows through as its own background outside the matte, unless `reveal` is off.
     """
     given = given_layers(layout)
+    tone = PLAIN if frame is None else frame.tone
     own = None if frame is None else color.convert(frame.pixels, frame.colorspace, target)
     out: dict[str, Pixels] = {}
     for name in DELIVERED:
         if own is not None and name in given:
             out[name] = own if name == "foreground" else layers.opaque(own)
         elif name == "foreground":
-            out[name] = made_foreground(made, fit, target)
+            out[name] = made_foreground(made, fit, target, tone)
         else:
-            out[name] = color.from_display(_enlarged(made[name], fit), target)
+            out[name] = tone.from_display(_enlarged(made[name], fit), target)
     if reveal and "blended" in given and "alpha" in made:
         alpha = out["foreground"][..., 3]
         out["background"] = layers.reveal(out["background"], out["blended"], alpha)
     return out
 
 
-def made_foreground(made: Mapping[str, Tensor], fit: Fit, target: str) -> Pixels:
+def made_foreground(made: Mapping[str, Tensor], fit: Fit, target: str, tone: Tone = PLAIN) -> Pixels:
     """The model's foreground as straight RGBA, its colour recovered from grey and spread under zero alpha.
 
     A model without an alpha layer gives RGB over mid-grey, which is all it knows.
     """
     if "alpha" not in made:
-        return color.from_display(_enlarged(made["foreground"], fit), target)
+        return tone.from_display(_enlarged(made["foreground"], fit), target)
     alpha = made["alpha"].mean(dim=0, keepdim=True).clamp(0.0, 1.0)
     grey, matte = to_pixels(made["foreground"][None])[0], alpha[0].numpy()
     straight = layers.bleed(layers.straight_from_grey(grey, matte), matte, solid=SOLID)
     pixels = _enlarged(to_tensor(straight[None])[0], fit)
-    return layers.with_alpha(color.from_display(pixels, target), _enlarged(alpha, fit)[..., 0])
+    return layers.with_alpha(tone.from_display(pixels, target), _enlarged(alpha, fit)[..., 0])
 
 
 def _enlarged(picture: Tensor, fit: Fit) -> Pixels:  # [C, h, w] in [0, 1] -> [H, W, C] in [0, 1]

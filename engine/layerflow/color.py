@@ -91,6 +91,15 @@ def is_linear(name: str) -> bool:
     return bool(_config().isColorSpaceLinear(check_name(name)))
 
 
+def has_headroom(name: str) -> bool:
+    """Whether a colour space holds light above white: a linear one, a log one or an HDR display's."""
+    space = check_name(name)
+    if is_linear(space):
+        return True
+    white = to_display(np.ones((1, 1, 3), np.float32), space)
+    return float(white.max()) > 1.1  # primaries wider than sRGB's come to a little above
+
+
 def linear_space_of(values: Sequence[float]) -> str | None:
     """The known linear space with these eight chromaticities (within 1e-3), or None."""
     for name in filter(_known, _LINEAR_NAMES):

@@ -49,7 +49,7 @@ def test_what_the_plate_gives(task: str, expected: set[str]) -> None:
 
 
 def test_the_model_sees_display_values() -> None:
-    """Linear 0.214 is 0.5 on display, which is 0 for the model; what is above white is white."""
+    """Linear 0.214 is 0.5 on display, which is 0 for the model; what is four stops above white is white."""
     pixels = np.full((ROWS, COLUMNS, 3), 0.21404114, np.float32)
     pixels[:, :12] = 40.0
     seen = model_pictures(Frame(pixels=pixels, colorspace=LINEAR), LAYOUTS["decompose"], SAME)["blended"]
@@ -59,7 +59,7 @@ def test_the_model_sees_display_values() -> None:
 def test_the_model_sees_a_foreground_over_grey_and_its_alpha_as_a_picture() -> None:
     pixels = np.ones((ROWS, COLUMNS, 4), np.float32)
     pixels[..., 3] = np.linspace(0, 1, COLUMNS)
-    pictures = model_pictures(Frame(pixels=pixels, colorspace=LINEAR), LAYOUTS["background"], SAME)
+    pictures = model_pictures(Frame(pixels=pixels, colorspace="sRGB - Texture"), LAYOUTS["background"], SAME)
     alpha = torch.linspace(0, 1, COLUMNS).expand(3, ROWS, -1)
     torch.testing.assert_close(pictures["alpha"], alpha * 2 - 1, atol=1e-5, rtol=0)
     torch.testing.assert_close(pictures["foreground"], alpha, atol=1e-4, rtol=0)
@@ -162,7 +162,7 @@ def test_the_share_that_the_model_cannot_see() -> None:
     pixels = np.full((10, 10, 3), 0.5, np.float32)
     frame = Frame(pixels=pixels, colorspace=LINEAR)
     assert share_clipped(frame) == 0.0
-    pixels[0, :3, 1], pixels[1, :2, 2] = 2.0, -0.1
+    pixels[0, :3, 1], pixels[1, :2, 2] = 17.0, -0.1
     assert share_clipped(frame) == pytest.approx(0.05)
 
 
