@@ -60,7 +60,7 @@ class Glimpse:
     def _seen(self, latent: Tensor) -> Tensor:  # [1, C, h, w] -> [1, 3, H, W] in [0, 1]
         with Heeding(self.stopped):
             first = torch.cat(list(self.engine.codec.stream(latent)))[:1]
-        return to_unit(self.fit.seen(first.nan_to_num().clamp(-1.0, 1.0).cpu()))
+        return self.fit.seen(to_unit(first.nan_to_num().clamp(-1.0, 1.0).cpu()))
 
 
 def _shown(made: Mapping[str, Tensor]) -> dict[str, layers.Pixels]:

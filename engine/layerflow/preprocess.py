@@ -5,7 +5,10 @@ Shapes: F frame, H W rows and columns. Model pixels are RGB `[F, 3, H, W]` in [-
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -15,7 +18,10 @@ from torch import Tensor
 
 from layerflow.layers import Pixels
 
-FitKind = Literal["pad", "crop"]
+FitKind = Literal["bucket", "pad", "crop"]
+
+MAX_RATIO = 4.0  # of a bucket's sides
+AREA_WEIGHT = 0.5  # of a bucket's area against its shape
 
 
 def to_signed(pixels: Tensor) -> Tensor:
@@ -52,12 +58,38 @@ def cover_crop(pixels: Tensor, rows: int, columns: int) -> Tensor:  # [F, C, H, 
     return scaled[..., top : top + rows, left : left + columns]
 
 
+@cache
+def bucket(ratio: float, *, columns: int, rows: int, step: int) -> tuple[int, int]:
+    """Columns and rows of the picture that a model of `columns` x `rows` makes of a plate of `ratio`, width by height.
+
+    Both are multiples of `step`. Of all such pictures it is the one nearest in shape and in area, so a plate of the
+    model's own shape gets the model's own picture. Beyond 4:1 shape counts no more: the plate is squeezed.
+    """
+    ratio = min(max(ratio, 1 / MAX_RATIO), MAX_RATIO)
+    area = (columns // step) * (rows // step)
+    pairs = ((wide, high) for high in range(1, 2 * area + 1) for wide in _near(ratio * high))
+
+    def miss(pair: tuple[int, int]) -> tuple[float, int]:
+        wide, high = pair
+        stretch, growth = math.log(wide / high / ratio), math.log(wide * high / area)
+        return round(abs(stretch) + AREA_WEIGHT * abs(growth), 6), wide * high  # of two as near, the smaller one
+
+    wide, high = min(pairs, key=miss)
+    return wide * step, high * step
+
+
+def _near(number: float) -> Iterator[int]:
+    """The whole numbers next to `number`, from 1 on."""
+    return (each for each in (math.floor(number), math.floor(number) + 1) if each >= 1)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Fit:
     """How a plate of `width` x `height` (pixel aspect `aspect`) meets a model picture of `columns` x `rows`.
 
-    "pad" shows the model the whole plate and holds its edge pixels outward; "crop" shows it the centre. Going back,
-    what the model never saw is the held edge of what it made.
+    "bucket" shows the model the whole plate and nothing else, in a picture of about its shape, as `bucket` has it: what
+    is left of the difference is a slight stretch. "pad" holds the plate's edge pixels outward; "crop" shows its centre.
+    Going back, what the model never saw is the held edge of what it made.
     """
 
     width: int
@@ -69,9 +101,13 @@ class Fit:
 
     @property
     def scaled(self) -> tuple[int, int]:
-        """(rows, columns) of the whole plate at the model's scale, pixels made square."""
-        wide, high = self.columns / (self.width * self.aspect), self.rows / self.height
-        scale = min(wide, high) if self.kind == "pad" else max(wide, high)
+        """(rows, columns) of the whole plate at the model's scale, pixels made square as far as `kind` does that."""
+        if self.kind == "bucket":
+            return self.rows, self.columns
+        return self._square(min if self.kind == "pad" else max)
+
+    def _square(self, choose: Callable[[float, float], float]) -> tuple[int, int]:
+        scale = choose(self.columns / (self.width * self.aspect), self.rows / self.height)
         return max(1, round(self.height * scale)), max(1, round(self.width * self.aspect * scale))
 
     @property
@@ -90,7 +126,9 @@ class Fit:
         return resize(framed(pixels, *self.corner, *self.scaled), self.height, self.width)
 
     def seen(self, pixels: Tensor) -> Tensor:  # [F, C, rows, columns] -> [F, C, H, W], at most as large
-        """The part of the model's picture that shows the plate, its pixels square."""
+        """The part of the model's picture, in [0, 1], that shows the plate, its pixels square."""
+        if self.kind == "bucket":
+            return resize(pixels, *self._square(min)).clamp(0.0, 1.0)
         (top, left), (rows, columns) = self.corner, self.scaled
         return pixels[..., max(top, 0) : top + rows, max(left, 0) : left + columns]
 

@@ -22,6 +22,7 @@ from layerflow.glimpse import Glimpse
 from layerflow.intake import checked_linear, generated_format, generated_frames, plate_of, with_found_loras
 from layerflow.journal import Journal, now_and_then
 from layerflow.layout import PROMPT_ORDER, Layout, Task
+from layerflow.models.fitting import fit_to
 from layerflow.models.folder import ModelFolder
 from layerflow.models.load import Engine
 from layerflow.models.shelf import exact_name, find_model
@@ -112,15 +113,8 @@ class Shot:
     @cached_property
     def fit(self) -> Fit:
         """How the plate meets the model's picture."""
-        model, form = self.folder.manifest, self.delivery.format
-        return Fit(
-            width=form.width,
-            height=form.height,
-            columns=model.width,
-            rows=model.height,
-            kind=cast(FitKind, self.request.fit),
-            aspect=form.pixel_aspect,
-        )
+        form, kind = self.delivery.format, cast(FitKind, self.request.fit)
+        return fit_to(self.folder, width=form.width, height=form.height, aspect=form.pixel_aspect, kind=kind)
 
     @property
     def quality(self) -> Quality:
@@ -228,7 +222,7 @@ class Shot:
         return before if before[-1:] == (engine.plan.name,) else (*before, engine.plan.name)
 
     def _clip(self, window: Window) -> Clip:
-        model, request = self.folder.manifest, self.request
+        request = self.request
         given: dict[str, Tensor] = {}
         if self.plate is not None:
             plate = self.plate
@@ -239,8 +233,8 @@ class Shot:
             prompts=prompts,
             given=given,
             seed=request.seed,
-            height=model.height,
-            width=model.width,
+            height=self.fit.rows,
+            width=self.fit.columns,
             drawn=self.folder.fidelity(faithful=request.faithful).posterior,
         )
 

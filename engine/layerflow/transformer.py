@@ -29,6 +29,15 @@ def sincos_positions(width: int, frames: int, rows: int, columns: int, *, scale:
     return rearrange(table, "f (h w) d -> f h w d", h=rows).float()
 
 
+def stretched(table: Tensor, rows: int, columns: int) -> Tensor:  # [F, H, W, D] -> [F, rows, columns, D]
+    """`table` on another grid over the same picture, bilinear between its numbers; itself on its own grid."""
+    if table.shape[1:3] == (rows, columns):
+        return table
+    planes = rearrange(table.float(), "f h w d -> f d h w")
+    between = nn.functional.interpolate(planes, (rows, columns), mode="bilinear", align_corners=False)
+    return rearrange(between, "f d h w -> f h w d").to(table)
+
+
 class LayerEmbedding(nn.Module):
     """Embeds the index of a layer, one vector for all tokens of that layer's prompt."""
 
@@ -126,8 +135,9 @@ class Preconditioner(nn.Module):
 class LayerFlowTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: ignore[misc]
     """v-prediction for the latents of all layers, given their prompts and one timestep.
 
-    `text_positions` and `video_positions` are stored with the weights: a checkpoint may have trained them. A grid other
-    than the stored one, or more frames than it holds, takes the sine-cosine table that training started from.
+    `text_positions` and `video_positions` are stored with the weights: a checkpoint may have trained them. Another grid
+    takes numbers from between the stored ones, spread over the same picture; more frames than are stored take the
+    sine-cosine table that training started from.
     """
 
     _supports_gradient_checkpointing = False
@@ -274,10 +284,10 @@ class LayerFlowTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: 
         if num_text > len(text):
             text = torch.cat([text, text.new_zeros(num_text - len(text), text.shape[1])])
         stored = self.video_positions
-        if stored.shape[1:3] == (rows, columns) and frames <= len(stored):
-            return text, stored[:frames]
-        scale = self.config.position_scale
-        return text, sincos_positions(stored.shape[-1], frames, rows, columns, scale=scale).to(stored)
+        if frames > len(stored):
+            scale = self.config.position_scale
+            return text, sincos_positions(stored.shape[-1], frames, rows, columns, scale=scale).to(stored)
+        return text, stretched(stored[:frames], rows, columns)
 
     def _to_latents(self, hidden_BTD: Tensor, latents_BFCHW: Tensor) -> Tensor:
         patch = self.config.patch_size

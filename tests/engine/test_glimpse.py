@@ -36,7 +36,7 @@ def plate(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def glimpse(tiny_model, plate, tmp_path) -> Glimpse:
-    return glimpses(tiny_model, tmp_path / "seen", plate=plate)[0]
+    return glimpses(tiny_model, tmp_path / "seen", plate=plate, fit="pad")[0]
 
 
 def test_looking_changes_no_bit(tiny_model, plate, tmp_path) -> None:
@@ -133,3 +133,10 @@ def test_the_part_of_the_models_picture_that_shows_the_plate(size, kind, aspect,
     assert part.shape[-2:] == seen
     top, left = (32 - seen[0]) // 2, (48 - seen[1]) // 2
     assert torch.equal(part, ramp[..., top : top + seen[0], left : left + seen[1]])
+
+
+def test_a_bucket_is_shown_in_the_plate_s_own_shape() -> None:
+    """However much the model's picture is squeezed; and never brighter than it is."""
+    fit = Fit(width=8192, height=16, columns=96, rows=16, kind="bucket")
+    part = fit.seen(torch.rand(1, 3, 16, 96).round())
+    assert part.shape == (1, 3, 1, 96) and part.min() >= 0 and part.max() <= 1

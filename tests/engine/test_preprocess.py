@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 
 from layerflow.preprocess import (
     Fit,
+    bucket,
     cover_crop,
     resize,
     signed_foreground,
@@ -22,6 +25,7 @@ from layerflow.preprocess import (
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 ROWS, COLUMNS = 32, 48
+KINDS = ("bucket", "pad", "crop")
 ODD_SIZES = [(31, 17), (17, 31), (1, 1), (1, 500), (500, 1), (16, 8192), (32, 48), (64, 96), (1080, 1920), (33, 49)]
 
 
@@ -43,7 +47,7 @@ def centre(picture: torch.Tensor) -> tuple[float, float]:
     return float((weight.sum(1) * rows).sum() / weight.sum()), float((weight.sum(0) * columns).sum() / weight.sum())
 
 
-@pytest.mark.parametrize("kind", ["pad", "crop"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
     ("height", "width"), [(96, 96), (60, 200), (200, 60), (64, 96), (97, 131), (131, 97), (99, 100)]
 )
@@ -66,6 +70,49 @@ def test_a_spot_lands_at_the_same_share_of_the_model_s_picture() -> None:
     assert centre(fit(64, 64, "crop").to_model(square)) == pytest.approx((0.375 * 48 - 8, 0.75 * 48), abs=0.1)
 
 
+@pytest.mark.parametrize(
+    ("plate", "picture"),
+    [
+        ((720, 480), (720, 480)),  # the model's own
+        ((6000, 4000), (720, 480)),
+        ((1920, 1080), (768, 432)),
+        ((1080, 1920), (432, 768)),
+        ((3840, 2160), (768, 432)),
+        ((2048, 858), (912, 384)),  # 2.39:1
+        ((1, 1), (592, 592)),
+        ((1440, 1080), (688, 512)),  # 4:3
+        ((17, 31), (432, 784)),
+        ((8192, 16), (1152, 288)),  # no more than 4:1
+        ((16, 8192), (288, 1152)),
+    ],
+)
+def test_the_bucket_of_a_plate(plate: tuple[int, int], picture: tuple[int, int]) -> None:
+    """What a model of 720x480 makes in steps of 16 pixels: about as many, in about the plate's shape."""
+    width, height = plate
+    assert bucket(width / height, columns=720, rows=480, step=16) == picture
+
+
+@given(st.floats(1e-4, 1e4), st.sampled_from([(720, 480), (96, 64), (480, 720), (16, 16)]))
+def test_a_bucket_is_near_in_shape_and_area(ratio: float, own: tuple[int, int]) -> None:
+    columns, rows = bucket(ratio, columns=own[0], rows=own[1], step=16)
+    assert columns % 16 == rows % 16 == 0 and min(columns, rows) >= 16
+    if own == (720, 480):
+        assert abs(math.log(columns * rows / (720 * 480))) < 0.05
+        assert abs(math.log(columns / rows / min(max(ratio, 0.25), 4))) < 0.05
+    assert bucket(own[0] / own[1], columns=own[0], rows=own[1], step=16) == own
+
+
+def test_a_bucket_shows_the_whole_plate_and_nothing_else() -> None:
+    placed = fit(30, 50, "bucket")
+    assert placed.scaled == (ROWS, COLUMNS) and placed.corner == (0, 0)
+    half = torch.zeros(1, 1, 30, 50)
+    half[..., 25:] = 1.0
+    seen = placed.to_model(half)
+    assert (seen[..., : COLUMNS // 2 - 3].abs() < 1e-3).all() and (
+        (seen[..., COLUMNS // 2 + 3 :] - 1).abs() < 1e-3
+    ).all()
+
+
 def test_pixels_become_square_for_the_model() -> None:
     """A round spot through an anamorphic lens is half as wide in pixels; the model sees it round."""
     squeezed = fit(96, 72, aspect=2.0)
@@ -76,7 +123,7 @@ def test_pixels_become_square_for_the_model() -> None:
     assert high == wide
 
 
-@pytest.mark.parametrize("kind", ["pad", "crop"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("height", "width"), ODD_SIZES)
 def test_constant_pictures_stay_constant(height: int, width: int, kind: str) -> None:
     placed = fit(height, width, kind)
@@ -90,14 +137,14 @@ def test_constant_pictures_stay_constant(height: int, width: int, kind: str) -> 
 @given(
     height=st.integers(1, 300),
     width=st.integers(1, 300),
-    kind=st.sampled_from(["pad", "crop"]),
+    kind=st.sampled_from(KINDS),
     aspect=st.sampled_from([0.5, 1.0, 1.5, 2.0]),
 )
 @settings(max_examples=60)
 def test_any_size_goes_in_and_comes_out(height: int, width: int, kind: str, aspect: float) -> None:
     placed = fit(height, width, kind, aspect)
     rows, columns = placed.scaled
-    assert (rows <= ROWS and columns <= COLUMNS) if kind == "pad" else (rows >= ROWS and columns >= COLUMNS)
+    assert (rows >= ROWS and columns >= COLUMNS) if kind == "crop" else (rows <= ROWS and columns <= COLUMNS)
     picture = torch.rand(2, 3, height, width, generator=torch.Generator().manual_seed(0))
     seen = placed.to_model(picture)
     assert seen.shape == (2, 3, ROWS, COLUMNS) and seen.isfinite().all()
@@ -106,7 +153,7 @@ def test_any_size_goes_in_and_comes_out(height: int, width: int, kind: str, aspe
 
 def test_a_plate_of_the_model_s_own_size_is_not_touched() -> None:
     picture = torch.rand(2, 3, ROWS, COLUMNS)
-    for kind in ("pad", "crop"):
+    for kind in KINDS:
         assert torch.equal(fit(ROWS, COLUMNS, kind).to_model(picture), picture)
         assert torch.equal(fit(ROWS, COLUMNS, kind).to_plate(picture), picture)
 

@@ -9,12 +9,14 @@ import av
 import numpy as np
 import OpenImageIO as oiio
 import pytest
+import torch
 from pictures import gradient, write_image, write_movie
 from rendering import PROMPTS, channels, contents, header, render, write_plate
 
 from layerflow import exr
 from layerflow.errors import ColorError, ModelError, PlateError, RequestError
 from layerflow.models.folder import open_model
+from layerflow.sampler import Sampler, SamplerState
 from layerflow.wire import Event
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -116,12 +118,32 @@ def test_a_movie(tiny_model: Path, tmp_path: Path) -> None:
     assert stamps == ["01:00:00:02", "01:00:00:03", "01:00:00:04"]
 
 
-@pytest.mark.parametrize("fit", ["pad", "crop"])
+@pytest.mark.parametrize("fit", ["bucket", "pad", "crop"])
 @pytest.mark.parametrize("size", [(1, 1), (31, 17), (16, 1000)])
 def test_odd_sizes(tiny_model: Path, tmp_path: Path, size: tuple[int, int], fit: str) -> None:
     plate = write_plate(tmp_path / "plate", count=2, size=size)
     result = render(tiny_model, tmp_path / "out", plate=plate, fit=fit)
     assert channels(result.frames[1])["background.G"].shape == size
+
+
+@pytest.mark.parametrize("task", ["decompose", "generate"])
+def test_the_model_s_picture_has_the_shape_of_the_plate(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str
+) -> None:
+    """A portrait plate of wide pixels is square: of 32x48 pixels in steps of 16, 2 x 3 patches, it gets 2 x 2."""
+    sizes, start = [], Sampler.start
+
+    def noted(self: Sampler, shape: tuple[int, ...], generator: torch.Generator) -> SamplerState:
+        sizes.append(shape[-2:])
+        return start(self, shape, generator)
+
+    monkeypatch.setattr(Sampler, "start", noted)
+    if task == "generate":
+        render(tiny_model, tmp_path / "out", task=task, num_frames=1, width=40, height=40)
+    else:
+        write_image(tmp_path / "a.exr", np.full((40, 20, 3), 0.25, np.float32), PixelAspectRatio=2.0)
+        render(tiny_model, tmp_path / "out", plate=str(tmp_path / "a.exr"))
+    assert sizes == [(4, 4)]
 
 
 def test_windows_and_pixel_aspect_of_the_plate_are_kept(tiny_model: Path, tmp_path: Path) -> None:

@@ -76,9 +76,21 @@ def test_stored_positions_are_used_where_they_fit() -> None:
     assert torch.equal(text, net.text_positions[:20]) and torch.equal(video, net.video_positions[:5])
 
 
-def test_more_frames_or_another_grid_take_the_table_that_training_started_from() -> None:
+def test_another_grid_takes_the_stored_positions_from_between() -> None:
+    """Twice as fine, a token lies a quarter of the way from one stored place to the next."""
+    net = network(trained_positions=True)
+    stored = net.video_positions.detach()
+    _, video = net.positions(20, 3, 2 * ROWS, COLUMNS)
+    expected = 0.75 * stored[:3, 0] + 0.25 * stored[:3, 1]
+    torch.testing.assert_close(video[:, 1], expected, atol=1e-6, rtol=0)
+    assert torch.equal(video[:, 0], stored[:3, 0]) and torch.equal(video[:, -1], stored[:3, -1])
+    assert net.positions(20, 3, COLUMNS, ROWS)[1].shape == (3, COLUMNS, ROWS, stored.shape[-1])
+    assert net.bfloat16().positions(20, 3, 1, 1)[1].dtype == torch.bfloat16
+
+
+def test_more_frames_take_the_table_that_training_started_from() -> None:
     net = network()
-    for frames, rows, columns in ((FRAMES + 1, ROWS, COLUMNS), (2, ROWS + 1, COLUMNS), (2, COLUMNS, ROWS)):
+    for frames, rows, columns in ((FRAMES + 1, ROWS, COLUMNS), (FRAMES + 1, ROWS + 1, COLUMNS)):
         _, video = net.positions(20, frames, rows, columns)
         np.testing.assert_allclose(
             video.numpy(), reference_positions(32, frames, rows, columns, net.config.position_scale), atol=1e-6

@@ -45,8 +45,8 @@ _SHOT = (
     click.option("--preview", is_flag=True, help="Also write a movie and a contact sheet."),
     click.option(
         "--fit",
-        type=click.Choice(["pad", "crop"]),
-        default="pad",
+        type=click.Choice(["bucket", "pad", "crop"]),
+        default="bucket",
         show_default=True,
         help="How a plate of another shape meets the model's.",
     ),

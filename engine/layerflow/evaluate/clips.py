@@ -8,22 +8,23 @@ from layerflow import color
 from layerflow.assemble import Frame, model_pictures, stacked
 from layerflow.layers import Pixels
 from layerflow.layout import PROMPT_ORDER, Task
+from layerflow.models.fitting import fit_to
 from layerflow.models.load import Engine
 from layerflow.pipeline import Clip
-from layerflow.preprocess import Fit
 from layerflow.training.clips import ClipBatch
 
 
 def clip_of(engine: Engine, task: Task, truth: ClipBatch, index: int) -> Clip:
-    """Held-out clip `index` for `task`, in the model's size and length: a shorter one holds its last frame.
+    """Held-out clip `index` for `task`, in its bucket and the model's length: a shorter one holds its last frame.
 
     Its captions are the prompts and its index is the seed.
     """
     model, layout = engine.folder.manifest, engine.folder.layout(task)
     plate = _plate(task, truth, index)
-    given = {}
+    given, height, width = {}, model.height, model.width
     if plate is not None:
-        fit = Fit(width=plate.shape[2], height=plate.shape[1], columns=model.width, rows=model.height)
+        fit = fit_to(engine.folder, width=plate.shape[2], height=plate.shape[1])
+        height, width = fit.rows, fit.columns
         held = plate[np.minimum(np.arange(layout.num_frames), len(plate) - 1)]
         frames = [Frame(pixels=pixels, colorspace=color.display_space()) for pixels in held]
         given = stacked([model_pictures(frame, layout, fit) for frame in frames])
@@ -32,8 +33,8 @@ def clip_of(engine: Engine, task: Task, truth: ClipBatch, index: int) -> Clip:
         prompts=dict(zip(PROMPT_ORDER, truth.captions[index], strict=True)),
         given=given,
         seed=index,
-        height=model.height,
-        width=model.width,
+        height=height,
+        width=width,
     )
 
 

@@ -20,10 +20,11 @@ from layerflow.difference import Difference
 from layerflow.errors import ModelError
 from layerflow.layers import LayerStack, PictureFormat, Pixels
 from layerflow.layout import Layout
+from layerflow.models.fitting import fit_to
 from layerflow.models.load import Engine, load_engine
 from layerflow.models.shelf import find_model
 from layerflow.pipeline import Clip, make_clip, pick_sampler
-from layerflow.preprocess import Fit
+from layerflow.preprocess import Fit, FitKind
 from layerflow.training.clips import ClipBatch
 from layerflow.training.heldout import heldout_clips
 from layerflow.wire import Event
@@ -62,23 +63,25 @@ def evaluate_model(
 
 
 def decompose(
-    engine: Engine, truth: ClipBatch, index: int, *, steps: int | None, seed: int
+    engine: Engine, truth: ClipBatch, index: int, *, steps: int | None, seed: int, kind: FitKind = "bucket"
 ) -> tuple[LayerStack, LayerStack]:
-    """The layers that the engine makes of clip `index`, with its captions as prompts; and those before `reveal`."""
+    """The layers that the engine makes of clip `index`, with its captions as prompts; and those before `reveal`.
+
+    `kind` says how a clip of another shape meets the model's.
+    """
     layout = engine.folder.layout("decompose")
     plates = [Frame(pixels=_float(picture), colorspace=color.display_space()) for picture in truth.blended[index]]
     height, width = plates[0].pixels.shape[:2]
-    model = engine.folder.manifest
-    fit = Fit(width=width, height=height, columns=model.width, rows=model.height)
+    fit = fit_to(engine.folder, width=width, height=height, kind=kind)
     prompts = dict(zip(("foreground", "background", "blended"), truth.captions[index], strict=True))
     clip = Clip(
         layout=layout,
         prompts=prompts,
         given=stacked([model_pictures(plate, layout, fit) for plate in plates]),
         seed=seed,
-        height=model.height,
-        width=model.width,
-        drawn=model.fidelity.posterior,
+        height=fit.rows,
+        width=fit.columns,
+        drawn=engine.folder.manifest.fidelity.posterior,
     )
     sampler = pick_sampler(engine.folder.sampler("decompose"), steps=steps, guidance=None, kind=None)
     with torch.inference_mode():

@@ -15,18 +15,21 @@ import OpenImageIO as oiio
 
 from layerflow.errors import ModelError
 from layerflow.training.clips import ClipBatch, Source, draw_clips, read_pack
-from layerflow.training.render import Pixels
+from layerflow.training.render import Pixels, RenderConfig
 
 NUM_SPRITES, NUM_FRAMES, SPRITE_SIZE, PHOTO_HEIGHT = 64, 8, 64, 144
 SEED = 20260
 
 
-def heldout_clips(num: int = 64) -> ClipBatch:
-    """The `num` fixed evaluation clips, half of them frozen; the first ones are the same whatever `num` is up to 64."""
+def heldout_clips(num: int = 64, *, config: RenderConfig | None = None) -> ClipBatch:
+    """The `num` fixed evaluation clips, half of them frozen; the first ones are the same whatever `num` is up to 64.
+
+    With a `config`, of its size and length.
+    """
     with as_file(files("layerflow.evaluate") / "heldout") as folder:
         sprites, photos = read_heldout(folder)
     num_drawn = max(num, NUM_SPRITES)
-    clips = draw_clips(sprites, photos, np.random.default_rng(SEED), num_drawn, procedural=0.0)
+    clips = draw_clips(sprites, photos, np.random.default_rng(SEED), num_drawn, config=config, procedural=0.0)
     rows = np.arange(num_drawn)
     return clips.paired(rows, rows, np.random.default_rng(SEED + 1), frozen=0.5).first(num)
 

@@ -28,7 +28,7 @@ CHOICES = {
     "sampler": ("sde", "ode"),
     "quality": QUALITY_NAMES,
     "alpha": ("straight", "premultiplied"),
-    "fit": ("pad", "crop"),
+    "fit": ("bucket", "pad", "crop"),
     "memory": ("auto", "full", "balanced", "low"),
     "precision": ("auto", "float32", "bfloat16", "float16", "float8"),
     "text_precision": ("auto", "float32", "bfloat16", "int8"),
@@ -74,7 +74,7 @@ class Request:
     alpha: str = "straight"  # or "premultiplied"
     per_layer: bool = False  # one EXR sequence per layer as well
     preview: bool = False  # a movie and a contact sheet as well
-    fit: str = "pad"  # or "crop": how a plate of another shape meets the model's
+    fit: str = "bucket"  # or "pad", "crop": how a plate of another shape meets the model's
     fps: Optional[float] = None  # None: the plate's, or the model's when generating
     width: Optional[int] = None  # pixels, generating only; None: the model's own
     height: Optional[int] = None
