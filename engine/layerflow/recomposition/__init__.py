@@ -38,7 +38,6 @@ there when it is not needed.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -46,23 +45,15 @@ from numpy.typing import NDArray
 
 from layerflow.layers import HALF_MAX, Pixels
 from layerflow.recomposition.alpha import moved
+from layerflow.recomposition.peeled import Peeled, peeled, plate_behind
 from layerflow.recomposition.tile import Tile, half
+from layerflow.recomposition.types import Recomposed, energy
+
+__all__ = ["Peeled", "Recomposed", "peeled", "plate_behind", "solve"]
 
 Places = NDArray[np.intp]
 
 TILE = 8192  # pixels; measured: half as many take a sixth longer, three times as many gain little
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recomposed:
-    """Layers of one frame, straight, every number a half float: `alpha * foreground + (1 - alpha) * background`."""
-
-    alpha: Pixels  # [H, W] in [0, 1]
-    foreground: Pixels  # [H, W, 3]
-    background: Pixels  # [H, W, 3]
-    residual: Pixels | None  # [H, W, 3] to be added, where the plate is beyond half floats
-    residual_energy: float  # sum of its squares over the plate's
-    num_moved: int  # pixels whose alpha is not the estimate's
 
 
 def solve(
@@ -96,7 +87,7 @@ def solve(
         foreground=made[0],
         background=made[1],
         residual=None if residual is None else residual.reshape(shape),
-        residual_energy=0.0 if residual is None else _energy(residual) / _energy(plate),
+        residual_energy=0.0 if residual is None else energy(residual) / energy(plate),
         num_moved=num_moved,
     )
 
@@ -211,7 +202,3 @@ def _residual(result: Run) -> Pixels | None:
     residual = np.zeros_like(plate)
     residual[where] = half(np.clip(left, -HALF_MAX, HALF_MAX))
     return residual
-
-
-def _energy(values: Pixels) -> float:
-    return float(np.square(values, dtype=np.float64).sum())
