@@ -16,8 +16,10 @@ from torch import Tensor
 from layerflow import color, layers
 from layerflow.layers import Pixels
 from layerflow.layout import DELIVERED, Layout
-from layerflow.preprocess import Fit, signed_foreground, to_pixels, to_signed, to_tensor
+from layerflow.preprocess import Fit, signed_foreground, to_pixels, to_signed, to_tensor, to_unit
 from layerflow.tone import PLAIN, Tone, tone_of
+
+Made = Mapping[str, Tensor]  # the model's layers by name, [F, 3, h, w] in [0, 1]
 
 SOLID = 0.2  # alpha from which the model's own foreground colour is trusted; below it is filled from solid pixels
 
@@ -48,6 +50,12 @@ def given_layers(layout: Layout) -> frozenset[str]:
     return frozenset(name for name in layout.layers if layout.is_given(name))
 
 
+def takes_apart(layout: Layout) -> bool:
+    """Whether a plate becomes layers that put it back together: it is given blended, and a matte is made of it."""
+    given = given_layers(layout)
+    return "blended" in given and "alpha" in layout.layers and "alpha" not in given
+
+
 def model_pictures(frame: Frame, layout: Layout, fit: Fit) -> dict[str, Tensor]:
     """The given layers of `frame` as the model sees them, `[3, h, w]` in about [-1, 1], display-referred."""
     display = frame.tone.to_display(frame.pixels, frame.colorspace)
@@ -71,13 +79,10 @@ def assemble(
     layout: Layout,
     fit: Fit,
     target: str,
-    *,
-    reveal: bool = True,
 ) -> dict[str, Pixels]:
     """Layers of one frame by name, top first, at the plate's size: straight alpha, in the linear space `target`.
 
-    `made` are the model's layers `[3, h, w]` in [0, 1]; `frame` is the plate that gave the others. A plate that was
-    taken apart shows through as its own background outside the matte, unless `reveal` is off.
+    `made` are the model's layers `[3, h, w]` in [0, 1], enlarged as they are; `frame` is the plate with the others.
     """
     given = given_layers(layout)
     tone = PLAIN if frame is None else frame.tone
@@ -89,11 +94,18 @@ def assemble(
         elif name == "foreground":
             out[name] = made_foreground(made, fit, target, tone)
         else:
-            out[name] = tone.from_display(_enlarged(made[name], fit), target)
-    if reveal and "blended" in given and "alpha" in made:
-        alpha = out["foreground"][..., 3]
-        out["background"] = layers.reveal(out["background"], out["blended"], alpha)
+            out[name] = made_layer(made[name], fit, target, tone)
     return out
+
+
+def made_layer(picture: Tensor, fit: Fit, target: str, tone: Tone = PLAIN) -> Pixels:
+    """The model's `picture` `[3, h, w]` in [0, 1] at the plate's size, in the linear space `target`."""
+    return tone.from_display(_enlarged(picture, fit), target)
+
+
+def made_matte(made: Mapping[str, Tensor], fit: Fit) -> Pixels:
+    """The model's alpha, `[H, W]` in [0, 1], at the plate's size."""
+    return _enlarged(_alpha(made), fit)[..., 0]
 
 
 def made_foreground(made: Mapping[str, Tensor], fit: Fit, target: str, tone: Tone = PLAIN) -> Pixels:
@@ -102,16 +114,27 @@ def made_foreground(made: Mapping[str, Tensor], fit: Fit, target: str, tone: Ton
     A model without an alpha layer gives RGB over mid-grey, which is all it knows.
     """
     if "alpha" not in made:
-        return tone.from_display(_enlarged(made["foreground"], fit), target)
-    alpha = made["alpha"].mean(dim=0, keepdim=True).clamp(0.0, 1.0)
+        return made_layer(made["foreground"], fit, target, tone)
+    alpha = _alpha(made)
     grey, matte = to_pixels(made["foreground"][None])[0], alpha[0].numpy()
     straight = layers.bleed(layers.straight_from_grey(grey, matte), matte, solid=SOLID)
     pixels = _enlarged(to_tensor(straight[None])[0], fit)
-    return layers.with_alpha(tone.from_display(pixels, target), _enlarged(alpha, fit)[..., 0])
+    return layers.with_alpha(tone.from_display(pixels, target), made_matte(made, fit))
+
+
+def _alpha(made: Mapping[str, Tensor]) -> Tensor:  # [1, h, w] in [0, 1]
+    return made["alpha"].mean(dim=0, keepdim=True).clamp(0.0, 1.0)
 
 
 def _enlarged(picture: Tensor, fit: Fit) -> Pixels:  # [C, h, w] in [0, 1] -> [H, W, C] in [0, 1]
     return np.ascontiguousarray(to_pixels(fit.to_plate(picture[None]).clamp(0.0, 1.0))[0])
+
+
+def behind(given: Mapping[str, Tensor], made: Made) -> dict[str, Tensor]:
+    """What is left of the plate `given`, `[F, 3, h, w]` in [-1, 1], without the foreground that the model `made`."""
+    plate, background = to_pixels(to_unit(given["blended"])), to_pixels(made["background"])
+    alpha = made["alpha"].mean(dim=1).clamp(0.0, 1.0).numpy()
+    return {"blended": to_signed(to_tensor(layers.reveal(background, plate, alpha)))}
 
 
 def stacked(pictures: list[dict[str, Tensor]]) -> dict[str, Tensor]:

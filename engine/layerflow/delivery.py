@@ -18,8 +18,6 @@ from layerflow.layers import LayerStack, PictureFormat, Pixels
 from layerflow.layout import DELIVERED
 
 BYTES_PER_CHANNEL = 2
-NUM_CHANNELS = 11  # of a layered frame: RGBA twice, RGB once
-NUM_LAYER_CHANNELS = 4 * len(DELIVERED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,13 +29,14 @@ class Delivery:
     format: PictureFormat  # of the first frame
     colorspace: str  # scene-linear
     alpha: AlphaMode
+    layers: tuple[str, ...] = DELIVERED  # top first; a frame that needs it has a residual as well
     per_layer: bool  # one sequence a layer as well
     preview: bool  # a movie and a contact sheet as well
 
     @cached_property
     def layer_patterns(self) -> dict[str, FramePattern]:
         """Where each layer's own sequence goes; none unless asked for."""
-        return {name: self.pattern.for_layer(name) for name in DELIVERED} if self.per_layer else {}
+        return {name: self.pattern.for_layer(name) for name in self.layers} if self.per_layer else {}
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -82,7 +81,8 @@ class Delivery:
     @property
     def _frame_bytes(self) -> int:
         """The size of all files of one frame, as if nothing could be compressed."""
-        channels = NUM_CHANNELS + (NUM_LAYER_CHANNELS if self.per_layer else 0)
+        layers = 4 * len(self.layers)
+        channels = layers - 1 + (layers if self.per_layer else 0)  # a background has no alpha among its layers
         return self.format.width * self.format.height * channels * BYTES_PER_CHANNEL
 
     def write(self, frame: int, layers: Mapping[str, Pixels], header: Mapping[str, str]) -> tuple[str, ...]:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from torch import Tensor
-
-from layerflow.assemble import Frame, assemble
+from layerflow.assemble import Frame, Made, assemble, takes_apart
+from layerflow.decomposition import Decomposition
 from layerflow.delivery import Delivery
 from layerflow.denoisers import raise_if
 from layerflow.frame_windows import Window
+from layerflow.layers import Pixels
 from layerflow.layout import Layout
 from layerflow.plate import Plate
 from layerflow.preprocess import Fit
+
+RESIDUAL_ENERGY = "layerflow:residualEnergy"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,25 +28,65 @@ class Finishing:
     delivery: Delivery
     stopped: Callable[[], bool]
 
-    def write(self, window: Window, made: Mapping[str, Tensor], header: Mapping[str, str]) -> tuple[str, ...]:
-        """Writes the new frames of `window`, of layers `[F, 3, h, w]`; sentences on what was assumed and repaired.
+    def write(self, window: Window, made: Sequence[Made], header: Mapping[str, str]) -> tuple[str, ...]:
+        """Writes the new frames of `window`, of the clips that were `made`; sentences on what was assumed and repaired.
 
         Raises OutputError, PlateError, and Interrupted between two frames.
         """
+        write = self._write_apart(window, made) if takes_apart(self.layout) else self._write_assembled(window, made)
         notes: dict[str, None] = {}
         for frame in window.new:
-            index = window.frames.index(frame)
-            notes |= dict.fromkeys(self._write(frame, {name: clip[index] for name, clip in made.items()}, header))
+            raise_if(self.stopped)
+            notes |= dict.fromkeys(write(frame, header))
         return tuple(notes)
 
-    def _write(self, number: int, made: Mapping[str, Tensor], header: Mapping[str, str]) -> tuple[str, ...]:
+    def _write_apart(self, window: Window, made: Sequence[Made]) -> Callable[..., tuple[str, ...]]:
+        decomposition = Decomposition(
+            frames=window.frames, made=made, read=self._read, fit=self.fit, target=self.delivery.colorspace
+        )
+
+        def write(number: int, header: Mapping[str, str]) -> tuple[str, ...]:
+            layered, seen = decomposition.layers(number), _seen(decomposition.frame(number))
+            notes = self._deliver(number, layered.layers, {**header, **seen, **_residual(layered.residual_energy)})
+            return (*notes, *_residual_note(number, layered.residual_energy))
+
+        return write
+
+    def _write_assembled(self, window: Window, made: Sequence[Made]) -> Callable[..., tuple[str, ...]]:
+        (clips,) = made
+
+        def write(number: int, header: Mapping[str, str]) -> tuple[str, ...]:
+            index = window.frames.index(number)
+            frame = None if self.plate is None else self._read(number)
+            pictures = {name: clip[index] for name, clip in clips.items()}
+            layers = assemble(pictures, frame, self.layout, self.fit, self.delivery.colorspace)
+            return self._deliver(number, layers, {**header, **({} if frame is None else _seen(frame))})
+
+        return write
+
+    def _deliver(self, number: int, layers: Mapping[str, Pixels], header: Mapping[str, str]) -> tuple[str, ...]:
         raise_if(self.stopped)
-        frame = None if self.plate is None else self._read(self.plate, number)
-        layers = assemble(made, frame, self.layout, self.fit, self.delivery.colorspace)
-        seen = {} if frame is None else {"layerflow:plateSha256": frame.sha256()}
-        raise_if(self.stopped)
-        repairs = self.delivery.write(number, layers, {**header, **seen})
+        repairs = self.delivery.write(number, layers, header)
         return (*(self.plate.notes if self.plate else ()), *repairs)
 
-    def _read(self, plate: Plate, number: int) -> Frame:
-        return Frame(pixels=plate.read(number), colorspace=plate.colorspace)
+    def _read(self, number: int) -> Frame:
+        assert self.plate is not None
+        raise_if(self.stopped)
+        return Frame(pixels=self.plate.read(number), colorspace=self.plate.colorspace)
+
+
+def _seen(frame: Frame) -> dict[str, str]:
+    return {"layerflow:plateSha256": frame.sha256()}
+
+
+def _residual(energy: float) -> dict[str, str]:
+    return {RESIDUAL_ENERGY: f"{energy:.3e}"} if energy else {}
+
+
+def _residual_note(number: int, energy: float) -> tuple[str, ...]:
+    if not energy:
+        return ()
+    return (
+        f"frame {number} is brighter than its layers can be; what they lack, {energy:.1e} of its energy, is in its "
+        "residual layer",
+    )

@@ -74,8 +74,9 @@ class Journal:
             )
         return True
 
-    def save(self, window: int, state: SamplerState, *, plans: Sequence[str], backend: str) -> None:
-        """Keeps the state of window number `window`; an older one is replaced in one go. Raises OutputError.
+    def save(self, window: int, state: SamplerState, *, depth: int = 0, plans: Sequence[str], backend: str) -> None:
+        """Keeps the state of window number `window`, of its foreground number `depth`; an older one is replaced in one
+        go. Raises OutputError.
 
         `plans` are the memory plans that its steps were made under, in order; `backend` made the last one.
         """
@@ -84,20 +85,20 @@ class Journal:
             with atomic_path(self._request) as part:
                 entries = {**self.record, PLATE_FILES: self.plate_files, MEMORY: plans[-1], BACKEND: backend}
                 part.write_text(json.dumps(entries, indent=1, sort_keys=True), encoding="utf-8")
-        with atomic_path(self._file(window)) as part:
+        with atomic_path(self._file(window, depth)) as part:
             part.write_bytes(save(state.tensors(), metadata={MEMORY: ",".join(plans)}))
 
-    def load(self, window: int) -> SamplerState | None:
+    def load(self, window: int, depth: int = 0) -> SamplerState | None:
         """The kept state of window number `window`, or None. A damaged one counts as none: the window starts again."""
         try:
-            return SamplerState.from_tensors(load_file(self._file(window)))
+            return SamplerState.from_tensors(load_file(self._file(window, depth)))
         except (OSError, SafetensorError, KeyError):
             return None
 
-    def plans(self, window: int) -> tuple[str, ...]:
+    def plans(self, window: int, depth: int = 0) -> tuple[str, ...]:
         """The memory plans that the kept steps of window number `window` were made under; none without a state."""
         try:
-            with safe_open(self._file(window), framework="pt") as file:
+            with safe_open(self._file(window, depth), framework="pt") as file:
                 return tuple((file.metadata() or {}).get(MEMORY, "").split(","))
         except (OSError, SafetensorError):
             return ()
@@ -113,7 +114,8 @@ class Journal:
 
     def drop(self, window: int) -> None:
         """Forgets the state of a window whose frames are written."""
-        self._file(window).unlink(missing_ok=True)
+        for path in self.folder.glob(f"{_name(window)}[-.]*"):
+            path.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Removes the journal: the shot is done, or starts anew."""
@@ -143,8 +145,12 @@ class Journal:
     def _request(self) -> Path:
         return self.folder / "request.json"
 
-    def _file(self, window: int) -> Path:
-        return self.folder / f"window-{window:04d}.safetensors"
+    def _file(self, window: int, depth: int) -> Path:
+        return self.folder / f"{_name(window)}{f'-{depth}' if depth else ''}.safetensors"
+
+
+def _name(window: int) -> str:
+    return f"window-{window:04d}"
 
 
 @contextlib.contextmanager

@@ -154,14 +154,18 @@ def over(foreground: Pixels, background: Pixels) -> Pixels:
 
 
 def recompose(stack: LayerStack) -> Pixels:
-    """The stack's foregrounds over its background, [F, H, W, 3] scene-linear. Without a background, over black."""
+    """The stack's foregrounds over its background, and its residual, [F, H, W, 3] scene-linear.
+
+    Without a background, over black.
+    """
     under = stack.layers.get("background")
     shape = next(iter(stack.layers.values())).shape[:-1]
     picture = np.zeros((*shape, 3), np.float32) if under is None else opaque(under)
     for name in reversed(stack.foregrounds):
         layer = stack.layers[name]
         picture = over(layer, picture) if layer.shape[-1] == 4 else layer.copy()
-    return picture
+    residual = stack.layers.get("residual")
+    return picture if residual is None else picture + opaque(residual)
 
 
 def opaque(pixels: Pixels) -> Pixels:

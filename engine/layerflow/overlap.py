@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
-from torch import Tensor
-
+from layerflow.assemble import Made, behind
 from layerflow.finishing import Finishing
 from layerflow.frame_windows import Window
 from layerflow.glimpse import Glimpse
@@ -50,14 +48,29 @@ class _Row:
         """Samples `window`, and has the one before finished meanwhile. OutputError where the rest has no room."""
         self.shot.delivery.check_room([frame for left in self.waiting for frame in left.new])
         self.worker.wait(MAX_WAITING)  # before the codec is taken, since a job may need it to come to its end
-        with self.worker.holding(self.codec):  # encoding first: sampling waits for it, and for nothing else
-            self.finish_sampled()
-            conditions = None if self.shot.has_made(window) else self.shot.encode(self.engine, window)
-        if conditions is None:
+        if self.shot.has_made(window):
+            with self.worker.holding(self.codec):
+                self.finish_sampled()
             self.worker.submit(tuple, partial(self._done, window))
         else:
+            self.sampled = self._sample(window)
+
+    def _sample(self, window: Window) -> Sampled:
+        """The last foreground of `window`, sampled behind all the others."""
+        shot, engine = self.shot, self.engine
+        with self.worker.holding(self.codec):  # encoding first: sampling waits for it, and for nothing else
+            self.finish_sampled()
+            given = shot.given(window)
+            conditions = shot.encode(engine, given)
+        sampled = shot.sample(engine, window, conditions, after_step=partial(self._after_step, conditions))
+        for depth in range(1, shot.num_foregrounds):
+            with self.worker.holding(self.codec):
+                above = (*sampled.above, decode_clip(engine, shot.layout, sampled.latents))
+                given = behind(given, above[-1])
+                conditions = shot.encode(engine, given, depth)
             after_step = partial(self._after_step, conditions)
-            self.sampled = self.shot.sample(self.engine, window, conditions, after_step=after_step)
+            sampled = shot.sample(engine, window, conditions, above=above, after_step=after_step)
+        return sampled
 
     def finish_sampled(self) -> None:
         """Has the last window that was sampled decoded and written; decoded here where the codec has to make room."""
@@ -90,8 +103,8 @@ class _Row:
             made = decode_clip(self.engine, self.shot.layout, sampled.latents)
         return self._write(sampled, made)
 
-    def _write(self, sampled: Sampled, made: Mapping[str, Tensor]) -> tuple[str, ...]:
-        return self.finishing.write(sampled.window, made, sampled.header)
+    def _write(self, sampled: Sampled, made: Made) -> tuple[str, ...]:
+        return self.finishing.write(sampled.window, (*sampled.above, made), sampled.header)
 
     def _done(self, window: Window, notes: tuple[str, ...]) -> None:
         self.waiting.popleft()

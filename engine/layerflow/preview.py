@@ -33,7 +33,7 @@ _LIMITED = 1
 
 
 def write_movie(path: Path, stacks: Iterable[LayerStack], fps: Fraction, *, max_width: int = 1920) -> None:
-    """Writes an H.264 MP4 of 2 x 2 pictures: blended, foreground over checker; alpha, background.
+    """Writes an H.264 MP4 of 2 x 2 pictures: blended, frontmost foreground over checker; its alpha, background.
 
     Raises OutputError.
     """
@@ -130,7 +130,8 @@ def _grid(stack: LayerStack, index: int, max_width: int) -> Picture:
     form = stack.format
     pictures = _pictures(stack, index, *_fit(form, min(max_width // 2, form.width), min(max_width // 2, form.height)))
     black = np.zeros_like(pictures["blended"])
-    names = ("blended", "foreground", "foreground alpha", "background")
+    front = next(iter(stack.foregrounds), "foreground")
+    names = ("blended", front, f"{front} alpha", "background")
     shown = [pictures.get(name, black) for name in names]
     rows = [np.concatenate(pair, axis=1) for pair in (shown[:2], shown[2:])]
     return to_bytes(np.concatenate(rows))

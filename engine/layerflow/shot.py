@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import cast
 
 from torch import Tensor
 
-from layerflow.assemble import Frame, model_pictures, share_clipped, stacked
+from layerflow.assemble import Frame, Made, model_pictures, share_clipped, stacked
+from layerflow.decomposition import foreground_names
 from layerflow.delivery import Delivery
 from layerflow.denoisers import raise_if
 from layerflow.errors import OutputError, RequestError
@@ -45,6 +47,7 @@ class Sampled:
     window: Window
     latents: Tensor  # [f, C, h, w] of the whole sequence
     header: Mapping[str, str]  # of its frames
+    above: tuple[Made, ...] = ()  # what was decoded of the foregrounds before this one
 
 
 @dataclass(kw_only=True)
@@ -87,6 +90,7 @@ class Shot:
             format=form,
             colorspace=checked_linear(request.output_colorspace),
             alpha=cast(AlphaMode, request.alpha),
+            layers=(*foreground_names(len(request.foregrounds) or 1), "background", "blended"),
             per_layer=request.per_layer,
             preview=request.preview,
         )
@@ -174,35 +178,54 @@ class Shot:
         """Whether resuming finds all new frames of `window` there."""
         return self.resuming and all(self._is_written(frame) for frame in window.new)
 
-    def encode(self, engine: Engine, window: Window) -> Conditions:
-        """What `window` is sampled under; its plate frames are read. Raises PlateError."""
-        clip = self._clip(window)
+    @property
+    def num_foregrounds(self) -> int:
+        """How many foregrounds are taken off the plate, or made, one after another."""
+        return len(self.request.foregrounds) or 1
+
+    def given(self, window: Window) -> dict[str, Tensor]:
+        """The given layers of `window`, `[F, 3, h, w]` in [-1, 1]; its plate frames are read. Raises PlateError."""
+        if self.plate is None:
+            return {}
+        plate = self.plate
+        return stacked([self._shown(plate, number) for number in window.frames])
+
+    def encode(self, engine: Engine, given: Mapping[str, Tensor], depth: int = 0) -> Conditions:
+        """What foreground number `depth` of a window is sampled under."""
+        clip = self._clip(given, depth)
         for name, tail in dropped_words(engine, clip).items():
             count = "1 token" if tail.num_tokens == 1 else f"{tail.num_tokens} tokens"
             self.warn(f"the {name} prompt is {count} too long; shorten it, the model does not see: {tail.in_short()}")
         return encode_clip(engine, clip)
 
     def sample(
-        self, engine: Engine, window: Window, conditions: Conditions, *, after_step: Callable[[SamplerState], None]
+        self,
+        engine: Engine,
+        window: Window,
+        conditions: Conditions,
+        *,
+        above: tuple[Made, ...] = (),
+        after_step: Callable[[SamplerState], None],
     ) -> Sampled:
-        """The latents of `window`, from the step on whose state is kept."""
-        plans = self._plans(engine, window)
-        kept = self.journal.load(window.index)
+        """The latents of `window`, behind what was made `above`, from the step on whose state is kept."""
+        depth = len(above)
+        plans = self._plans(engine, window, depth)
+        kept = self.journal.load(window.index, depth)
 
         def save(state: SamplerState) -> None:
-            self.journal.save(window.index, state, plans=plans, backend=engine.backend.split(", ")[-1])
+            self.journal.save(window.index, state, depth=depth, plans=plans, backend=engine.backend.split(", ")[-1])
 
         with now_and_then(save) as keep:
 
             def on_state(state: SamplerState) -> None:
-                self._after_step(window, state, keep)
+                self._after_step(window, depth, state, keep)
                 after_step(state)
 
             latents = sample_clip(
                 engine, conditions, self.sampler, reuse=self.quality.reuse, state=kept, on_state=on_state
             )
         header = self.record | environment_of(engine) | {MADE_UNDER: ", ".join(plans)}
-        return Sampled(window=window, latents=latents, header=header)
+        return Sampled(window=window, latents=latents, header=header, above=above)
 
     def finishing(self, stopped: Callable[[], bool]) -> Finishing:
         """What writes the frames, on another thread."""
@@ -216,27 +239,30 @@ class Shot:
         path = self.delivery.pattern.path(window.new[-1])
         self.say(Event("frame", str(path), done=done, total=len(self.frames)))
 
-    def _plans(self, engine: Engine, window: Window) -> tuple[str, ...]:
+    def _plans(self, engine: Engine, window: Window, depth: int) -> tuple[str, ...]:
         """The memory plans that have a hand in `window`: those of its kept steps, and the one at hand."""
-        before = self.journal.plans(window.index)
-        return before if before[-1:] == (engine.plan.name,) else (*before, engine.plan.name)
+        kept = [self.journal.plans(window.index, each) for each in range(depth + 1)]
+        return tuple(dict.fromkeys((*chain.from_iterable(kept), engine.plan.name)))
 
-    def _clip(self, window: Window) -> Clip:
-        request = self.request
-        given: dict[str, Tensor] = {}
-        if self.plate is not None:
-            plate = self.plate
-            given = stacked([self._shown(plate, number) for number in window.frames])
-        prompts = {name: getattr(request, name) for name in PROMPT_ORDER}
+    def _clip(self, given: Mapping[str, Tensor], depth: int) -> Clip:
         return Clip(
             layout=self.layout,
-            prompts=prompts,
+            prompts=self._prompts(depth),
             given=given,
-            seed=request.seed,
+            seed=self.request.seed,
             height=self.fit.rows,
             width=self.fit.columns,
-            drawn=self.folder.fidelity(faithful=request.faithful).posterior,
+            drawn=self.folder.fidelity(faithful=self.request.faithful).posterior,
         )
+
+    def _prompts(self, depth: int) -> dict[str, str]:
+        """By layer; the foregrounds that are still there belong to the background of the one that is taken off."""
+        request = self.request
+        prompts = {name: getattr(request, name) for name in PROMPT_ORDER}
+        if not request.foregrounds:
+            return prompts
+        front, *rest = request.foregrounds[depth:]
+        return prompts | {"foreground": front, "background": ", ".join(filter(None, (*rest, request.background)))}
 
     def _shown(self, plate: Plate, number: int) -> dict[str, Tensor]:
         """The pictures of one plate frame that the model is shown."""
@@ -261,12 +287,15 @@ class Shot:
                 "the model saw those pixels clipped, the plate's own layer keeps them"
             )
 
-    def _after_step(self, window: Window, state: SamplerState, keep: Callable[[SamplerState], None]) -> None:
+    def _after_step(
+        self, window: Window, depth: int, state: SamplerState, keep: Callable[[SamplerState], None]
+    ) -> None:
         reuse = self.quality.reuse
         if reuse is None or reuse.begins_anew(state.step):
             keep(state)
-        steps = self.sampler.num_steps
-        self.say(Event("step", done=window.index * steps + state.step, total=steps * len(self.windows)))
+        steps, passes = self.sampler.num_steps, self.num_foregrounds
+        done = (window.index * passes + depth) * steps + state.step
+        self.say(Event("step", done=done, total=steps * passes * len(self.windows)))
 
     def _is_written(self, frame: int) -> bool:
         return all(self.journal.has_written(path) for path in self.delivery.files_of(frame))

@@ -9,8 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from layerflow import color, layers
-from layerflow.assemble import SOLID, Frame, assemble, given_layers, model_pictures, share_clipped, stacked
-from layerflow.layout import LAYERS, VARIANTS, task_layouts
+from layerflow.assemble import (
+    SOLID,
+    Frame,
+    assemble,
+    behind,
+    given_layers,
+    model_pictures,
+    share_clipped,
+    stacked,
+    takes_apart,
+)
+from layerflow.layout import LAYERS, VARIANTS, Layout, task_layouts
 from layerflow.preprocess import Fit, to_tensor
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -141,14 +151,23 @@ def test_alpha_is_the_mean_of_its_three_channels_and_within_range() -> None:
     assert (out[:, :12] == 1.0).all()
 
 
-def test_the_plate_is_its_own_background_where_nothing_is_in_front() -> None:
-    frame, alpha = random_frame(3), np.zeros((ROWS, COLUMNS, 3), np.float32)
+@pytest.mark.parametrize(
+    ("layout", "expected"),
+    [*((layout, task == "decompose") for task, layout in LAYOUTS.items()), (VARIANTS["seg_rgb"].layout, False)],
+)
+def test_a_plate_is_taken_apart_where_a_matte_is_made_of_it(layout: Layout, expected: bool) -> None:
+    assert takes_apart(layout) is expected
+
+
+def test_the_rest_of_the_plate_is_the_plate_outside_the_matte_and_what_was_made_inside() -> None:
+    alpha = np.zeros((ROWS, COLUMNS, 3), np.float32)
     alpha[:, :12] = 1.0
-    shown = assemble(made(alpha=alpha), frame, LAYOUTS["decompose"], SAME, LINEAR)["background"]
-    assert np.array_equal(shown[:, 12:], frame.pixels[:, 12:])
-    np.testing.assert_allclose(shown[:, :12], 0.21404114, atol=1e-4)
-    kept = assemble(made(alpha=alpha), frame, LAYOUTS["decompose"], SAME, LINEAR, reveal=False)["background"]
-    np.testing.assert_allclose(kept, 0.21404114, atol=1e-4)
+    plate = torch.rand(1, 3, ROWS, COLUMNS, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    clip = {name: picture[None] for name, picture in made(alpha=alpha).items()}
+    rest = behind({"blended": plate}, clip)
+    assert list(rest) == ["blended"]
+    torch.testing.assert_close(rest["blended"][..., 12:], plate[..., 12:])
+    assert rest["blended"][..., :12].abs().max() < 1e-6  # mid-grey
 
 
 def test_a_model_without_alpha_gives_its_foreground_as_it_is() -> None:

@@ -6,12 +6,13 @@ from typing import Any
 
 import click
 
-from layerflow.cli.options import shot_options
+from layerflow.cli.options import foreground_option, shot_options
 from layerflow.cli.shot import render_shot
 
 
 @click.command()
 @click.argument("plate", metavar="BACKGROUND_PLATE")
+@foreground_option
 @shot_options
 def foreground(**options: Any) -> None:
     """Make a foreground for a background you have.

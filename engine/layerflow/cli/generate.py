@@ -6,11 +6,12 @@ from typing import Any
 
 import click
 
-from layerflow.cli.options import shot_options, size_options
+from layerflow.cli.options import foreground_option, shot_options, size_options
 from layerflow.cli.shot import render_shot
 
 
 @click.command()
+@foreground_option
 @shot_options
 @size_options
 def generate(**options: Any) -> None:

@@ -18,8 +18,12 @@ output_option = click.option(
 )
 model_option = click.option("--model", default="mini", show_default=True, help="A model's name or folder.")
 
+foreground_option = click.option("--foreground", default="", metavar="PROMPT", help="What the foreground shows.")
+foregrounds_option = click.option(
+    "--foreground", multiple=True, metavar="PROMPT", help="What the foreground shows; may repeat, front to back."
+)
+
 _PROMPTS = (
-    click.option("--foreground", default="", metavar="PROMPT", help="What the foreground shows."),
     click.option("--background", default="", metavar="PROMPT", help="What the background shows."),
     click.option("--blended", default="", metavar="PROMPT", help="What the whole picture shows."),
 )

@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from layerflow import color, layers
-from layerflow.assemble import Frame, assemble, model_pictures, stacked
+from layerflow.assemble import Frame, Made, assemble, model_pictures, stacked
+from layerflow.decomposition import Decomposition
 from layerflow.difference import Difference
 from layerflow.errors import ModelError
 from layerflow.layers import LayerStack, PictureFormat, Pixels
@@ -65,7 +65,7 @@ def evaluate_model(
 def decompose(
     engine: Engine, truth: ClipBatch, index: int, *, steps: int | None, seed: int, kind: FitKind = "bucket"
 ) -> tuple[LayerStack, LayerStack]:
-    """The layers that the engine makes of clip `index`, with its captions as prompts; and those before `reveal`.
+    """The layers that the engine makes of clip `index`, with its captions as prompts; and those its model made.
 
     `kind` says how a clip of another shape meets the model's.
     """
@@ -86,20 +86,28 @@ def decompose(
     sampler = pick_sampler(engine.folder.sampler("decompose"), steps=steps, guidance=None, kind=None)
     with torch.inference_mode():
         made = make_clip(engine, clip, sampler)
-    return layer_stack(made, plates, layout, fit), layer_stack(made, plates, layout, fit, reveal=False)
+    decomposition = Decomposition(
+        frames=tuple(range(len(plates))), made=[made], read=plates.__getitem__, fit=fit, target=LINEAR
+    )
+    delivered = [decomposition.layers(number).layers for number in decomposition.frames]
+    return _stack(delivered, fit), layer_stack(made, plates, layout, fit)
 
 
-def layer_stack(
-    made: Mapping[str, Tensor], plates: Sequence[Frame | None], layout: Layout, fit: Fit, *, reveal: bool = True
-) -> LayerStack:
-    """The layers that an artist gets of one clip: `made` are the model's, `[F, 3, h, w]`, `plates` its frames."""
-    assembled = [
-        assemble({name: pixels[number] for name, pixels in made.items()}, plate, layout, fit, LINEAR, reveal=reveal)
-        for number, plate in enumerate(plates)
-    ]
+def layer_stack(made: Made, plates: Sequence[Frame | None], layout: Layout, fit: Fit) -> LayerStack:
+    """The layers of one clip as the model made them, `[F, 3, h, w]`; `plates` are its frames."""
+    return _stack(
+        [
+            assemble({name: pixels[number] for name, pixels in made.items()}, plate, layout, fit, LINEAR)
+            for number, plate in enumerate(plates)
+        ],
+        fit,
+    )
+
+
+def _stack(assembled: Sequence[Mapping[str, Pixels]], fit: Fit) -> LayerStack:
     return LayerStack(
         layers={name: np.stack([frame[name] for frame in assembled]) for name in assembled[0]},
-        frames=tuple(range(len(plates))),
+        frames=tuple(range(len(assembled))),
         format=PictureFormat(width=fit.width, height=fit.height),
         colorspace=LINEAR,
     )

@@ -67,8 +67,8 @@ def peeled(plate: Pixels, solved: Sequence[Recomposed]) -> Peeled:
 def _heavy_again(plate: Pixels, front: Recomposed, behind: Pixels) -> Pixels:
     """The foreground where it weighs more: what `behind` leaves of the plate, no darker than the plate itself."""
     weight = front.alpha[..., None]
-    colour = (plate - (1 - weight) * behind) / np.maximum(weight, np.float32(0.5))
-    colour = np.clip(colour, np.minimum(plate, 0), HALF_MAX)
+    left = plate - (1 - weight) * behind
+    colour = np.clip(left / np.maximum(weight, 0.5), np.minimum(plate, 0), HALF_MAX).astype(np.float32)
     return np.where(weight < 0.5, front.foreground, half(colour))
 
 
@@ -79,6 +79,4 @@ def _residual(plate: Pixels, recomposed: Pixels) -> Pixels | None:
     beyond = (np.abs(plate) >= _BEYOND) & (np.abs(left) > np.abs(plate) * np.float32(_SLACK))
     if not beyond.any():
         return None
-    left = np.where(beyond, left, np.float32(0)).astype(np.float32)
-    np.clip(left, -HALF_MAX, HALF_MAX, out=left)
-    return half(left)
+    return half(np.where(beyond, left.clip(-HALF_MAX, HALF_MAX), 0).astype(np.float32))

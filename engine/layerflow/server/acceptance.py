@@ -52,8 +52,9 @@ def paths_of(request: Request) -> dict[str, str]:
 
 
 def _check_sizes(request: Request, limits: Limits) -> None:
-    for name in ("foreground", "background", "blended"):
-        length = len(getattr(request, name))
+    prompts = {name: getattr(request, name) for name in ("foreground", "background", "blended")}
+    for name, prompt in {**prompts, "longest foreground": max(request.foregrounds, key=len, default="")}.items():
+        length = len(prompt)
         if length > limits.prompt_characters:
             raise RequestError(
                 f"the {name} prompt has {length} characters; {limits.prompt_characters} at most, shorten it"

@@ -21,6 +21,7 @@ WORDS = {
     "foreground": "What the foreground shows. Needed to generate it.",
     "background": "What the background shows. Needed to generate it.",
     "blended": "What the whole picture shows.",
+    "foregrounds": "What each of several foregrounds shows, front to back, instead of foreground.",
     "model": "A model's name or folder; /v1/models lists those there are.",
     "first_frame": "First frame, in the plate's own numbering; null: its first.",
     "last_frame": "Last frame, inclusive; null: the plate's last.",

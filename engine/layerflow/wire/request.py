@@ -48,6 +48,8 @@ RANGES = {
     "motion": (0.0, 1.0),
 }  # type: Dict[str, Any]
 
+MAX_FOREGROUNDS = 8
+
 _GENERATE_ONLY = ("width", "height", "num_frames")
 
 
@@ -60,6 +62,7 @@ class Request:
     foreground: str = ""  # prompts
     background: str = ""
     blended: str = ""
+    foregrounds: Tuple[str, ...] = ()  # decompose only: several, front to back, instead of `foreground`
     model: str = "mini"  # a name or a folder
     first_frame: Optional[int] = None  # inclusive, in the plate's own numbering; None: from its first
     last_frame: Optional[int] = None  # inclusive; None: to its last
@@ -110,9 +113,28 @@ class Request:
     def _check_prompts(self) -> None:
         for name in ("foreground", "background", "blended"):
             checks.check_prompt(name, getattr(self, name))
+        self._check_foregrounds()
         for name in _NEEDED_PROMPTS.get(self.task, ()):
             if not getattr(self, name).strip():
                 raise ValueError("{0} needs a {1} prompt; describe the {1} in a few words".format(self.task, name))
+
+    def _check_foregrounds(self) -> None:
+        if not self.foregrounds:
+            return
+        if self.task != "decompose":
+            raise ValueError("{} makes one foreground; give one foreground prompt".format(self.task))
+        if self.foreground:
+            raise ValueError("foreground and foregrounds are both given; put all of them into foregrounds")
+        if len(self.foregrounds) > MAX_FOREGROUNDS:
+            raise ValueError(
+                "{} foregrounds are more than {}; take the plate apart in two goes".format(
+                    len(self.foregrounds), MAX_FOREGROUNDS
+                )
+            )
+        for prompt in self.foregrounds:
+            checks.check_prompt("foregrounds", prompt)
+            if not prompt.strip():
+                raise ValueError("one of the foregrounds is empty; say what each of them shows")
 
     def _check_plate(self) -> None:
         for name in ("model", "output_colorspace", "device", "backend"):

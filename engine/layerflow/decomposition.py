@@ -1,0 +1,125 @@
+"""The frames of a window of a plate, taken apart into layers that put each of them back together exactly.
+
+    plate -> display picture -> matte at the plate's size -> colours at the plate's size -> solved layers
+      ^                                                                                           |
+      └------------- what is behind a foreground is the plate of the next one -------------------┘
+
+A frame's layers depend on its window alone: on what the model made of it, and on the plate's frames in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, TypeVar
+
+import numpy as np
+
+from layerflow import color, layers, recomposition
+from layerflow.assemble import Frame, Made, made_foreground, made_layer, made_matte
+from layerflow.layers import Pixels
+from layerflow.preprocess import Fit
+from layerflow.recomposition import Peeled, Recomposed
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Matte:
+    """How much of each pixel is foreground, at the plate's size."""
+
+    alpha: Pixels  # [H, W] in [0, 1]
+    uncertainty: Pixels  # [H, W], how wrong alpha may be
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layered:
+    """One frame's layers."""
+
+    layers: dict[str, Pixels]  # top first; [H, W, 3], straight RGBA [H, W, 4] the foregrounds
+    residual_energy: float  # sum of the residual's squares over the plate's; 0 without one
+
+
+def foreground_names(count: int) -> tuple[str, ...]:
+    """What `count` foregrounds are called, top first."""
+    return ("foreground",) if count == 1 else tuple(f"foreground{number}" for number in range(1, count + 1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decomposition:
+    """One window. Frames are to be asked for in their order: of each, no more is kept than the next one needs."""
+
+    frames: tuple[int, ...]  # as the model was shown them; a short shot repeats its last
+    made: Sequence[Made]  # one for each foreground, front to back
+    read: Callable[[int], Frame]
+    fit: Fit
+    target: str  # the layers' linear space
+    _kept: dict[tuple[str, int, int], Any] = field(default_factory=dict, repr=False)
+
+    def frame(self, number: int) -> Frame:
+        """Frame `number` of the plate as it was read. Raises PlateError."""
+        return self._frame(self._numbers.index(number))
+
+    def layers(self, number: int) -> Layered:
+        """The layers of frame `number`. Raises PlateError."""
+        place = self._numbers.index(number)
+        self._forget_before(place)
+        plate, depths = self._plate(0, place), range(len(self.made))
+        peeled = recomposition.peeled(plate, [self._solved(depth, place) for depth in depths])
+        return Layered(layers=_named(peeled, plate), residual_energy=peeled.residual_energy)
+
+    @cached_property
+    def _numbers(self) -> tuple[int, ...]:
+        return tuple(dict.fromkeys(self.frames))
+
+    def _frame(self, place: int) -> Frame:
+        return self._once("frame", 0, place, lambda: self.read(self._numbers[place]))
+
+    def _plate(self, depth: int, place: int) -> Pixels:  # [H, W, 3] in the target space
+        """What foreground number `depth` is in front of, itself included."""
+        return self._once("plate", depth, place, lambda: self._make_plate(depth, place))
+
+    def _make_plate(self, depth: int, place: int) -> Pixels:
+        if depth:
+            return recomposition.plate_behind(self._plate(depth - 1, place), self._solved(depth - 1, place))
+        frame = self._frame(place)
+        return layers.opaque(color.convert(frame.pixels, frame.colorspace, self.target))
+
+    def _solved(self, depth: int, place: int) -> Recomposed:
+        return self._once("solved", depth, place, lambda: self._solve(depth, place))
+
+    def _solve(self, depth: int, place: int) -> Recomposed:
+        plate, matte = self._plate(depth, place), self._matte(depth, place)
+        made = self._made(depth, place)
+        tone = self._frame(place).tone
+        foreground = made_foreground(made, self.fit, self.target, tone)[..., :3]
+        background = made_layer(made["background"], self.fit, self.target, tone)
+        return recomposition.solve(plate, matte.alpha, foreground, background, uncertainty=matte.uncertainty)
+
+    def _matte(self, depth: int, place: int) -> Matte:
+        alpha = made_matte(self._made(depth, place), self.fit)
+        return Matte(alpha=alpha, uncertainty=np.minimum(alpha, 1 - alpha) * np.float32(0.5))
+
+    def _made(self, depth: int, place: int) -> Made:  # [3, h, w]
+        index = self.frames.index(self._numbers[place])
+        return {name: clip[index] for name, clip in self.made[depth].items()}
+
+    def _once(self, what: str, depth: int, place: int, make: Callable[[], T]) -> T:
+        key = what, depth, place
+        if key not in self._kept:
+            self._kept[key] = make()
+        found: T = self._kept[key]
+        return found
+
+    def _forget_before(self, place: int) -> None:
+        for key in [key for key in self._kept if key[2] < place - 1]:
+            del self._kept[key]
+
+
+def _named(peeled: Peeled, plate: Pixels) -> dict[str, Pixels]:
+    names = foreground_names(len(peeled.foregrounds))
+    pairs = zip(peeled.foregrounds, peeled.alphas, strict=True)
+    named = {name: layers.with_alpha(colour, alpha) for name, (colour, alpha) in zip(names, pairs, strict=True)}
+    named |= {"background": peeled.background, "blended": plate}
+    return named if peeled.residual is None else named | {"residual": peeled.residual}
