@@ -106,6 +106,7 @@ def test_any_values_make_a_request_or_a_value_error(values):
         ({"sampler": "euler"}, "sampler must be one of sde, ode, got 'euler'"),
         ({"alpha": "matted"}, "alpha must be one of straight, premultiplied"),
         ({"width": 640}, "width is for generate only"),
+        ({"refine": "sharp"}, "refine must be one of off, fast"),
         ({"output": "out/dog.exr"}, "exactly one %04d or ####"),
         ({"output": "out/%04d.%04d.exr"}, "exactly one %04d or ####"),
         ({"output": "out/%04d.####.exr"}, "exactly one %04d or ####"),
@@ -161,6 +162,13 @@ def test_a_needed_prompt(task, given_prompts, missing):
     plate = None if task == "generate" else PLATE
     with pytest.raises(ValueError, match=f"{task} needs a {missing} prompt"):
         Request(task, plate=plate, **given_prompts)
+
+
+@pytest.mark.parametrize("task", ["generate", "background", "foreground"])
+def test_refining_needs_a_plate_that_shows_the_matte(task):
+    plate = None if task == "generate" else PLATE
+    with pytest.raises(ValueError, match=f"refine is for decompose only; {task} has no plate"):
+        Request(task, plate=plate, foreground="a dog", background="a garden", refine="off")
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,14 @@ from typing import Any
 
 import click
 
-from layerflow.cli.options import foregrounds_option, shot_options
+from layerflow.cli.options import foregrounds_option, refine_option, shot_options
 from layerflow.cli.shot import render_shot
 
 
 @click.command()
 @click.argument("plate", metavar="PLATE")
 @foregrounds_option
+@refine_option
 @shot_options
 def decompose(foreground: tuple[str, ...], **options: Any) -> None:
     """Take a plate apart into foreground and clean background.

@@ -23,6 +23,14 @@ foregrounds_option = click.option(
     "--foreground", multiple=True, metavar="PROMPT", help="What the foreground shows; may repeat, front to back."
 )
 
+refine_option = click.option(
+    "--refine",
+    type=click.Choice(["off", "fast"]),
+    default="fast",
+    show_default=True,
+    help="How the matte gets the detail of the plate.",
+)
+
 _PROMPTS = (
     click.option("--background", default="", metavar="PROMPT", help="What the background shows."),
     click.option("--blended", default="", metavar="PROMPT", help="What the whole picture shows."),

@@ -12,7 +12,7 @@ from layerflow.refine.grid import enlarged, extremes, grid_of, shrunk
 
 CERTAIN = 0.02  # a model's mattes are that far from 0 and 1 where it means just these
 
-Kind = Literal["off", "fast", "best"]
+Kind = Literal["off", "fast"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -37,6 +37,7 @@ WORDS = {
     "per_layer": "Also write one EXR sequence per layer.",
     "preview": "Also write a movie and a contact sheet.",
     "fit": "How a plate of another shape meets the model's.",
+    "refine": "How a matte gets the detail of its plate, when decomposing.",
     "fps": "Frames per second; null: the plate's, or the model's.",
     "width": "Pixels, when generating; null: the model's own.",
     "height": "Pixels, when generating; null: the model's own.",

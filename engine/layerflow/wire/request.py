@@ -29,6 +29,7 @@ CHOICES = {
     "quality": QUALITY_NAMES,
     "alpha": ("straight", "premultiplied"),
     "fit": ("bucket", "pad", "crop"),
+    "refine": ("off", "fast"),
     "memory": ("auto", "full", "balanced", "low"),
     "precision": ("auto", "float32", "bfloat16", "float16", "float8"),
     "text_precision": ("auto", "float32", "bfloat16", "int8"),
@@ -78,6 +79,7 @@ class Request:
     per_layer: bool = False  # one EXR sequence per layer as well
     preview: bool = False  # a movie and a contact sheet as well
     fit: str = "bucket"  # or "pad", "crop": how a plate of another shape meets the model's
+    refine: str = "fast"  # decompose only; or "off": how a matte gets its plate's detail
     fps: Optional[float] = None  # None: the plate's, or the model's when generating
     width: Optional[int] = None  # pixels, generating only; None: the model's own
     height: Optional[int] = None
@@ -141,6 +143,8 @@ class Request:
             checks.check_name(name, getattr(self, name))
         if self.colorspace is not None:
             checks.check_name("colorspace", self.colorspace)
+        if self.task != "decompose" and self.refine != "fast":
+            raise ValueError("refine is for decompose only; {} has no plate that shows its matte".format(self.task))
         if self.task == "generate":
             if self.plate is not None:
                 raise ValueError("generate makes its own picture and takes no plate; leave it out, or decompose it")
