@@ -1,4 +1,4 @@
-"""Colour spaces, through the OCIO config that OpenImageIO finds: `$OCIO`, or its built-in ACES config.
+"""Colour spaces, through the OCIO config that `$OCIO` names, or the built-in ACES one with its camera spaces.
 
 The model works in display-referred sRGB [0, 1]; layers travel scene-linear, by default ACEScg.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,8 +18,19 @@ from numpy.typing import NDArray
 from layerflow.errors import ColorError
 
 DEFAULT_LINEAR = "ACEScg"
+_BUILT_IN = "ocio://studio-config-latest"  # has all of OpenImageIO's own default, and those of cameras and HDR displays
 _DISPLAY_NAMES = ("sRGB - Texture", "srgb_tx", "Utility - sRGB - Texture", "sRGB", "sRGB - Display", "Output - sRGB")
 _LINEAR_NAMES = ("lin_rec709", "ACEScg", "ACES2065-1", "lin_p3d65", "lin_rec2020")
+_CAMERA_PRIMARIES = {  # red, green and blue x, y, as their makers publish them; all have the white of D65
+    "lin_alexawide": (0.684, 0.313, 0.221, 0.848, 0.0861, -0.102),
+    "lin_awg4": (0.7347, 0.2653, 0.1424, 0.8576, 0.0991, -0.0308),
+    "lin_sgamut3": (0.73, 0.28, 0.14, 0.855, 0.1, -0.05),
+    "lin_sgamut3cine": (0.766, 0.275, 0.225, 0.8, 0.089, -0.087),
+    "lin_vgamut": (0.73, 0.28, 0.165, 0.84, 0.1, -0.03),
+    "lin_rwg": (0.780308, 0.304253, 0.121595, 1.493994, 0.095612, -0.084589),
+    "lin_davinci_widegamut": (0.8, 0.313, 0.1682, 0.9877, 0.079, -0.1155),
+}
+_D65 = (0.3127, 0.329)
 
 
 def convert(pixels: NDArray[np.float32], source: str, target: str) -> NDArray[np.float32]:
@@ -30,7 +42,8 @@ def convert(pixels: NDArray[np.float32], source: str, target: str) -> NDArray[np
     if source == target or pixels.size == 0:
         return pixels.copy()
     rows = np.ascontiguousarray(pixels[..., :3], np.float32).reshape(-1, pixels.shape[-2], 3)
-    result = oiio.ImageBufAlgo.colorconvert(oiio.ImageBuf(rows), source, target, unpremult=False)
+    config = _config_for(source, target)
+    result = oiio.ImageBufAlgo.colorconvert(oiio.ImageBuf(rows), source, target, unpremult=False, colorconfig=config)
     if result.has_error:
         raise ColorError(f"{source} cannot be turned into {target} ({result.geterror()}); choose another colour space")
     out = pixels.astype(np.float32)
@@ -106,6 +119,9 @@ def linear_space_of(values: Sequence[float]) -> str | None:
         known = chromaticities(name)
         if known is not None and np.allclose(known, values, atol=1e-3):
             return check_name(name)
+    for name, primaries in _CAMERA_PRIMARIES.items():
+        if _known(name) and np.allclose((*primaries, *_D65), values, atol=1e-3):
+            return check_name(name)
     return None
 
 
@@ -128,9 +144,19 @@ def _known(name: str) -> str | None:
     return found if _config().getColorSpaceIndex(found) >= 0 else None
 
 
+def _config_for(*names: str) -> str:
+    """The config to convert between `names` by, for OpenImageIO; empty for its default, which it keeps parsed."""
+    return "" if os.environ.get("OCIO") or _default_names().issuperset(names) else _BUILT_IN
+
+
+@functools.cache
+def _default_names() -> frozenset[str]:
+    return frozenset(oiio.ColorConfig().getColorSpaceNames())
+
+
 @functools.cache
 def _config() -> Any:
-    config = oiio.ColorConfig()
+    config = oiio.ColorConfig() if os.environ.get("OCIO") else oiio.ColorConfig(_BUILT_IN)
     if error := config.geterror():
         raise ColorError(f"the OCIO config in $OCIO cannot be read ({error}); correct the path or unset OCIO")
     return config

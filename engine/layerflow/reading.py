@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from layerflow import color, timecode
+from layerflow import color, color_tags, timecode
 from layerflow.errors import PlateError
 from layerflow.window import Window
 
@@ -76,3 +76,18 @@ def timecode_of(spec: Any) -> str | None:
 def colorspace(spec: Any) -> str | None:
     """The colour space the header names, as the OCIO config calls it, or None."""
     return color.space_of_header(text(spec, "oiio:ColorSpace"), spec.getattribute("chromaticities"))
+
+
+def colorspace_of_file(spec: Any, kind: str) -> tuple[str | None, str]:
+    """The colour space that a file of `kind` says it has, or None, and a note where that is a guess.
+
+    DPX and JPEG readers name one whatever the file says.
+    """
+    if kind == "dpx":
+        return color_tags.of_transfer(text(spec, "dpx:Transfer"))
+    if kind == "openexr" and spec.get_int_attribute("acesImageContainerFlag", 0) == 1 and color.known("lin_ap0_scene"):
+        return color.check_name("lin_ap0_scene"), ""
+    if spec.getattribute("CICP") is not None:  # of a PNG; it counts more than a profile
+        return colorspace(spec), ""
+    space, note = color_tags.of_profile(text(spec, "ICCProfile:profile_description"))
+    return (colorspace(spec) if space is None and kind != "jpeg" else space), note

@@ -106,10 +106,13 @@ def write_movie(
     noise: bool = False,
     tagged: bool = True,
     sound: bool = False,
+    code_points: tuple[int, int] | None = None,
 ) -> Path:
-    """Writes a movie of `movie_frame`s; `times` (in frames) makes an uneven one."""
+    """Writes a movie of `movie_frame`s; `times` (in frames) makes an uneven one; `code_points` name its colours."""
     alpha = pix_fmt.startswith("yuva")
     container_options = {"movflags": "+faststart"} if path.suffix == ".mp4" else {}
+    if path.suffix == ".mov" and tags:
+        container_options = {"movflags": "use_metadata_tags"}
     with av.open(str(path), "w", container_options=container_options) as container:
         container.metadata.update(tags or {})
         stream = container.add_stream(codec, rate=rate, options=dict(options or {}))
@@ -118,6 +121,8 @@ def write_movie(
         stream.codec_context.time_base = 1 / rate
         if tagged and matrix == "ITU709":
             stream.codec_context.colorspace = 1
+        if code_points:
+            stream.codec_context.color_primaries, stream.codec_context.color_trc = code_points
         for index in range(count):
             array = movie_frame(index, size[1], size[0], 4 if alpha else 3)
             array = np.random.default_rng(index).integers(0, 255, array.shape, np.uint8) if noise else array

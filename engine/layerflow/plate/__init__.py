@@ -173,11 +173,12 @@ def _format(first: Image, rate: Fraction | None) -> PictureFormat:
 
 def _assumed_space(first: Image) -> tuple[str, list[str]]:
     """The colour space of an image nobody named one for: its header's, else by the kind of its samples."""
+    notes = [f"{first.label} {first.space_note}"] if first.space_note else []
     if first.colorspace is not None:
-        return first.colorspace, []
+        return first.colorspace, notes
     if first.sample.startswith("uint"):
         is_log = f"{first.label} is taken as sRGB; if it is log, as DPX often is, say so with --colorspace"
-        return color.display_space(), [is_log] if first.path.suffix.lower() == ".dpx" else []
+        return color.display_space(), notes or ([is_log] if first.path.suffix.lower() == ".dpx" else [])
     space = color.scene_linear()
     return space, [f"{first.label} does not say its colour space; taken as {space}"]
 
@@ -188,17 +189,19 @@ def _open_movie(
     assert found.movie is not None
     reader = movie.MovieReader(found.movie)
     frames = choose(found.name, range(1, reader.num_frames + 1), first_frame, last_frame)
+    own, note = reader.colorspace()
+    notes = [*reader.notes, *([f"{found.name} {note}"] if note and space is None else [])]
     return Plate(
         name=found.name,
         frames=frames,
         format=reader.format(frames[0], rate),
-        colorspace=space or color.display_space(),
+        colorspace=space or own,
         has_alpha=reader.has_alpha,
         files=(found.movie,),
         _read=_reading(reader),
         _reopen=lambda: _reading(reader.reopened()),
         _header=lambda _: reader.header(),
-        _notes=dict.fromkeys(reader.notes),
+        _notes=dict.fromkeys(notes),
     )
 
 

@@ -53,6 +53,7 @@ class Image:
     fps: Fraction | None
     timecode: str | None
     colorspace: str | None  # as the header names it
+    space_note: str  # what of that is a guess; empty when nothing is
     notes: tuple[str, ...]
 
 
@@ -79,6 +80,7 @@ def _inspect(path: Path, label: str, layer: str | None) -> Image:
         window.check_area(area[2], area[3], label)
     if window.intersect(data, display) is None:
         raise PlateError(f"the data window of {label} lies outside its display window; render it again")
+    space, note = reading.colorspace_of_file(spec, source.format_name())
     return Image(
         path=path,
         label=label,
@@ -92,7 +94,8 @@ def _inspect(path: Path, label: str, layer: str | None) -> Image:
         pixel_aspect=reading.pixel_aspect(spec),
         fps=reading.fps(spec),
         timecode=reading.timecode_of(spec),
-        colorspace=_colorspace(spec, source.format_name()),
+        colorspace=space,
+        space_note=note,
         notes=notes,
     )
 
@@ -211,10 +214,3 @@ def _check_colour(spec: Any, label: str) -> None:
 def _is_straight(spec: Any) -> bool:
     written = text(spec, "layerflow:alphaMode") == "straight"
     return written or bool(spec.get_int_attribute("oiio:UnassociatedAlpha", 0))
-
-
-def _colorspace(spec: Any, kind: str) -> str | None:
-    """The colour space the header itself names. DPX and JPEG readers name one whatever the file says."""
-    if kind not in ("openexr", "tiff", "png"):
-        return None
-    return reading.colorspace(spec)

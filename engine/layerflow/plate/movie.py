@@ -14,13 +14,12 @@ from av.error import FFmpegError
 from av.video.frame import VideoFrame
 from av.video.reformatter import Colorspace
 
-from layerflow import timecode, window
+from layerflow import color, color_tags, timecode, window
 from layerflow.errors import PlateError
 from layerflow.layers import PictureFormat, Pixels
 
 _ISO_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
 _UNTAGGED: Final = 2
-_HDR = {16: "PQ", 18: "HLG"}
 
 
 class MovieReader:
@@ -72,6 +71,14 @@ class MovieReader:
         for tags in (*(stream.metadata for stream in self._container.streams), self._container.metadata):
             texts.update(tags)
         return texts
+
+    def colorspace(self) -> tuple[str, str]:
+        """The colour space that the movie's tags name, sRGB where they name none, and a note where that is a guess."""
+        space, note = color_tags.of_camera(self.header())
+        if space or note:
+            return space or color.display_space(), note
+        context = self._stream.codec_context
+        return color_tags.of_code_points(int(context.color_primaries), int(context.color_trc))
 
     def read(self, frame: int) -> Pixels:
         """Frame `frame` (from 1), [H, W, 3 | 4] float32 as encoded, [0, 1], straight alpha."""
@@ -144,10 +151,6 @@ class MovieReader:
         notes = []
         if first.interlaced_frame:
             notes.append(f"{self._path.name} is interlaced; deinterlace it first for clean edges")
-        if curve := _HDR.get(int(self._stream.codec_context.color_trc)):
-            notes.append(
-                f"{self._path.name} is {curve}-encoded but read as sRGB; name its colour space with --colorspace"
-            )
         return tuple(notes)
 
     def _frame(self, index: int) -> VideoFrame:
