@@ -97,7 +97,7 @@ def test_a_plate_that_the_model_repeats_comes_back_as_light() -> None:
     seen = to_unit(model_pictures(frame, layout, same)["blended"])
     white = to_tensor(np.ones((1, 16, 24, 3), np.float32))[0]
     made = dict.fromkeys(LAYERS, white) | {"background": seen}
-    out = assemble(made, frame, layout, same, LINEAR, reveal=False)
+    out = assemble(made, frame, layout, same, LINEAR)
     np.testing.assert_allclose(out["background"], light, rtol=2e-3, atol=1e-3)
     assert out["foreground"][..., :3] == pytest.approx(PEAK, rel=1e-3)
 
