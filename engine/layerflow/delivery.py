@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from layerflow.exr import AlphaMode
 from layerflow.files import FramePattern, check_room, output_errors, prepare_output
 from layerflow.layers import LayerStack, PictureFormat, Pixels
 from layerflow.layout import DELIVERED
+from layerflow.window import Window
 
 BYTES_PER_CHANNEL = 2
 
@@ -32,6 +34,7 @@ class Delivery:
     layers: tuple[str, ...] = DELIVERED  # top first; a frame that needs it has a residual as well
     per_layer: bool  # one sequence a layer as well
     preview: bool  # a movie and a contact sheet as well
+    data_windows: Mapping[int, Window] = field(default_factory=dict)  # of the frames where it is not the display window
 
     @cached_property
     def layer_patterns(self) -> dict[str, FramePattern]:
@@ -83,7 +86,7 @@ class Delivery:
         """The size of all files of one frame, as if nothing could be compressed."""
         layers = 4 * len(self.layers)
         channels = layers - 1 + (layers if self.per_layer else 0)  # a background has no alpha among its layers
-        return self.format.width * self.format.height * channels * BYTES_PER_CHANNEL
+        return math.prod(self.format.working_window[2:]) * channels * BYTES_PER_CHANNEL
 
     def write(self, frame: int, layers: Mapping[str, Pixels], header: Mapping[str, str]) -> tuple[str, ...]:
         """Writes one frame of `layers` `[H, W, 3 | 4]`; a sentence for each repair its pixels needed. OutputError."""
@@ -107,7 +110,11 @@ class Delivery:
     def _format_at(self, frame: int) -> PictureFormat:
         start = self.format.timecode
         ahead = frame - self.frames[0]
-        return replace(self.format, timecode=start and timecode.advance(start, ahead, self.format.fps))
+        return replace(
+            self.format,
+            data_window=self.data_windows.get(frame),
+            timecode=start and timecode.advance(start, ahead, self.format.fps),
+        )
 
     def _stacks(self, frames: tuple[int, ...]) -> Iterator[LayerStack]:
         return (exr.read_stack([self.pattern.path(frame)]) for frame in frames)

@@ -7,6 +7,7 @@ that says whether alpha is straight, so `layerflow:alphaMode` does.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import re
 from collections.abc import Iterable, Mapping
@@ -94,14 +95,14 @@ def frame_of(stack: LayerStack, index: int) -> LayerStack:
 def _write(
     path: Path, frame: LayerStack, named: Mapping[str, Pixels], header: Mapping[str, str], alpha: str, compression: str
 ) -> tuple[str, ...]:
-    display = frame.format.display_window
-    data = window.intersect(frame.format.data_window or display, display) or display
+    form, working = frame.format, frame.format.working_window
+    data = window.intersect(form.data_window or form.display_window, working) or form.display_window
     where = f"frame {frame.frames[0]}"
     channels: dict[str, Any] = {}
     notes: list[str] = []
     for name, pixels in named.items():
         half, repairs = _to_half(pixels[0], premultiplied=alpha == "premultiplied")
-        channels[name] = window.reframe(half, display, data)
+        channels[name] = window.reframe(half, working, data)
         notes += repairs.sentences(where if name == "RGBA" else f"{name} of {where}")
     attributes = _attributes(frame, data) | {"compression": _COMPRESSIONS[compression], "layerflow:alphaMode": alpha}
     if clash := attributes.keys() & header.keys():
@@ -160,6 +161,10 @@ class _Frame:
     format: PictureFormat
     colorspace: str
 
+    def seen(self, layer: str, area: window.Window) -> Pixels:
+        """A layer through a window of its own."""
+        return window.reframe(self.layers[layer], self.format.working_window, area)
+
 
 def read_stack(paths: Iterable[Path]) -> LayerStack:
     """The layers of EXR frames, sorted by frame; foreign layered EXRs too. Raises PlateError.
@@ -177,10 +182,12 @@ def read_stack(paths: Iterable[Path]) -> LayerStack:
             raise PlateError(
                 f"frame {frame.number} differs from frame {first.number} in layers or size; read them apart"
             )
+    working = functools.reduce(window.union, (frame.format.working_window for frame in frames))
+    overscan = None if working == first.format.display_window else working
     return LayerStack(
-        layers={name: np.stack([frame.layers[name] for frame in frames]) for name in first.layers},
+        layers={name: np.stack([frame.seen(name, working) for frame in frames]) for name in first.layers},
         frames=tuple(frame.number for frame in frames),
-        format=first.format,
+        format=replace(first.format, overscan=overscan),
         colorspace=first.colorspace,
     )
 
@@ -224,6 +231,7 @@ def _read_pixels(path: Path) -> tuple[Any, Pixels]:
     spec = source.spec()
     window.check_area(spec.width, spec.height, str(path))
     window.check_area(spec.full_width, spec.full_height, str(path))
+    window.check_area(*_format(spec).working_window[2:], str(path))
     pixels = source.read_image(0, 0, 0, spec.nchannels, oiio.FLOAT)
     if pixels is None:
         raise PlateError(f"{path} is damaged ({reason(source)}); render the frame again")
@@ -238,7 +246,7 @@ def _read_frame(path: Path, index: int) -> _Frame:
 def _interpret(path: Path, index: int) -> _Frame:
     spec, pixels = _read_pixels(path)
     form = _format(spec)
-    framed = window.reframe(pixels, (spec.x, spec.y, spec.width, spec.height), form.display_window)
+    framed = window.reframe(pixels, (spec.x, spec.y, spec.width, spec.height), form.working_window)
     clean, _ = layers.sanitise(framed)
     found = {name: _layer(spec, clean[..., columns]) for name, columns in _columns(spec).items()}
     if not found:
@@ -278,12 +286,14 @@ def _rank(layer: str) -> tuple[int, int, str]:
 
 def _format(spec: Any) -> PictureFormat:
     data, display = reading.windows(spec)
+    working = window.union(data, display) if window.intersect(data, display) else display
     return PictureFormat(
         x=display[0],
         y=display[1],
         width=display[2],
         height=display[3],
         data_window=None if data == display else data,
+        overscan=None if working == display else working,
         pixel_aspect=reading.pixel_aspect(spec),
         fps=reading.fps(spec) or Fraction(24),
         timecode=reading.timecode_of(spec),

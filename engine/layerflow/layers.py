@@ -17,6 +17,7 @@ import OpenImageIO as oiio
 from numpy.typing import NDArray
 
 from layerflow.timecode import is_timecode
+from layerflow.window import Window, union
 
 Pixels = NDArray[np.float32]
 
@@ -34,9 +35,8 @@ class PictureFormat:
     height: int
     x: int = 0  # display window origin
     y: int = 0
-    data_window: tuple[int, int, int, int] | None = (
-        None  # (x, y, width, height), when it differs from the display window
-    )
+    data_window: Window | None = None  # when it differs from the display window
+    overscan: Window | None = None  # what the layers cover, when it is more than the display window
     pixel_aspect: float = 1.0
     fps: Fraction = field(default=Fraction(24))
     timecode: str | None = None  # of the first frame
@@ -46,6 +46,8 @@ class PictureFormat:
             raise ValueError(f"width and height must be at least 1, got {self.width}x{self.height}")
         if self.data_window is not None and min(self.data_window[2:]) < 1:
             raise ValueError(f"data_window must be (x, y, width, height) with some area, got {self.data_window}")
+        if self.overscan is not None and union(self.overscan, self.display_window) != self.overscan:
+            raise ValueError(f"overscan must hold the display window {self.display_window}, got {self.overscan}")
         if not (math.isfinite(self.pixel_aspect) and self.pixel_aspect > 0):
             raise ValueError(f"pixel_aspect must be above 0, got {self.pixel_aspect}")
         if not isinstance(self.fps, Fraction) or self.fps <= 0:
@@ -54,9 +56,14 @@ class PictureFormat:
             raise ValueError(f"timecode must look like 01:00:00:00, got {self.timecode!r}")
 
     @property
-    def display_window(self) -> tuple[int, int, int, int]:
+    def display_window(self) -> Window:
         """(x, y, width, height) of the display window."""
         return self.x, self.y, self.width, self.height
+
+    @property
+    def working_window(self) -> Window:
+        """(x, y, width, height) of what the layers cover: the display window and, where there is any, its overscan."""
+        return self.overscan or self.display_window
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +82,8 @@ class LayerStack:
             raise ValueError(f"frames must rise, got {self.frames}")
         for name, pixels in self.layers.items():
             check_layer_name(name)
-            expected = (len(self.frames), self.format.height, self.format.width)
+            _, _, width, height = self.format.working_window
+            expected = (len(self.frames), height, width)
             if pixels.dtype != np.float32 or pixels.shape[:-1] != expected or pixels.shape[-1] not in (3, 4):
                 raise ValueError(
                     f"layer {name} must be float32 {[*expected, '3 | 4']}, got {pixels.dtype} {list(pixels.shape)}"

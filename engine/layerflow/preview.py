@@ -1,6 +1,6 @@
 """Pictures to judge a result by at a glance: a movie and a contact sheet, display-referred sRGB, 8 bit.
 
-Both take stacks one after another, so that a long shot never sits in memory whole.
+Both take stacks one after another, so that a long shot never sits in memory whole. They show the display window.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from av.error import FFmpegError
 from av.video.reformatter import Colorspace
 from numpy.typing import NDArray
 
-from layerflow import color, layers
+from layerflow import color, layers, window
 from layerflow.errors import OutputError
 from layerflow.files import as_os_error, atomic_path
 from layerflow.layers import LayerStack, PictureFormat, Pixels
@@ -82,7 +82,9 @@ def _fit(form: PictureFormat, max_width: int, max_height: int) -> tuple[int, int
 
 def _pictures(stack: LayerStack, index: int, width: int, height: int) -> dict[str, Pixels]:
     """Label -> display-referred [height, width, 3] in [0, 1]."""
-    small = {name: _resize(pixels[index], width, height) for name, pixels in stack.layers.items()}
+    working, display = stack.format.working_window, stack.format.display_window
+    shown = {name: window.reframe(pixels[index], working, display) for name, pixels in stack.layers.items()}
+    small = {name: _resize(pixels, width, height) for name, pixels in shown.items()}
     frame = LayerStack(
         layers={name: pixels[None] for name, pixels in small.items()},
         frames=(stack.frames[index],),

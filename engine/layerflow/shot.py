@@ -93,6 +93,7 @@ class Shot:
             layers=(*foreground_names(len(request.foregrounds) or 1), "background", "blended"),
             per_layer=request.per_layer,
             preview=request.preview,
+            data_windows=plate.data_windows if plate else {},
         )
         return cls(
             request=request,
@@ -118,7 +119,8 @@ class Shot:
     def fit(self) -> Fit:
         """How the plate meets the model's picture."""
         form, kind = self.delivery.format, cast(FitKind, self.request.fit)
-        return fit_to(self.folder, width=form.width, height=form.height, aspect=form.pixel_aspect, kind=kind)
+        width, height = form.working_window[2:]
+        return fit_to(self.folder, width=width, height=height, aspect=form.pixel_aspect, kind=kind)
 
     @property
     def quality(self) -> Quality:

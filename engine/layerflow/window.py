@@ -29,6 +29,13 @@ def intersect(a: Window, b: Window) -> Window | None:
     return (left, top, right - left, bottom - top) if right > left and bottom > top else None
 
 
+def union(a: Window, b: Window) -> Window:
+    """The smallest window that holds two others."""
+    left, top = min(a[0], b[0]), min(a[1], b[1])
+    right, bottom = max(a[0] + a[2], b[0] + b[2]), max(a[1] + a[3], b[1] + b[3])
+    return left, top, right - left, bottom - top
+
+
 def reframe(pixels: NDArray[np.float32], source: Window, target: Window) -> NDArray[np.float32]:
     """`pixels` [H, W, C] that fill `source`, seen through `target`: cropped where larger, zero elsewhere."""
     if source == target:

@@ -13,6 +13,7 @@ import numpy as np
 import OpenEXR
 import OpenImageIO as oiio
 import pytest
+from pictures import gradient, write_image
 
 from layerflow import exr, layers
 from layerflow.errors import OutputError, PlateError
@@ -111,6 +112,34 @@ def test_data_window_of_the_plate_is_kept(tmp_path: Path) -> None:
         back.layers["background"][0, :7, 3:], stack.layers["background"][0, :7, 3:].astype(np.float16)
     )
     assert not back.layers["background"][0, 7:].any() and not back.layers["background"][0, :, :3].any()
+
+
+def test_overscan_is_written_and_read(tmp_path: Path) -> None:
+    """A display window of 20x10 in layers of 31x17; two frames whose data windows differ."""
+    made = make_stack()
+    areas = {1001: (-5, -3, 31, 17), 1002: (-5, 2, 20, 6)}
+    form = PictureFormat(width=20, height=10, overscan=(-5, -3, 31, 17))
+    paths = []
+    for index, frame in enumerate(made.frames):
+        stack = replace(made, format=replace(form, data_window=areas[frame]))
+        paths.append(tmp_path / f"shot.{frame}.exr")
+        exr.write_frame(paths[-1], stack, index, header=HEADER)
+        header = OpenEXR.File(str(paths[-1])).header()
+        assert [corner.tolist() for corner in header["displayWindow"]] == [[0, 0], [19, 9]]
+        x, y, width, height = areas[frame]
+        assert [corner.tolist() for corner in header["dataWindow"]] == [[x, y], [x + width - 1, y + height - 1]]
+    back, truth = exr.read_stack(paths), made.layers["background"].astype(np.float16)
+    assert back.format.working_window == (-5, -3, 31, 17)
+    assert np.array_equal(back.layers["background"][0], truth[0])
+    assert np.array_equal(back.layers["background"][1, 5:11, :20], truth[1, 5:11, :20])
+    assert not back.layers["background"][1, :5].any() and not back.layers["background"][1, :, 20:].any()
+    assert exr.read_stack(paths[1:]).layers["background"].shape == (1, 10, 25, 3)
+
+
+def test_a_data_window_far_from_the_picture_is_none(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.exr", gradient() + 1, full=(0, 0, 24, 16), origin=(9000, 0))
+    back = exr.read_stack([tmp_path / "a.exr"])
+    assert back.layers["blended"].shape == (1, 16, 24, 3) and not back.layers["blended"].any()
 
 
 def test_pixels_no_half_float_can_hold_are_repaired_and_reported(tmp_path: Path) -> None:

@@ -184,20 +184,45 @@ def test_alpha_outside_0_to_1_is_clamped(tmp_path: Path) -> None:
         ((-20, -10), (6, 6), (-24, -16, 24, 16)),  # all negative
     ],
 )
-def test_data_window_is_seen_in_the_display_window(
+def test_data_window_is_seen_in_the_working_window(
     tmp_path: Path, origin: tuple[int, int], size: tuple[int, int], full: tuple[int, int, int, int]
 ) -> None:
     pixels = gradient(size[1], size[0]) + 1
     write_image(tmp_path / "a.exr", pixels, "float", origin=origin, full=full)
     plate = open_plate(str(tmp_path / "a.exr"))
     assert plate.format.display_window == full and plate.format.data_window == (*origin, *size)
-    expected = np.zeros((full[3], full[2], 3), np.float32)
-    for y in range(full[3]):
-        for x in range(full[2]):
-            row, column = y + full[1] - origin[1], x + full[0] - origin[0]
+    left, top, width, height = plate.format.working_window
+    assert (left, top) == (min(origin[0], full[0]), min(origin[1], full[1]))
+    assert left + width == max(origin[0] + size[0], full[0] + full[2])
+    assert top + height == max(origin[1] + size[1], full[1] + full[3])
+    expected = np.zeros((height, width, 3), np.float32)
+    for y in range(height):
+        for x in range(width):
+            row, column = y + top - origin[1], x + left - origin[0]
             if 0 <= row < size[1] and 0 <= column < size[0]:
                 expected[y, x] = pixels[row, column]
     assert np.array_equal(plate.read(1), expected)
+
+
+def test_the_working_window_holds_the_data_windows_of_all_frames(tmp_path: Path) -> None:
+    """Frame 1 has overscan on the left, frame 2 on the right and none of the picture's left half."""
+    for number, left in ((1, -4), (2, 12)):
+        write_image(tmp_path / f"a.{number}.exr", gradient(16, 24) + number, origin=(left, 0), full=(0, 0, 24, 16))
+    plate = open_plate(str(tmp_path / "a.#.exr"))
+    assert plate.format.working_window == plate.format.overscan == (-4, 0, 40, 16)
+    assert plate.data_windows == {1: (-4, 0, 24, 16), 2: (12, 0, 24, 16)}
+    first, second = plate.read(1), plate.read(2)
+    assert (first[:, :24] >= 1).all() and not first[:, 24:].any()
+    assert (second[:, 16:] >= 2).all() and not second[:, :16].any()
+    alone = open_plate(str(tmp_path / "a.#.exr"), first_frame=2)
+    assert alone.format.working_window == (0, 0, 36, 16)
+
+
+def test_overscan_that_is_too_large_in_all_is_refused(tmp_path: Path) -> None:
+    for number, left in ((1, -16000), (2, 20)):
+        write_image(tmp_path / f"a.{number}.exr", gradient(1, 16001), origin=(left, 0), full=(0, 0, 24, 16))
+    with pytest.raises(PlateError, match=r"all data windows together, says it is 32021x16 pixels; at most"):
+        open_plate(str(tmp_path / "a.#.exr"))
 
 
 def test_timing_pixel_aspect_and_metadata(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -56,6 +57,16 @@ def test_contact_sheet_has_a_row_per_picture_and_a_column_per_frame(tmp_path: Pa
         assert right == pytest.approx(np.stack([BACKGROUND, [grey] * 3, [0, 0, 0], BACKGROUND, BACKGROUND]), abs=0.01)
         assert min(abs(grey - 0.35), abs(grey - 0.55)) < 0.01
     assert [item.name for item in tmp_path.iterdir()] == ["sheet.png"]
+
+
+def test_only_the_display_window_is_shown(tmp_path: Path) -> None:
+    """Of a subject in the left half the picture's own eight columns show half, its overscan all the rest."""
+    wide = make_stack(1001)
+    form = PictureFormat(x=44, width=8, height=4, overscan=(0, 0, 96, 64))
+    preview.write_contact_sheet(tmp_path / "a.png", [replace(wide, format=form)], column_width=8)
+    sheet = read_png(tmp_path / "a.png")
+    assert sheet.shape[1] == 8 + 4 and sheet[1, 1] == pytest.approx(FOREGROUND, abs=0.05)
+    assert sheet[1, 6] == pytest.approx(BACKGROUND, abs=0.05)
 
 
 def test_rows_are_labelled_and_columns_numbered(tmp_path: Path) -> None:

@@ -155,6 +155,26 @@ def test_windows_and_pixel_aspect_of_the_plate_are_kept(tiny_model: Path, tmp_pa
     assert head["pixelAspectRatio"] == 2.0
 
 
+@pytest.mark.parametrize("task", ["decompose", "background"])
+def test_overscan_is_made_and_goes_back_to_each_frame_s_own_window(tiny_model: Path, tmp_path: Path, task: str) -> None:
+    areas = {1: (-6, -4, 36, 24), 2: (-6, 2, 20, 10), 3: (2, 2, 10, 6)}
+    for number, (x, y, width, height) in areas.items():
+        pixels = np.random.default_rng(number).random((height, width, 4 if task == "background" else 3), np.float32)
+        attributes = {"oiio__ColorSpace": "ACEScg", "layerflow__alphaMode": "straight"}
+        write_image(tmp_path / f"a.{number}.exr", pixels, full=(0, 0, 24, 16), origin=(x, y), **attributes)
+    plate = str(tmp_path / "a.#.exr")
+    result = render(tiny_model, tmp_path / "out", task=task, plate=plate, per_layer=True, preview=True)
+    for number, path in zip(areas, result.frames, strict=True):
+        head, made, given = header(path), channels(path), channels(tmp_path / f"a.{number}.exr")
+        x, y, width, height = areas[number]
+        assert [list(corner) for corner in head["displayWindow"]] == [[0, 0], [23, 15]]
+        assert [list(corner) for corner in head["dataWindow"]] == [[x, y], [x + width - 1, y + height - 1]]
+        prefix = "foreground." if task == "background" else ""
+        assert all(np.array_equal(made[prefix + letter], given[letter]) for letter in given)
+    assert made["background.R"].any()  # in the overscan of another frame it was made, too
+    assert channels(result.per_layer["background"][0])["R"][:4].any()
+
+
 def test_pixels_that_are_no_numbers(tiny_model: Path, tmp_path: Path) -> None:
     plate = write_plate(tmp_path / "plate", count=3)
     wild = np.array([np.nan, np.inf, -np.inf, -3.0, 65504.0, 1e-8], np.float32)

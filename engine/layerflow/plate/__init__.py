@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import reduce
 from pathlib import Path
 
-from layerflow import color
+from layerflow import color, window
 from layerflow.errors import PlateError
 from layerflow.layers import PictureFormat, Pixels
 from layerflow.plate import image, movie
 from layerflow.plate.find import Found, choose, find
 from layerflow.plate.image import Image
 from layerflow.timecode import as_fps
+from layerflow.window import Window
 
 __all__ = ["Plate", "open_plate"]
 
@@ -30,6 +32,7 @@ class Plate:
     format: PictureFormat
     colorspace: str
     has_alpha: bool
+    data_windows: Mapping[int, Window] = field(default_factory=dict)  # of the frames where it is not the display window
     files: tuple[Path, ...]  # what it is read from, in the order of its frames
     _read: _Read = field(repr=False)
     _reopen: Callable[[], _Read] = field(repr=False)
@@ -47,7 +50,7 @@ class Plate:
         return tuple(self._notes)
 
     def read(self, frame: int) -> Pixels:
-        """Frame `frame`, [H, W, 3 | 4] float32, display window, straight alpha in [0, 1], finite. Raises PlateError."""
+        """Frame `frame`, [H, W, 3 | 4] float32, working window, straight alpha in [0, 1], finite. Raises PlateError."""
         pixels, notes = self._read(self._checked(frame))
         self._notes.update(dict.fromkeys(notes))
         return pixels
@@ -125,14 +128,17 @@ def _open_images(
     if rate is None and first.fps is None:
         notes.append(f"{found.name} does not say its frame rate; taken as 24 frames per second")
 
+    form = _format(found.name, images, frames[0], rate)
+
     def read(frame: int) -> tuple[Pixels, tuple[str, ...]]:
-        pixels, repairs = image.read(images[frame])
+        pixels, repairs = image.read(images[frame], form.working_window)
         return pixels, repairs.sentences(f"frame {frame}")
 
     return Plate(
         name=found.name,
         frames=frames,
-        format=_format(first, rate),
+        format=form,
+        data_windows={frame: each.data for frame, each in images.items() if each.data != each.display},
         colorspace=space,
         has_alpha=first.has_alpha,
         files=tuple(found.files[frame] for frame in frames),
@@ -157,14 +163,19 @@ def _check_alike(images: list[Image]) -> None:
             )
 
 
-def _format(first: Image, rate: Fraction | None) -> PictureFormat:
+def _format(name: str, images: Mapping[int, Image], first_frame: int, rate: Fraction | None) -> PictureFormat:
+    """That of the first frame, with the overscan of all of them."""
+    first = images[first_frame]
     x, y, width, height = first.display
+    working = reduce(window.union, (each.data for each in images.values()), first.display)
+    window.check_area(*working[2:], f"{name}, all data windows together,")
     return PictureFormat(
         x=x,
         y=y,
         width=width,
         height=height,
         data_window=None if first.data == first.display else first.data,
+        overscan=None if working == first.display else working,
         pixel_aspect=first.pixel_aspect,
         fps=rate or first.fps or Fraction(24),
         timecode=first.timecode,

@@ -1,4 +1,4 @@
-"""One still image: its header, checked before any pixel is read, and its pixels in the display window."""
+"""One still image: its header, checked before any pixel is read, and its pixels in any window."""
 
 from __future__ import annotations
 
@@ -100,8 +100,8 @@ def _inspect(path: Path, label: str, layer: str | None) -> Image:
     )
 
 
-def read(image: Image) -> tuple[Pixels, layers.Repairs]:
-    """Pixels [H, W, 3 | 4] of the display window, straight alpha in [0, 1], and what had to be repaired."""
+def read(image: Image, area: Window) -> tuple[Pixels, layers.Repairs]:
+    """Pixels [H, W, 3 | 4] of the window `area`, straight alpha in [0, 1], and what had to be repaired."""
     source = _open(image.path, image.label)
     if not source.seek_subimage(image.part, 0):
         raise PlateError(f"{image.label} changed while it was read; start again")
@@ -112,7 +112,7 @@ def read(image: Image) -> tuple[Pixels, layers.Repairs]:
     chosen = pixels[..., [column - first for column in image.columns]]
     grey = len(image.columns) < 3
     chosen = chosen[..., [0, 0, 0, 1][: 4 if image.has_alpha else 3]] if grey else chosen
-    clean, repairs = layers.sanitise(window.reframe(chosen, image.data, image.display))
+    clean, repairs = layers.sanitise(window.reframe(chosen, image.data, area))
     if image.has_alpha:
         clean = np.concatenate([clean[..., :3], clean[..., 3:].clip(0.0, 1.0)], axis=-1)
         clean = clean if image.straight else layers.unpremultiply(clean)

@@ -30,14 +30,14 @@ def check_links(request: Request, roots: Roots) -> None:
 
 def check_size(shot: Shot, bounds: Bounds) -> None:
     """Raises RequestError when the shot is larger than a job may be: only now it is known what the plate holds."""
-    form, count = shot.delivery.format, len(shot.frames)
+    (width, height), count = shot.delivery.format.working_window[2:], len(shot.frames)
     if bounds.frames is not None and count > bounds.frames:
         raise RequestError(
             f"{count} frames are more than one job may have, {bounds.frames}; say with first_frame and last_frame which"
         )
-    if bounds.pixels is not None and form.width * form.height > bounds.pixels:
+    if bounds.pixels is not None and width * height > bounds.pixels:
         raise RequestError(
-            f"{form.width}x{form.height} is more than the {bounds.pixels} pixels that a frame may have; scale it down"
+            f"{width}x{height} is more than the {bounds.pixels} pixels that a frame may have; scale it down"
         )
 
 
