@@ -1,7 +1,7 @@
 """What the model makes of light above white: `python benchmarks/tone.py [NUM_CLIPS]`, 12 of the held-out ones.
 
 The clips become scene-linear plates, as they are and with their whites raised, through the bundled model and each
-curve. Printed are the scores of the matte and of the background, the latter as a display shows it at three exposures.
+curve. Printed are the scores of the matte and of the model's own background, as a display shows it at three exposures.
 """
 
 from __future__ import annotations
