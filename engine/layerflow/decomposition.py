@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, TypeVar
 
 import numpy as np
 
 from layerflow import color, layers, recomposition
 from layerflow.assemble import Frame, Made, made_foreground, made_layer, made_matte
+from layerflow.guides import Clamps
 from layerflow.layers import Pixels
 from layerflow.preprocess import Fit
 from layerflow.recomposition import Peeled, Recomposed
@@ -55,11 +56,17 @@ class Decomposition:
     read: Callable[[int], Frame]
     fit: Fit
     target: str  # the layers' linear space
+    guided: Callable[[int], Clamps] | None = None  # what an artist knows of a frame's alpha, whichever foreground's
     _kept: dict[tuple[str, int, int], Any] = field(default_factory=dict, repr=False)
 
     def frame(self, number: int) -> Frame:
         """Frame `number` of the plate as it was read. Raises PlateError."""
         return self._frame(self._numbers.index(number))
+
+    def clamps(self, number: int) -> Clamps:
+        """What is known of the alpha of frame `number`, where there are guides. Raises PlateError."""
+        assert self.guided is not None
+        return self._once("clamps", 0, self._numbers.index(number), partial(self.guided, number))
 
     def layers(self, number: int) -> Layered:
         """The layers of frame `number`. Raises PlateError."""
@@ -90,12 +97,19 @@ class Decomposition:
         return self._once("solved", depth, place, lambda: self._solve(depth, place))
 
     def _solve(self, depth: int, place: int) -> Recomposed:
-        plate, matte = self._plate(depth, place), self._matte(depth, place)
+        plate, matte = self._plate(depth, place), self._clamped(self._matte(depth, place), place)
         made = self._made(depth, place)
         tone = self._frame(place).tone
         foreground = made_foreground(made, self.fit, self.target, tone)[..., :3]
         background = made_layer(made["background"], self.fit, self.target, tone)
         return recomposition.solve(plate, matte.alpha, foreground, background, uncertainty=matte.uncertainty)
+
+    def _clamped(self, matte: Matte, place: int) -> Matte:
+        if self.guided is None:
+            return matte
+        clamps = self.clamps(self._numbers[place])
+        alpha = clamps.applied(matte.alpha)
+        return Matte(alpha=alpha, uncertainty=clamps.held(alpha, matte.uncertainty))
 
     def _matte(self, depth: int, place: int) -> Matte:
         alpha = made_matte(self._made(depth, place), self.fit)

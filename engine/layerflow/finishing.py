@@ -10,6 +10,7 @@ from layerflow.decomposition import Decomposition
 from layerflow.delivery import Delivery
 from layerflow.denoisers import raise_if
 from layerflow.frame_windows import Window
+from layerflow.guides import GUIDED_BY, Guides
 from layerflow.layers import Pixels
 from layerflow.layout import Layout
 from layerflow.plate import Plate
@@ -23,6 +24,7 @@ class Finishing:
     """What the frames of a shot are made with, besides their layers."""
 
     plate: Plate | None  # that no other thread reads
+    guides: Guides | None  # nor these
     layout: Layout
     fit: Fit
     delivery: Delivery
@@ -42,11 +44,18 @@ class Finishing:
 
     def _write_apart(self, window: Window, made: Sequence[Made]) -> Callable[..., tuple[str, ...]]:
         decomposition = Decomposition(
-            frames=window.frames, made=made, read=self._read, fit=self.fit, target=self.delivery.colorspace
+            frames=window.frames,
+            made=made,
+            read=self._read,
+            fit=self.fit,
+            target=self.delivery.colorspace,
+            guided=None if self.guides is None else self.guides.at,
         )
 
         def write(number: int, header: Mapping[str, str]) -> tuple[str, ...]:
             layered, seen = decomposition.layers(number), _seen(decomposition.frame(number))
+            if self.guides:
+                seen[GUIDED_BY] = decomposition.clamps(number).sha256()
             notes = self._deliver(number, layered.layers, {**header, **seen, **_residual(layered.residual_energy)})
             return (*notes, *_residual_note(number, layered.residual_energy))
 

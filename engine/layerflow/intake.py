@@ -6,10 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from layerflow import color
-from layerflow.assemble import Frame, given_layers
+from layerflow.assemble import Frame, given_layers, takes_apart
 from layerflow.errors import ColorError, PlateError, RequestError
 from layerflow.exr import read_header
 from layerflow.files import refused_as
+from layerflow.guides import GUIDED_BY, Guides, guides_of
 from layerflow.layers import PictureFormat
 from layerflow.layout import DELIVERED, Layout
 from layerflow.models.adapter_files import find_lora
@@ -64,6 +65,33 @@ def check_same_plate(made: Path, request: Request, layout: Layout) -> None:
         raise PlateError(
             f"frame {number} of {request.plate} has changed since {made} was made from it; "
             "put the old plate back, or make the shot anew"
+        )
+
+
+def checked_guides(request: Request, layout: Layout, plate: Plate) -> Guides | None:
+    """The mattes that the request goes by, on `plate`; None for none.
+
+    Raises PlateError, and RequestError for a model that has no use for them.
+    """
+    guides = guides_of(request, plate.format, plate.frames)
+    if guides and not takes_apart(layout):
+        raise RequestError(f"model {request.model} makes no matte, so nothing can guide it; choose one with alpha")
+    return guides
+
+
+def check_same_guides(made: Path, request: Request, layout: Layout) -> None:
+    """Raises PlateError when the mattes that guided the EXR frame `made` are no longer what they were."""
+    header = read_header(made)
+    before = header.get(GUIDED_BY)
+    if before is None:
+        return
+    plate, number = plate_of(request, layout), header.get("layerflow:frame", "")
+    guides = checked_guides(request, layout, plate)
+    now = guides.at(int(number)).sha256() if guides and number in map(str, plate.frames) else ""
+    if now != before:
+        raise PlateError(
+            f"the guide of frame {number} has changed since {made} was made by it; "
+            "put the old matte back, or make the shot anew"
         )
 
 

@@ -69,7 +69,7 @@ class Journal:
             )
         if changed := _changed(before, self.plate_files):
             raise OutputError(
-                f"{changed} of the plate has changed since the shot in {self.folder.parent} was stopped; "
+                f"{changed} has changed since the shot in {self.folder.parent} was stopped; "
                 "put the old file back, or pass --overwrite to start anew"
             )
         return True

@@ -21,7 +21,15 @@ from layerflow.files import output_pattern, refused_as
 from layerflow.finishing import Finishing
 from layerflow.frame_windows import Window, windows
 from layerflow.glimpse import Glimpse
-from layerflow.intake import checked_linear, generated_format, generated_frames, plate_of, with_found_loras
+from layerflow.guides import Guides
+from layerflow.intake import (
+    checked_guides,
+    checked_linear,
+    generated_format,
+    generated_frames,
+    plate_of,
+    with_found_loras,
+)
 from layerflow.journal import Journal, now_and_then
 from layerflow.layout import PROMPT_ORDER, Layout, Task
 from layerflow.models.fitting import fit_to
@@ -35,6 +43,7 @@ from layerflow.provenance import MADE_UNDER, environment_of, record_of
 from layerflow.quality import QUALITIES, Quality
 from layerflow.sampler import Sampler, SamplerState
 from layerflow.wire import Event, Request
+from layerflow.wire.whole_paths import whole_matte
 
 OnEvent = Callable[[Event], None]
 OnGlimpse = Callable[[Glimpse], None]
@@ -58,6 +67,7 @@ class Shot:
     folder: ModelFolder
     layout: Layout
     plate: Plate | None
+    guides: Guides | None
     delivery: Delivery
     on_event: OnEvent
     stopped: Callable[[], bool] = lambda: False
@@ -75,15 +85,17 @@ class Shot:
         request = replace(request, model=exact_name(request.model, folder))
         request = with_found_loras(request, folder)
         pattern = output_pattern(request.output)
-        plate = None
+        plate = guides = None
         if request.task == "generate":
             form, frames = generated_format(request, folder), generated_frames(request, layout.num_frames)
         else:
             plate = plate_of(request, layout)
             form, frames = plate.format, plate.frames
+            guides = checked_guides(request, layout, plate)
             there = str(Path(str(request.plate)).absolute())
             with refused_as(RequestError):
                 request = replace(request, plate=there, first_frame=frames[0], last_frame=frames[-1])
+                request = replace(request, guide=whole_matte(request.guide), holdout=whole_matte(request.holdout))
         delivery = Delivery(
             pattern=pattern,
             frames=frames,
@@ -100,6 +112,7 @@ class Shot:
             folder=folder,
             layout=layout,
             plate=plate,
+            guides=guides,
             delivery=delivery,
             on_event=on_event,
             stopped=stopped,
@@ -148,7 +161,7 @@ class Shot:
 
     @property
     def _sources(self) -> tuple[Path, ...]:
-        return () if self.plate is None else self.plate.files
+        return tuple(path for source in (self.plate, self.guides) if source for path in source.files)
 
     def say(self, event: Event) -> None:
         """Passes an event on, and keeps its warning for the result; the same warning only once."""
@@ -232,7 +245,10 @@ class Shot:
     def finishing(self, stopped: Callable[[], bool]) -> Finishing:
         """What writes the frames, on another thread."""
         plate = self.plate and self.plate.reopened()
-        return Finishing(plate=plate, layout=self.layout, fit=self.fit, delivery=self.delivery, stopped=stopped)
+        guides = self.guides and self.guides.reopened()
+        return Finishing(
+            plate=plate, guides=guides, layout=self.layout, fit=self.fit, delivery=self.delivery, stopped=stopped
+        )
 
     def is_done(self, window: Window) -> None:
         """To be called when the new frames of `window` are on disk."""

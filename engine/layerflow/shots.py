@@ -20,7 +20,7 @@ from layerflow.denoisers import interruptible
 from layerflow.errors import RequestError
 from layerflow.files import refused_as
 from layerflow.frame_windows import Window
-from layerflow.intake import check_same_loras, check_same_plate
+from layerflow.intake import check_same_guides, check_same_loras, check_same_plate
 from layerflow.layout import Task
 from layerflow.models.engines import Engines
 from layerflow.models.load import LoadOptions
@@ -206,7 +206,9 @@ def rerun(
     if model.sha256 != model_sha256:
         raise RequestError(f"model {request.model} here is not the one that made {path}; install that version of it")
     check_same_loras(path, request)
-    check_same_plate(path, request, model.layout(cast(Task, request.task)))
+    layout = model.layout(cast(Task, request.task))
+    check_same_plate(path, request, layout)
+    check_same_guides(path, request, layout)
     with refused_as(RequestError):
         request = replace(request, output=output or own_pattern(path))
     return _render(

@@ -47,7 +47,7 @@ def test_a_request_within_all_limits_is_taken_as_it_is(service: Service, root: P
         assert accepted(request, service) is request
 
 
-@pytest.mark.parametrize("name", ["plate", "output", "model", "lora"])
+@pytest.mark.parametrize("name", ["plate", "output", "model", "lora", "guide", "holdout"])
 @pytest.mark.parametrize(
     "text", ["/etc/dog.%04d.exr", "{root}/../dog.%04d.exr", "sub/sub/dog.%04d.exr", "{root}/link/a.%04d.exr"]
 )

@@ -144,7 +144,7 @@ def test_a_plate_that_changed_is_refused_by_its_file(tmp_path: Path, change) -> 
     Journal.beside(pattern, RECORD, files).save(0, state(), plans=("full",), backend="eager")
     assert Journal.beside(pattern, RECORD, files).open(resume=True)
     change(files[1])
-    with pytest.raises(OutputError, match=r"plate\.2\.exr of the plate has changed since .*; put the old file back"):
+    with pytest.raises(OutputError, match=r"plate\.2\.exr has changed since .*; put the old file back"):
         Journal.beside(pattern, RECORD, files).open(resume=True)
     assert not Journal.beside(pattern, RECORD, files).open(resume=False)
 
@@ -156,7 +156,7 @@ def test_a_journal_that_does_not_say_what_its_plate_was_is_not_gone_on_with(tmp_
     kept = Journal.beside(FramePattern.parse(str(tmp_path / "dog.%04d.exr")), RECORD, [file])
     kept.save(0, state(), plans=("full",), backend="eager")
     (kept.folder / "request.json").write_text(json.dumps({**RECORD, "plate_files": json.loads(text)}))
-    with pytest.raises(OutputError, match=r"plate\.1\.exr of the plate has changed"):
+    with pytest.raises(OutputError, match=r"plate\.1\.exr has changed"):
         kept.open(resume=True)
 
 

@@ -160,7 +160,7 @@ def test_resume_with_another_plate_under_the_old_name_is_refused(tiny_model, tmp
     stop_in_the_second_window(tiny_model, tmp_path / "out", changing, monkeypatch)
     before = contents(tmp_path / "out")
     write_plate(tmp_path / "plate", count=9, dim=0.5)
-    with pytest.raises(OutputError, match=r"dog\.1001\.exr of the plate has changed since .*; put the old file back"):
+    with pytest.raises(OutputError, match=r"dog\.1001\.exr has changed since .*; put the old file back"):
         render(tiny_model, tmp_path / "out", plate=changing, resume=True)
     assert contents(tmp_path / "out") == before
     render(tiny_model, tmp_path / "out", plate=changing, overwrite=True)

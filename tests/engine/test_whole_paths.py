@@ -23,6 +23,8 @@ def test_every_path_is_written_out(here: str) -> None:
     request = Request(
         "decompose",
         plate="plates/../dog.####.exr",
+        guide="roto.####.exr:mask.A",
+        holdout="keep.png",
         output="out/dog.%04d.exr",
         model="models/mine",
         lora=("dog.safetensors:0.5", "cat"),
@@ -30,6 +32,7 @@ def test_every_path_is_written_out(here: str) -> None:
     whole = with_whole_paths(request)
     assert (whole.plate, whole.output) == (f"{here}/dog.####.exr", f"{here}/out/dog.%04d.exr")
     assert (whole.model, whole.lora) == (f"{here}/models/mine", (f"{here}/dog.safetensors:0.5", f"{here}/cat:1.0"))
+    assert (whole.guide, whole.holdout) == (f"{here}/roto.####.exr:mask.A", f"{here}/keep.png")
     assert with_whole_paths(whole) == whole
 
 

@@ -53,6 +53,7 @@ requests = st.builds(
     preview=st.booleans(),
     lora=st.lists(st.sampled_from(["dog.safetensors", "a b/é:0.5", "C:\\x:-4"]), max_size=3).map(tuple),
     motion=st.floats(0.0, 1.0),
+    holdout=st.sampled_from([None, "keep.png", "a b/é.%04d.exr:mask.A"]),
 )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from layerflow.cli.options import foregrounds_option, refine_option, shot_options
+from layerflow.cli.options import foregrounds_option, matte_options, refine_option, shot_options
 from layerflow.cli.shot import render_shot
 
 
@@ -14,6 +14,7 @@ from layerflow.cli.shot import render_shot
 @click.argument("plate", metavar="PLATE")
 @foregrounds_option
 @refine_option
+@matte_options
 @shot_options
 def decompose(foreground: tuple[str, ...], **options: Any) -> None:
     """Take a plate apart into foreground and clean background.

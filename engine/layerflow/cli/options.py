@@ -31,6 +31,17 @@ refine_option = click.option(
     help="How the matte gets the detail of the plate.",
 )
 
+_MATTES = (
+    click.option("--guide", metavar="MATTE[:CHANNEL]", help="A matte of the foreground, to go by."),
+    click.option(
+        "--guide-kind",
+        type=click.Choice(["roto", "trimap", "garbage"]),
+        default="roto",
+        show_default=True,
+        help="What the guide says, and how far it is believed.",
+    ),
+    click.option("--holdout", metavar="MATTE[:CHANNEL]", help="A matte of what must not become foreground."),
+)
 _PROMPTS = (
     click.option("--background", default="", metavar="PROMPT", help="What the background shows."),
     click.option("--blended", default="", metavar="PROMPT", help="What the whole picture shows."),
@@ -109,6 +120,11 @@ _SIZE = (
 def shot_options(command: Command) -> Command:
     """`command` with every option of a verb that renders a shot."""
     return _with(command, (*_PROMPTS, *_SHOT))
+
+
+def matte_options(command: Command) -> Command:
+    """`command` with the mattes that it goes by."""
+    return _with(command, _MATTES)
 
 
 def size_options(command: Command) -> Command:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import OpenImageIO as oiio
 from layerflow import layers, reading, window
 from layerflow.errors import PlateError
 from layerflow.layers import Pixels
+from layerflow.plate.channels import matte_channel
 from layerflow.reading import header_texts, legible, plain, reason, text
 from layerflow.window import Window
 
@@ -32,6 +35,7 @@ _KINDS = {
     ".jpg": "jpeg",
     ".jpeg": "jpeg",
 }
+_Chosen = tuple[Any, int, tuple[int, ...], tuple[str, ...]]  # header, part, channel numbers, notes
 _MAX_PARTS = 64
 _MAX_CHANNELS = 1024
 
@@ -61,7 +65,14 @@ def inspect(path: Path, label: str, layer: str | None = None) -> Image:
     """The header of an image, by its R, G, B(, A) or those of `layer`; raises PlateError when it cannot be a plate."""
     _check_content(path, label)
     with legible(label):
-        return _inspect(path, label, layer)
+        return _inspect(path, label, partial(_find_colour, label=label, layer=layer))
+
+
+def inspect_matte(path: Path, label: str, channel: str | None = None) -> Image:
+    """The header of an image that is read as grey, of one `channel` alone, as `matte_channel` finds it."""
+    _check_content(path, label)
+    with legible(label):
+        return _inspect(path, label, partial(_find_matte, label=label, channel=channel))
 
 
 def layer_names(path: Path, label: str) -> tuple[str, ...]:
@@ -71,9 +82,9 @@ def layer_names(path: Path, label: str) -> tuple[str, ...]:
         return tuple(name for spec in _specs(_open(path, label), label) for name in _layers(spec))
 
 
-def _inspect(path: Path, label: str, layer: str | None) -> Image:
+def _inspect(path: Path, label: str, choose: Callable[[list[Any]], _Chosen]) -> Image:
     source = _open(path, label)
-    spec, part, columns, notes = _find_colour(_specs(source, label), label, layer)
+    spec, part, columns, notes = choose(_specs(source, label))
     _check_colour(spec, label)
     data, display = reading.windows(spec)
     for area in (data, display):
@@ -166,10 +177,27 @@ def _specs(source: Any, label: str) -> list[Any]:
     return specs
 
 
-def _find_colour(specs: list[Any], label: str, layer: str | None) -> tuple[Any, int, tuple[int, ...], tuple[str, ...]]:
-    """The header, number and colour channels of the part to use, and notes on the choice."""
+def _refuse_deep(specs: list[Any], label: str) -> None:
     if any(spec.deep for spec in specs):
         raise PlateError(f"{label} is a deep EXR; flatten it first")
+
+
+def _find_matte(specs: list[Any], label: str, channel: str | None) -> _Chosen:
+    """As `_find_colour`, of the one channel of a matte."""
+    _refuse_deep(specs, label)
+    names = [(part, name) for part, spec in enumerate(specs) for name in map(plain, spec.channelnames)]
+    found = matte_channel([name for _, name in names], channel)
+    if found is None:
+        listed = ", ".join(dict.fromkeys(name for _, name in names[:20]))
+        raise PlateError(f"{label} has no one channel {channel}, only {listed}; name one of them")
+    part = names[found][0]
+    column = found - [number for number, _ in names].index(part)
+    return specs[part], part, (column,), ()
+
+
+def _find_colour(specs: list[Any], label: str, layer: str | None) -> _Chosen:
+    """The header, number and colour channels of the part to use, and notes on the choice."""
+    _refuse_deep(specs, label)
     for part, spec in enumerate(specs):
         columns = _columns(spec, f"{layer}." if layer else "")
         if columns:

@@ -10,7 +10,7 @@ from layerflow.files import refused_as
 from layerflow.server.roots import Roots
 from layerflow.server.service import Service
 from layerflow.server.settings import Limits
-from layerflow.wire import Request, checks, parse_lora
+from layerflow.wire import Request, checks, parse_lora, parse_matte
 
 MAX_NAME = 200  # characters, of a colour space, a model or a backend
 MAX_LORAS = 16
@@ -46,9 +46,16 @@ def paths_of(request: Request) -> dict[str, str]:
     paths = {"output": request.output}
     if request.plate is not None:
         paths["plate"] = request.plate
+    paths |= {name: parse_matte(text)[0] for name, text in mattes_of(request).items()}
     if not _PLAIN["model"].fullmatch(request.model):
         paths["model"] = request.model
     return paths | {f"LoRA {place}": parse_lora(text)[0] for place, text in enumerate(request.lora, start=1)}
+
+
+def mattes_of(request: Request) -> dict[str, str]:
+    """The mattes of a request by name, each with its channel behind its path or not."""
+    mattes = {"guide": request.guide, "holdout": request.holdout}
+    return {name: text for name, text in mattes.items() if text is not None}
 
 
 def _check_sizes(request: Request, limits: Limits) -> None:

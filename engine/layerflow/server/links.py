@@ -11,11 +11,11 @@ from layerflow.journal import Journal
 from layerflow.models.adapter_files import find_lora
 from layerflow.models.shelf import bundled_path, find_place, models_path
 from layerflow.plate.find import find
-from layerflow.server.acceptance import check_paths
+from layerflow.server.acceptance import check_paths, mattes_of
 from layerflow.server.bounds import Bounds
 from layerflow.server.roots import Roots
 from layerflow.shot import Shot
-from layerflow.wire import Request
+from layerflow.wire import Request, parse_matte
 
 
 def check_links(request: Request, roots: Roots) -> None:
@@ -43,10 +43,12 @@ def check_size(shot: Shot, bounds: Bounds) -> None:
 
 def _files_of(request: Request) -> Iterator[tuple[str, Path]]:
     """What the paths of a request stand for, where it could be a link to elsewhere."""
-    if request.plate is not None:
-        for frame in find(request.plate).files.values():
+    pictures = {} if request.plate is None else {"plate": request.plate}
+    pictures |= {name: parse_matte(text)[0] for name, text in mattes_of(request).items()}
+    for name, source in pictures.items():
+        for frame in find(source).files.values():
             if frame.is_symlink():  # any other lies in the folder it was found in
-                yield "plate", frame
+                yield name, frame
     yield "output", Journal.folder_of(output_pattern(request.output))
     model = find_place(request.model).resolve()
     if not any(model.is_relative_to(own.resolve()) for own in (bundled_path(), models_path())):

@@ -10,6 +10,7 @@ from typing import Any, Dict, Mapping, Optional, Tuple
 from layerflow.wire import checks
 from layerflow.wire.checks import parse_frames
 from layerflow.wire.lora import parse_lora
+from layerflow.wire.matte import parse_matte
 
 __all__ = ["TASKS", "Request", "parse_frames"]
 
@@ -30,6 +31,7 @@ CHOICES = {
     "alpha": ("straight", "premultiplied"),
     "fit": ("bucket", "pad", "crop"),
     "refine": ("off", "fast"),
+    "guide_kind": ("roto", "trimap", "garbage"),
     "memory": ("auto", "full", "balanced", "low"),
     "precision": ("auto", "float32", "bfloat16", "float16", "float8"),
     "text_precision": ("auto", "float32", "bfloat16", "int8"),
@@ -64,6 +66,9 @@ class Request:
     background: str = ""
     blended: str = ""
     foregrounds: Tuple[str, ...] = ()  # decompose only: several, front to back, instead of `foreground`
+    guide: Optional[str] = None  # decompose only: a matte of the foreground, "path" or "path:channel"
+    guide_kind: str = "roto"  # or "trimap", "garbage": what the guide says, and how far it is believed
+    holdout: Optional[str] = None  # decompose only: a matte of what must not become foreground
     model: str = "mini"  # a name or a folder
     first_frame: Optional[int] = None  # inclusive, in the plate's own numbering; None: from its first
     last_frame: Optional[int] = None  # inclusive; None: to its last
@@ -101,6 +106,7 @@ class Request:
             object.__setattr__(self, "output", "out/{}.%04d.exr".format(self.task))
         self._check_prompts()
         self._check_plate()
+        self._check_mattes()
         self._check_frames()
         for name, (low, high) in RANGES.items():
             checks.check_range(name, getattr(self, name), low, high)
@@ -155,6 +161,19 @@ class Request:
         for name in _GENERATE_ONLY:
             if getattr(self, name) is not None:
                 raise ValueError("{} is for generate only; {} takes it from the plate".format(name, self.task))
+
+    def _check_mattes(self) -> None:
+        for name in ("guide", "holdout"):
+            text = getattr(self, name)
+            if text is None:
+                continue
+            if self.task != "decompose":
+                raise ValueError("{} is for decompose only; {} has no matte to guide".format(name, self.task))
+            parse_matte(text)
+        if self.guide is None and self.guide_kind != "roto":
+            raise ValueError("guide_kind {} says what a guide is and there is none; give one".format(self.guide_kind))
+        if self.guide is not None and self.foregrounds:
+            raise ValueError("a guide is of one foreground; take the plate apart by one foreground at a time")
 
     def _check_frames(self) -> None:
         if self.first_frame is None or self.last_frame is None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from typing import Optional
 
 from layerflow.wire.lora import parse_lora, write_lora
+from layerflow.wire.matte import parse_matte, write_matte
 from layerflow.wire.request import Request
 
 
@@ -17,6 +19,8 @@ def with_whole_paths(request: Request) -> Request:
     return replace(
         request,
         plate=None if request.plate is None else os.path.abspath(request.plate),
+        guide=whole_matte(request.guide),
+        holdout=whole_matte(request.holdout),
         output=os.path.abspath(request.output),
         model=os.path.abspath(request.model) if _is_folder(request.model) else request.model,
         lora=tuple(_whole_lora(text) for text in request.lora),
@@ -25,6 +29,14 @@ def with_whole_paths(request: Request) -> Request:
 
 def _is_folder(model: str) -> bool:
     return bool(os.path.dirname(model)) and os.path.isdir(model)
+
+
+def whole_matte(text: Optional[str]) -> Optional[str]:
+    """The matte that `text` asks for with its whole path; None for none."""
+    if text is None:
+        return None
+    path, channel = parse_matte(text)
+    return write_matte(os.path.abspath(path), channel)
 
 
 def _whole_lora(text: str) -> str:
