@@ -14,24 +14,15 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any, TypeVar
 
-import numpy as np
-
-from layerflow import color, layers, recomposition
+from layerflow import color, layers, recomposition, refine
 from layerflow.assemble import Frame, Made, made_foreground, made_layer, made_matte
 from layerflow.guides import Clamps
 from layerflow.layers import Pixels
 from layerflow.preprocess import Fit
 from layerflow.recomposition import Peeled, Recomposed
+from layerflow.refine import Kind, Matte
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Matte:
-    """How much of each pixel is foreground, at the plate's size."""
-
-    alpha: Pixels  # [H, W] in [0, 1]
-    uncertainty: Pixels  # [H, W], how wrong alpha may be
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +47,7 @@ class Decomposition:
     read: Callable[[int], Frame]
     fit: Fit
     target: str  # the layers' linear space
+    kind: Kind  # of refining
     guided: Callable[[int], Clamps] | None = None  # what an artist knows of a frame's alpha, whichever foreground's
     _kept: dict[tuple[str, int, int], Any] = field(default_factory=dict, repr=False)
 
@@ -91,7 +83,8 @@ class Decomposition:
         if depth:
             return recomposition.plate_behind(self._plate(depth - 1, place), self._solved(depth - 1, place))
         frame = self._frame(place)
-        return layers.opaque(color.convert(frame.pixels, frame.colorspace, self.target))
+        plate = color.convert(frame.pixels, frame.colorspace, self.target)
+        return layers.opaque(plate) if frame.has_alpha else plate
 
     def _solved(self, depth: int, place: int) -> Recomposed:
         return self._once("solved", depth, place, lambda: self._solve(depth, place))
@@ -102,6 +95,8 @@ class Decomposition:
         tone = self._frame(place).tone
         foreground = made_foreground(made, self.fit, self.target, tone)[..., :3]
         background = made_layer(made["background"], self.fit, self.target, tone)
+        if self.kind != "off":
+            foreground, background = refine.colours(plate, matte.alpha, foreground, background)
         return recomposition.solve(plate, matte.alpha, foreground, background, uncertainty=matte.uncertainty)
 
     def _clamped(self, matte: Matte, place: int) -> Matte:
@@ -112,8 +107,19 @@ class Decomposition:
         return Matte(alpha=alpha, uncertainty=clamps.held(alpha, matte.uncertainty))
 
     def _matte(self, depth: int, place: int) -> Matte:
-        alpha = made_matte(self._made(depth, place), self.fit)
-        return Matte(alpha=alpha, uncertainty=np.minimum(alpha, 1 - alpha) * np.float32(0.5))
+        near = range(max(place - 1, 0), min(place + 2, len(self._numbers)))
+        pictures, mattes = ([make(depth, each) for each in near] for make in (self._picture, self._soft))
+        return refine.matte(pictures, mattes, near.index(place), kind=self.kind, cell=self.fit.cell)
+
+    def _picture(self, depth: int, place: int) -> Pixels:  # [H, W, 3] in [0, 1]
+        """The plate of foreground number `depth` as the model would see it."""
+        return self._once("picture", depth, place, lambda: self._shown(self._plate(depth, place), place))
+
+    def _shown(self, plate: Pixels, place: int) -> Pixels:
+        return self._frame(place).tone.to_display(plate, self.target)
+
+    def _soft(self, depth: int, place: int) -> Pixels:  # [H, W] in [0, 1]
+        return self._once("soft", depth, place, lambda: made_matte(self._made(depth, place), self.fit))
 
     def _made(self, depth: int, place: int) -> Made:  # [3, h, w]
         index = self.frames.index(self._numbers[place])
@@ -127,8 +133,9 @@ class Decomposition:
         return found
 
     def _forget_before(self, place: int) -> None:
-        for key in [key for key in self._kept if key[2] < place - 1]:
-            del self._kept[key]
+        for what, depth, kept in list(self._kept):
+            if kept < (place - 1 if what in ("picture", "soft") else place):
+                del self._kept[what, depth, kept]
 
 
 def _named(peeled: Peeled, plate: Pixels) -> dict[str, Pixels]:

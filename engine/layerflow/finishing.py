@@ -15,6 +15,7 @@ from layerflow.layers import Pixels
 from layerflow.layout import Layout
 from layerflow.plate import Plate
 from layerflow.preprocess import Fit
+from layerflow.refine import Kind
 
 RESIDUAL_ENERGY = "layerflow:residualEnergy"
 
@@ -28,6 +29,7 @@ class Finishing:
     layout: Layout
     fit: Fit
     delivery: Delivery
+    refine: Kind
     stopped: Callable[[], bool]
 
     def write(self, window: Window, made: Sequence[Made], header: Mapping[str, str]) -> tuple[str, ...]:
@@ -49,6 +51,7 @@ class Finishing:
             read=self._read,
             fit=self.fit,
             target=self.delivery.colorspace,
+            kind=self.refine,
             guided=None if self.guides is None else self.guides.at,
         )
 

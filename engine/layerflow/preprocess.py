@@ -116,6 +116,12 @@ class Fit:
         rows, columns = self.scaled
         return (self.rows - rows) // 2, (self.columns - columns) // 2
 
+    @property
+    def cell(self) -> float:
+        """How many pixels of the plate, side by side, one of the model's is; the mean of both directions."""
+        rows, columns = self.scaled
+        return math.sqrt(self.width * self.height / (rows * columns))
+
     def to_model(self, pixels: Tensor) -> Tensor:  # [F, C, height, width] -> [F, C, rows, columns]
         """The plate as the model sees it."""
         top, left = self.corner

@@ -41,6 +41,7 @@ from layerflow.plate import Plate
 from layerflow.preprocess import Fit, FitKind
 from layerflow.provenance import MADE_UNDER, environment_of, record_of
 from layerflow.quality import QUALITIES, Quality
+from layerflow.refine import Kind
 from layerflow.sampler import Sampler, SamplerState
 from layerflow.wire import Event, Request
 from layerflow.wire.whole_paths import whole_matte
@@ -247,7 +248,13 @@ class Shot:
         plate = self.plate and self.plate.reopened()
         guides = self.guides and self.guides.reopened()
         return Finishing(
-            plate=plate, guides=guides, layout=self.layout, fit=self.fit, delivery=self.delivery, stopped=stopped
+            plate=plate,
+            guides=guides,
+            layout=self.layout,
+            fit=self.fit,
+            delivery=self.delivery,
+            refine=cast(Kind, self.request.refine),
+            stopped=stopped,
         )
 
     def is_done(self, window: Window) -> None:

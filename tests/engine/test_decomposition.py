@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import pytest
 import torch
@@ -15,6 +17,7 @@ from layerflow.decomposition import Decomposition, Layered, foreground_names
 from layerflow.layers import HALF_MAX, LayerStack, PictureFormat, Pixels
 from layerflow.layout import LAYERS
 from layerflow.preprocess import Fit
+from layerflow.refine import Kind
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -46,7 +49,9 @@ class Plates:
         return Frame(pixels=half(pixels), colorspace=LINEAR)
 
 
-def decomposition(plates: Plates, *, depth: int = 1, frames: tuple[int, ...] = (7,), target: str = LINEAR):
+def decomposition(
+    plates: Plates, *, depth: int = 1, frames: tuple[int, ...] = (7,), target: str = LINEAR, kind: Kind = "fast"
+):
     rows, columns, _ = plates.shape
     return Decomposition(
         frames=frames,
@@ -54,6 +59,7 @@ def decomposition(plates: Plates, *, depth: int = 1, frames: tuple[int, ...] = (
         read=plates.read,
         fit=Fit(width=columns, height=rows, columns=24, rows=16),
         target=target,
+        kind=kind,
     )
 
 
@@ -67,9 +73,10 @@ def recomposed(layered: Layered) -> Pixels:
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("depth", [1, 2, 3])
-def test_the_layers_are_the_plate(size: tuple[int, int], depth: int) -> None:
+@pytest.mark.parametrize("kind", get_args(Kind))
+def test_the_layers_are_the_plate(size: tuple[int, int], depth: int, kind: Kind) -> None:
     plates = Plates(*size)
-    layered = decomposition(plates, depth=depth).layers(7)
+    layered = decomposition(plates, depth=depth, kind=kind).layers(7)
     assert list(layered.layers) == [*foreground_names(depth), "background", "blended"]
     plate = plates.read(7).pixels
     np.testing.assert_array_equal(layered.layers["blended"], plate)

@@ -86,10 +86,11 @@ def decompose(
     sampler = pick_sampler(engine.folder.sampler("decompose"), steps=steps, guidance=None, kind=None)
     with torch.inference_mode():
         made = make_clip(engine, clip, sampler)
+    numbers = tuple(range(len(plates)))
     decomposition = Decomposition(
-        frames=tuple(range(len(plates))), made=[made], read=plates.__getitem__, fit=fit, target=LINEAR
+        frames=numbers, made=[made], read=plates.__getitem__, fit=fit, target=LINEAR, kind="fast"
     )
-    delivered = [decomposition.layers(number).layers for number in decomposition.frames]
+    delivered = [decomposition.layers(number).layers for number in numbers]
     return _stack(delivered, fit), layer_stack(made, plates, layout, fit)
 
 
