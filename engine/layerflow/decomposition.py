@@ -15,7 +15,7 @@ from functools import cached_property, partial
 from typing import Any, TypeVar
 
 from layerflow import color, layers, recomposition, refine
-from layerflow.assemble import Frame, Made, made_foreground, made_layer, made_matte
+from layerflow.assemble import Frame, Made, made_color, made_layer, made_matte
 from layerflow.guides import Clamps
 from layerflow.layers import Pixels
 from layerflow.preprocess import Fit
@@ -93,7 +93,7 @@ class Decomposition:
         plate, matte = self._plate(depth, place), self._clamped(self._matte(depth, place), place)
         made = self._made(depth, place)
         tone = self._frame(place).tone
-        foreground = made_foreground(made, self.fit, self.target, tone)[..., :3]
+        foreground = made_color(made, self.fit, self.target, tone)
         background = made_layer(made["background"], self.fit, self.target, tone)
         if self.kind != "off":
             foreground, background = refine.colours(plate, matte.alpha, foreground, background)

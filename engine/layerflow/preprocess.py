@@ -46,6 +46,13 @@ def resize(pixels: Tensor, rows: int, columns: int) -> Tensor:  # [F, C, H, W] -
     return nnf.interpolate(pixels, (rows, columns), mode="bicubic", antialias=True, align_corners=False)
 
 
+def stretched(pixels: Tensor, rows: int, columns: int) -> Tensor:  # [F, C, H, W] -> [F, C, rows, columns]
+    """Bilinear, for enlarging what is smooth already: no value leaves the range of its neighbours."""
+    if pixels.shape[-2:] == (rows, columns):
+        return pixels
+    return nnf.interpolate(pixels, (rows, columns), mode="bilinear", align_corners=False)
+
+
 def cover_crop(pixels: Tensor, rows: int, columns: int) -> Tensor:  # [F, C, H, W] -> [F, C, rows, columns]
     """Scaled so that it covers the target, then cropped at its centre, as the released data code does."""
     height, width = pixels.shape[-2:]
@@ -127,9 +134,10 @@ class Fit:
         top, left = self.corner
         return framed(resize(pixels, *self.scaled), -top, -left, self.rows, self.columns)
 
-    def to_plate(self, pixels: Tensor) -> Tensor:  # [F, C, rows, columns] -> [F, C, height, width]
-        """The model's picture in the plate's frame; the way back from `to_model`."""
-        return resize(framed(pixels, *self.corner, *self.scaled), self.height, self.width)
+    def to_plate(self, pixels: Tensor, *, share: int = 1) -> Tensor:  # [F, C, rows, columns] -> [F, C, height, width]
+        """The model's picture in the plate's frame; the way back from `to_model`. At one `share`th of its size."""
+        height, width = -(-self.height // share), -(-self.width // share)
+        return resize(framed(pixels, *self.corner, *self.scaled), height, width)
 
     def seen(self, pixels: Tensor) -> Tensor:  # [F, C, rows, columns] -> [F, C, H, W], at most as large
         """The part of the model's picture, in [0, 1], that shows the plate, its pixels square."""

@@ -15,13 +15,15 @@ from layerflow.assemble import (
     assemble,
     behind,
     given_layers,
+    made_layer,
     model_pictures,
     share_clipped,
     stacked,
     takes_apart,
 )
 from layerflow.layout import LAYERS, VARIANTS, Layout, task_layouts
-from layerflow.preprocess import Fit, to_tensor
+from layerflow.preprocess import Fit, resize, to_pixels, to_tensor
+from layerflow.tone import PLAIN, SCENE, Tone
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -135,6 +137,19 @@ def test_colour_reaches_outward_under_zero_alpha() -> None:
     rgba = assemble(pictures, None, LAYOUTS["generate"], LARGER, LINEAR)["foreground"]
     assert rgba[..., 0].min() > 0.99 and rgba[..., 1:3].max() < 0.01
     assert rgba[..., 3].min() == 0.0 and rgba[..., 3].max() == 1.0
+
+
+@pytest.mark.parametrize("tone", [PLAIN, SCENE])
+def test_a_large_plate_gets_the_layers_that_a_small_one_gets(tone: Tone) -> None:
+    """Brought into linear light at a fraction of the size; to within what the eye sees of a gradient."""
+    coarse = torch.rand(1, 3, ROWS // 4, COLUMNS // 4, generator=torch.Generator().manual_seed(2))
+    picture = resize(coarse, ROWS, COLUMNS).clamp(0, 1)
+    large = Fit(width=COLUMNS * 9, height=ROWS * 9, columns=COLUMNS, rows=ROWS)
+    at_once = tone.from_display(to_pixels(large.to_plate(picture).clamp(0, 1))[0], LINEAR)
+    made = made_layer(picture[0], large, LINEAR, tone)
+    assert made.shape == at_once.shape == (ROWS * 9, COLUMNS * 9, 3)
+    error = np.abs(tone.to_display(made, LINEAR) - tone.to_display(at_once, LINEAR))
+    assert error.mean() < 0.005 and error.max() < 0.2 and made.min() >= 0
 
 
 def test_a_matte_without_any_foreground_is_no_trouble() -> None:

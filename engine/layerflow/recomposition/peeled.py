@@ -47,21 +47,27 @@ def peeled(plate: Pixels, solved: Sequence[Recomposed]) -> Peeled:
     plates = [plate]
     for front in solved[:-1]:
         plates.append(plate_behind(plates[-1], front))
-    behind = solved[-1].background
-    foregrounds: list[Pixels] = []
-    for seen, front in zip(reversed(plates), reversed(solved), strict=True):
-        colour = front.foreground if front is solved[-1] else _heavy_again(seen, front, behind)
-        foregrounds.insert(0, colour)
-        weight = front.alpha[..., None]
-        behind = weight * colour + (1 - weight) * behind
-    residual = solved[0].residual if len(solved) == 1 else _residual(plate, behind)
+    *fronts, last = solved
+    foregrounds = [last.foreground]
+    residual = last.residual
+    if fronts:
+        behind = _over(last.alpha, last.foreground, last.background)
+        for seen, front in zip(reversed(plates[:-1]), reversed(fronts), strict=True):
+            foregrounds.insert(0, _heavy_again(seen, front, behind))
+            behind = _over(front.alpha, foregrounds[0], behind)
+        residual = _residual(plate, behind)
     return Peeled(
         alphas=tuple(each.alpha for each in solved),
         foregrounds=tuple(foregrounds),
-        background=solved[-1].background,
+        background=last.background,
         residual=residual,
         residual_energy=0.0 if residual is None else energy(residual) / energy(plate),
     )
+
+
+def _over(alpha: Pixels, foreground: Pixels, background: Pixels) -> Pixels:
+    weight = alpha[..., None]
+    return weight * foreground + (1 - weight) * background
 
 
 def _heavy_again(plate: Pixels, front: Recomposed, behind: Pixels) -> Pixels:
