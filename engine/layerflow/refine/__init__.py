@@ -20,9 +20,10 @@ __all__ = ["Kind", "Matte", "colours", "matte"]
 def matte(pictures: Sequence[Pixels], mattes: Sequence[Pixels], at: int, *, kind: Kind, cell: float) -> Matte:
     """The matte of frame `at` at the size of its picture.
 
-    `pictures` [H, W, 3], display-referred in [0, 1], and `mattes` [H, W] in [0, 1] are of neighbouring frames; `cell`
-    is the width in pixels of one pixel of the model that made the mattes, which were enlarged by bicubic interpolation.
-    Where a matte is certain for a few cells around, the result is 0 or 1 exactly. Kind "off" takes it as it is.
+    `pictures` [H, W, 3], display-referred in [0, 1], and `mattes` [H, W] in [0, 1] are of that frame and of those
+    beside it, which steady it and may be smaller; `cell` is the width in pixels of one pixel of the model that made the
+    mattes, which were enlarged by bicubic interpolation. Where the matte is certain for a few cells around, the result
+    is 0 or 1 exactly. Kind "off" takes the matte as it is.
     """
     if len(pictures) != len(mattes) or not 0 <= at < len(mattes):
         raise ValueError(f"frame {at} needs a picture and a matte, got {len(pictures)} and {len(mattes)}")
@@ -31,4 +32,4 @@ def matte(pictures: Sequence[Pixels], mattes: Sequence[Pixels], at: int, *, kind
         raise ValueError(f"a matte [H, W] needs a picture [H, W, 3], got {soft.shape} and {picture.shape}")
     if not cell > 0:
         raise ValueError(f"cell must be above 0, got {cell}")
-    return plain(soft, cell) if kind == "off" else refined(picture, soft, cell)
+    return plain(soft, cell) if kind == "off" else refined(pictures, mattes, at, cell)

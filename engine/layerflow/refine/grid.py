@@ -47,10 +47,9 @@ def strips(small: Pixels, shape: tuple[int, ...]) -> Iterator[tuple[slice, Pixel
         yield rows, enlarged(between, (len(between), width))
 
 
-def mean(pixels: Pixels, radius: int) -> Pixels:
-    """The mean of `pixels` [h, w, ...] within `radius`."""
-    size = 2 * radius + 1
-    return _floats(cv2.blur(pixels, (size, size), borderType=cv2.BORDER_REFLECT), pixels.shape)
+def smoothed(pixels: Pixels) -> Pixels:
+    """The mean of each of `pixels` [h, w, ...] and its eight neighbours."""
+    return _floats(cv2.blur(pixels, (3, 3), borderType=cv2.BORDER_REFLECT), pixels.shape)
 
 
 def filtered(pixels: Pixels, taps: tuple[float, ...]) -> Pixels:

@@ -7,23 +7,27 @@ edges of a plate of 4096 x 2160, and its hair; a guided filter at the plate's si
 First what the matte lacks is added: slope times (plate - blurred plate). Where colours explain nothing the slope is 0
 and the matte stays, noise and all, so it does not get worse. A second pass, fitted to that on a finer grid, takes the
 models' own alpha as far as they explain the matte, which removes noise.
+
+The models of a frame are fitted to its neighbours too. How alpha goes with colour changes slowly even where things move
+fast, so no motion has to be known; there are more points to each model, and what it says changes slowly in time.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from layerflow.layers import Pixels
-from layerflow.refine.grid import extremes, filtered, grid_of, mean, shrunk, strips
+from layerflow.refine.grid import extremes, filtered, grid_of, shrunk, smoothed, strips
 from layerflow.refine.matte import CERTAIN, Matte
 
-COARSE, FINE = 0.7, 2.0  # grid cells per cell of the model; coarser than it, so that the two are blurred alike
+COARSE, FINE = 0.7, 1.5  # grid cells per cell of the model; coarser than it, so that the two are blurred alike
 TAP = 0.1  # of the matte's blur on the coarse grid beyond that grid's own: by bicubic enlarging, and a model's softness
 NOISE = 2e-5  # variance of a picture's colours below which they explain nothing
-EXPLAINED = 0.6  # share of alpha's variance left over, from which on a model's own alpha counts for nothing
+EXPLAINED = 0.25  # share of alpha's variance left over, from which on a model's own alpha counts for nothing
 SMALL = 1e-4  # variance of alpha that is not worth explaining
 
 _PAIRS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))  # of channels
@@ -38,41 +42,42 @@ class Models(NamedTuple):
     left: Pixels  # [h, w] of it, what the model does not explain
 
 
-def refined(picture: Pixels, soft: Pixels, cell: float) -> Matte:
-    """The matte `soft` [H, W] of a model with pixels `cell` wide, with the detail of `picture` [H, W, 3].
+def refined(pictures: Sequence[Pixels], mattes: Sequence[Pixels], at: int, cell: float) -> Matte:
+    """The matte of frame `at`, [H, W], of a model with pixels `cell` wide, with the detail of its picture [H, W, 3].
 
-    Where `soft` is certain around a point, alpha is 0 or 1 there, exactly.
+    The frames beside it may be of any size. Where the matte is certain around a point, alpha is 0 or 1 there, exactly.
     """
-    detail = _passed(picture, soft.clip(0.0, 1.0), COARSE / cell, radius=1, tap=TAP, explained=0.0)
-    return _passed(picture, detail.alpha, FINE / cell, radius=2, tap=0.0, explained=EXPLAINED)
+    picture, soft = pictures[at], mattes[at].clip(0.0, 1.0)
+    grid, taps = grid_of(soft, COARSE / cell), (TAP, 1 - 2 * TAP, TAP)
+    seen = [(filtered(shrunk(one, grid), taps), shrunk(other, grid)) for one, other in _with(at, pictures, mattes)]
+    detail = _passed(picture, soft, seen, explained=0.0).alpha
+    grid = grid_of(soft, FINE / cell)
+    return _passed(picture, detail, [(shrunk(picture, grid), shrunk(detail, grid))], explained=EXPLAINED)
 
 
-def fitted(picture: Pixels, matte: Pixels, where: NDArray[np.bool_], radius: int) -> Models:
-    """The models of least squares of `matte` [h, w] by `picture` [h, w, 3] within `radius`, at the points `where`.
+def fitted(frames: Sequence[tuple[Pixels, Pixels]], where: NDArray[np.bool_]) -> Models:
+    """The models of least squares of mattes [h, w] by pictures [h, w, 3], of all `frames`, at the points `where`.
 
-    Neighbouring models are averaged, so that they change smoothly.
+    Each is of a point and its eight neighbours. Neighbouring models are averaged, so that they change smoothly.
     """
-    colour, alpha = mean(picture, radius), mean(matte, radius)
-    covariance = mean(picture * matte[..., None], radius) - colour * alpha[..., None]
-    spread = np.stack(
-        [(mean(picture[..., i] * picture[..., j], radius) - colour[..., i] * colour[..., j])[where] for i, j in _PAIRS]
-    )
-    slope = np.zeros_like(picture)
-    slope[where] = _solved(spread, covariance[where].T).T
-    variance = np.maximum(mean(matte * matte, radius) - alpha * alpha, 0.0)
+    colour, alpha = _mean(picture for picture, _ in frames), _mean(matte for _, matte in frames)
+    covariance = _mean(picture * matte[..., None] for picture, matte in frames) - colour * alpha[..., None]
+    square = [_mean(picture[..., i] * picture[..., j] for picture, _ in frames)[where] for i, j in _PAIRS]
+    spread = [mean - (colour[..., i] * colour[..., j])[where] for mean, (i, j) in zip(square, _PAIRS, strict=True)]
+    slope = np.zeros_like(colour)
+    slope[where] = _solved(np.stack(spread), covariance[where].T).T
+    variance = np.maximum(_mean(matte * matte for _, matte in frames) - alpha * alpha, 0.0)
     explained = _dot(slope, covariance).clip(0.0, variance)
-    trust = _trust(explained, variance - explained, (2 * radius + 1) ** 2)
+    trust = _trust(explained, variance - explained, 9 * len(frames))
     slope *= trust[..., None]
-    left = variance - trust * explained
-    return Models(mean(slope, 1), mean(alpha - _dot(slope, colour), 1), mean(variance, 1), mean(left, 1))
+    return Models(*map(smoothed, (slope, alpha - _dot(slope, colour), variance, variance - trust * explained)))
 
 
-def _passed(picture: Pixels, matte: Pixels, scale: float, *, radius: int, tap: float, explained: float) -> Matte:
-    """`matte` [H, W] by models on the grid of `scale`; its own errors are kept but for what the models explain."""
-    grid = grid_of(matte, scale)
-    small, alpha = shrunk(picture, grid), shrunk(matte, grid)
+def _passed(picture: Pixels, matte: Pixels, frames: Sequence[tuple[Pixels, Pixels]], *, explained: float) -> Matte:
+    """`matte` [H, W] by models of `frames`, itself first; its own errors are kept but for what the models explain."""
+    small, alpha = shrunk(picture, frames[0][1].shape), frames[0][1]
     low, high = extremes(alpha)
-    models = fitted(filtered(small, (tap, 1 - 2 * tap, tap)), alpha, (high > CERTAIN) & (low < 1 - CERTAIN), radius)
+    models = fitted(frames, (high > CERTAIN) & (low < 1 - CERTAIN))
     kept = (models.left / ((models.variance + SMALL) * explained)).clip(0.0, 1.0) if explained else np.ones_like(alpha)
     offset = (1 - kept) * models.offset - kept * _dot(models.slope, small)
     weights = np.dstack([models.slope, offset, kept, np.sqrt(np.maximum(models.left, 0.0)), low, high])
@@ -83,6 +88,17 @@ def _passed(picture: Pixels, matte: Pixels, scale: float, *, radius: int, tap: f
         out.alpha[rows] = np.where(outside, 0.0, np.where(inside, 1.0, alpha.clip(0.0, 1.0)))
         out.uncertainty[rows] = np.where(outside | inside, 0.0, (2 * strip[..., 5]).clip(0.0, 1.0))
     return out
+
+
+def _with(at: int, *clips: Sequence[Pixels]) -> list[tuple[Pixels, ...]]:
+    """The frames of `clips`, frame `at` first."""
+    return [tuple(clip[place] for clip in clips) for place in (at, *(n for n in range(len(clips[0])) if n != at))]
+
+
+def _mean(pixels: Iterable[Pixels]) -> Pixels:
+    """The mean around each point, of all of `pixels` [h, w, ...]."""
+    every = [smoothed(each) for each in pixels]
+    return sum(every[1:], every[0]) / np.float32(len(every))
 
 
 def _trust(explained: Pixels, left: Pixels, num_points: int) -> Pixels:
