@@ -195,9 +195,13 @@ def scores(frames: tuple[Path, ...], folder: Path) -> tuple[list[float], Differe
     for number, path in zip(plate.frames, frames, strict=True):
         stack = exr.read_stack([path])
         overlaps.append(iou(stack.layers["foreground"][0, ..., 3] > 0.5, mask.read(number)[..., 0] > 0.5))
-        shown = to_display(layers.recompose(stack)[0], stack.colorspace).clip(0, 1)
-        error.add(np.rint(shown * 255) / 255, to_display(plate.read(number)[..., :3], plate.colorspace))
+        shown = to_display(layers.recompose(stack)[0], stack.colorspace)
+        error.add(_of_8_bits(shown), _of_8_bits(to_display(plate.read(number)[..., :3], plate.colorspace)))
     return overlaps, error
+
+
+def _of_8_bits(shown: Pixels) -> Pixels:
+    return np.rint(shown.clip(0, 1) * 255) / np.float32(255)
 
 
 if __name__ == "__main__":

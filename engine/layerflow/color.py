@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -135,6 +135,11 @@ def space_of_header(interop: str, values: Sequence[float] | None) -> str | None:
 def known(name: str) -> bool:
     """Whether the config has a colour space, alias or role of this name."""
     return _known(name) is not None
+
+
+def first_known(names: Iterable[str]) -> str | None:
+    """The colour space of the first of `names` that the config has, as it calls it, or None."""
+    return next((check_name(name) for name in names if known(name)), None)
 
 
 def _known(name: str) -> str | None:

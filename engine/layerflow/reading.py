@@ -85,8 +85,8 @@ def colorspace_of_file(spec: Any, kind: str) -> tuple[str | None, str]:
     """
     if kind == "dpx":
         return color_tags.of_transfer(text(spec, "dpx:Transfer"))
-    if kind == "openexr" and spec.get_int_attribute("acesImageContainerFlag", 0) == 1 and color.known("lin_ap0_scene"):
-        return color.check_name("lin_ap0_scene"), ""
+    if kind == "openexr" and spec.get_int_attribute("acesImageContainerFlag", 0) == 1:
+        return color.first_known(("lin_ap0_scene", "ACES2065-1")), ""
     if spec.getattribute("CICP") is not None:  # of a PNG; it counts more than a profile
         return colorspace(spec), ""
     space, note = color_tags.of_profile(text(spec, "ICCProfile:profile_description"))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -126,6 +129,21 @@ def test_a_movie_says_so_in_its_own_tags(tmp_path: Path, name: str, code_points:
 def test_a_camera_names_its_curve(tags: dict[str, str], space: str | None, note: str) -> None:
     found, said = of_camera(tags)
     assert found == space and said.startswith(note) and bool(said) == bool(note)
+
+
+def test_older_configs_have_other_names_for_the_same() -> None:
+    script = (
+        "from layerflow.color_tags import of_camera, of_code_points; "
+        "print(of_code_points(9, 16), of_code_points(9, 18), of_camera({'ColorGammaSxS': 'LOG-C'}))"
+    )
+    said = {}
+    for config in ("studio-config-v1.0.0_aces-v1.3_ocio-v2.1", "cg-config-v1.0.0_aces-v1.3_ocio-v2.1"):
+        env = {**os.environ, "OCIO": f"ocio://{config}"}
+        said[config[:2]] = subprocess.run(
+            [sys.executable, "-c", script], env=env, capture_output=True, text=True
+        ).stdout
+    assert "Rec.2100-PQ - Display" in said["st"] and "LogC3" in said["st"]
+    assert "Rec.2100-PQ - Display" in said["cg"] and "is LOGC but read as sRGB" in said["cg"]
 
 
 def test_a_movie_from_the_camera(tmp_path: Path) -> None:
