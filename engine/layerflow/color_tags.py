@@ -29,10 +29,11 @@ _LOGC3_INDEX = "800"
 _ARRI = "com.arri.camera."
 
 
-def of_code_points(primaries: int, transfer: int) -> tuple[str, str]:
+def of_code_points(primaries: int, transfer: int, *, bits: int = 8) -> tuple[str, str]:
     """The colour space of a movie's code points, and a note where that is a guess.
 
-    Ordinary video, in Rec. 709 or untagged, is taken as sRGB, which is how it is looked at.
+    Ordinary video, in Rec. 709 or untagged, is taken as sRGB, which is how it is looked at; without any tag and with
+    more than 8 `bits` it might be log.
     """
     if primaries == _UNSAID and transfer in (16, 18):
         primaries = 9  # as HDR is delivered
@@ -40,6 +41,11 @@ def of_code_points(primaries: int, transfer: int) -> tuple[str, str]:
         return space, ""
     gamut, curve = _PRIMARIES.get(primaries), _CURVES.get(transfer)
     own = " ".join(filter(None, (gamut, curve)))
+    if primaries == transfer == _UNSAID and bits > 8:
+        return (
+            color.display_space(),
+            "does not say its colour space; taken as sRGB, name it with --colorspace if it is log",
+        )
     note = f"is {own} but read as sRGB; name its colour space with --colorspace" if own else ""
     return color.display_space(), note
 

@@ -97,6 +97,13 @@ def test_code_points(primaries: int, transfer: int, space: str, note: str) -> No
     assert found == space and said.startswith(note) and bool(said) == bool(note)
 
 
+def test_a_deep_movie_without_tags_might_be_log(tmp_path: Path) -> None:
+    deep = write_movie(tmp_path / "a.mov", codec="prores_ks", pix_fmt="yuv422p10le", count=2)
+    plain = write_movie(tmp_path / "a.mp4", count=2)
+    assert [note for note in open_plate(str(deep)).notes if "taken as sRGB" in note]
+    assert not open_plate(str(plain)).notes and not open_plate(str(deep), colorspace="ARRI LogC4").notes
+
+
 @pytest.mark.parametrize(
     ("name", "code_points", "space"),
     [

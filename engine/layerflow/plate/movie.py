@@ -35,6 +35,7 @@ class MovieReader:
             raise PlateError(f"{path.name} is damaged or cut short ({error.strerror}); export it again") from error
         self._turns = round(first.rotation / 90) % 4
         self.has_alpha = any(component.is_alpha for component in first.format.components)
+        self._bits = max(component.bits for component in first.format.components)
         self.fps = self._even_rate()
         self._refuse_cut()
         self.notes = self._notes(first)
@@ -78,7 +79,7 @@ class MovieReader:
         if space or note:
             return space or color.display_space(), note
         context = self._stream.codec_context
-        return color_tags.of_code_points(int(context.color_primaries), int(context.color_trc))
+        return color_tags.of_code_points(int(context.color_primaries), int(context.color_trc), bits=self._bits)
 
     def read(self, frame: int) -> Pixels:
         """Frame `frame` (from 1), [H, W, 3 | 4] float32 as encoded, [0, 1], straight alpha."""
