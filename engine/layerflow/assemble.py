@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from layerflow.layers import Pixels
 from layerflow.layout import DELIVERED, Layout
 from layerflow.preprocess import Fit, signed_foreground, stretched, to_pixels, to_signed, to_tensor, to_unit
 from layerflow.tone import PLAIN, Tone, tone_of
+from layerflow.window import Window
 
 Made = Mapping[str, Tensor]  # the model's layers by name, [F, 3, h, w] in [0, 1]
 
@@ -39,6 +40,11 @@ class Frame:
     def tone(self) -> Tone:
         """How the model sees it."""
         return tone_of(self.colorspace)
+
+    def part(self, area: Window) -> Frame:
+        """What is seen of it through `area`, counted from its upper left corner and within it."""
+        left, top, width, height = area
+        return replace(self, pixels=self.pixels[top : top + height, left : left + width])
 
     def sha256(self) -> str:
         """Hex digest of the pixels as they were read, and of their colour space: tells one plate from another."""

@@ -14,8 +14,11 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any, TypeVar
 
+import numpy as np
+
 from layerflow import color, layers, recomposition, refine
 from layerflow.assemble import Frame, Made, made_color, made_layer, made_matte
+from layerflow.closeup import CloseUp
 from layerflow.guides import Clamps
 from layerflow.layers import Pixels
 from layerflow.preprocess import Fit
@@ -49,6 +52,7 @@ class Decomposition:
     target: str  # the layers' linear space
     kind: Kind  # of refining
     guided: Callable[[int], Clamps] | None = None  # what an artist knows of a frame's alpha, whichever foreground's
+    closeup: CloseUp | None = None  # of the only foreground, which is nowhere else
     _kept: dict[tuple[str, int, int], Any] = field(default_factory=dict, repr=False)
 
     def frame(self, number: int) -> Frame:
@@ -91,10 +95,11 @@ class Decomposition:
 
     def _solve(self, depth: int, place: int) -> Recomposed:
         plate, matte = self._plate(depth, place), self._clamped(self._matte(depth, place), place)
-        made = self._made(depth, place)
         tone = self._frame(place).tone
-        foreground = made_color(made, self.fit, self.target, tone)
-        background = made_layer(made["background"], self.fit, self.target, tone)
+        foreground = self._enlarged(depth, place, lambda made, fit: made_color(made, fit, self.target, tone))
+        background = self._enlarged(
+            depth, place, lambda made, fit: made_layer(made["background"], fit, self.target, tone)
+        )
         if self.kind != "off":
             foreground, background = refine.colours(plate, matte.alpha, foreground, background)
         return recomposition.solve(plate, matte.alpha, foreground, background, uncertainty=matte.uncertainty)
@@ -109,7 +114,8 @@ class Decomposition:
     def _matte(self, depth: int, place: int) -> Matte:
         near = range(max(place - 1, 0), min(place + 2, len(self._numbers)))
         pictures, mattes = ([make(depth, each) for each in near] for make in (self._picture, self._soft))
-        return refine.matte(pictures, mattes, near.index(place), kind=self.kind, cell=self.fit.cell)
+        cell = (self.closeup.fit if self.closeup else self.fit).cell
+        return refine.matte(pictures, mattes, near.index(place), kind=self.kind, cell=cell)
 
     def _picture(self, depth: int, place: int) -> Pixels:  # [H, W, 3] in [0, 1]
         """The plate of foreground number `depth` as the model would see it."""
@@ -119,11 +125,29 @@ class Decomposition:
         return self._frame(place).tone.to_display(plate, self.target)
 
     def _soft(self, depth: int, place: int) -> Pixels:  # [H, W] in [0, 1]
-        return self._once("soft", depth, place, lambda: made_matte(self._made(depth, place), self.fit))
+        return self._once("soft", depth, place, lambda: self._make_soft(depth, place))
+
+    def _make_soft(self, depth: int, place: int) -> Pixels:
+        if self.closeup is None:
+            return made_matte(self._made(depth, place), self.fit)
+        nothing = np.zeros((self.fit.height, self.fit.width), np.float32)
+        return self.closeup.over(nothing, made_matte(self._closer(self.closeup, place), self.closeup.fit))
+
+    def _enlarged(self, depth: int, place: int, enlarge: Callable[[Made, Fit], Pixels]) -> Pixels:  # [H, W, 3]
+        whole = enlarge(self._made(depth, place), self.fit)
+        if self.closeup is None:
+            return whole
+        return self.closeup.over(whole, enlarge(self._closer(self.closeup, place), self.closeup.fit))
 
     def _made(self, depth: int, place: int) -> Made:  # [3, h, w]
+        return self._at(self.made[depth], place)
+
+    def _closer(self, closeup: CloseUp, place: int) -> Made:  # [3, h, w]
+        return self._at(closeup.made, place)
+
+    def _at(self, made: Made, place: int) -> Made:
         index = self.frames.index(self._numbers[place])
-        return {name: clip[index] for name, clip in self.made[depth].items()}
+        return {name: clip[index] for name, clip in made.items()}
 
     def _once(self, what: str, depth: int, place: int, make: Callable[[], T]) -> T:
         key = what, depth, place

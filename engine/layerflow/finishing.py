@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from layerflow.assemble import Frame, Made, assemble, takes_apart
+from layerflow.closeup import CloseUp
 from layerflow.decomposition import Decomposition
 from layerflow.delivery import Delivery
 from layerflow.denoisers import raise_if
@@ -32,19 +33,24 @@ class Finishing:
     refine: Kind
     stopped: Callable[[], bool]
 
-    def write(self, window: Window, made: Sequence[Made], header: Mapping[str, str]) -> tuple[str, ...]:
+    def write(
+        self, window: Window, made: Sequence[Made], header: Mapping[str, str], closeup: CloseUp | None = None
+    ) -> tuple[str, ...]:
         """Writes the new frames of `window`, of the clips that were `made`; sentences on what was assumed and repaired.
 
         Raises OutputError, PlateError, and Interrupted between two frames.
         """
-        write = self._write_apart(window, made) if takes_apart(self.layout) else self._write_assembled(window, made)
+        apart = takes_apart(self.layout)
+        write = self._write_apart(window, made, closeup) if apart else self._write_assembled(window, made)
         notes: dict[str, None] = {}
         for frame in window.new:
             raise_if(self.stopped)
             notes |= dict.fromkeys(write(frame, header))
         return tuple(notes)
 
-    def _write_apart(self, window: Window, made: Sequence[Made]) -> Callable[..., tuple[str, ...]]:
+    def _write_apart(
+        self, window: Window, made: Sequence[Made], closeup: CloseUp | None
+    ) -> Callable[..., tuple[str, ...]]:
         decomposition = Decomposition(
             frames=window.frames,
             made=made,
@@ -53,6 +59,7 @@ class Finishing:
             target=self.delivery.colorspace,
             kind=self.refine,
             guided=None if self.guides is None else self.guides.at,
+            closeup=closeup,
         )
 
         def write(number: int, header: Mapping[str, str]) -> tuple[str, ...]:

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from layerflow.assemble import Made, behind
+from layerflow.closeup import CloseUp, place
 from layerflow.finishing import Finishing
 from layerflow.frame_windows import Window
 from layerflow.glimpse import Glimpse
 from layerflow.models.load import Engine
 from layerflow.pipeline import Conditions, decode_clip
 from layerflow.sampler import SamplerState
-from layerflow.shot import Sampled, Shot
+from layerflow.shot import Closer, Sampled, Shot
 from layerflow.worker import MAX_WAITING, Worker
 
 
@@ -70,7 +71,19 @@ class _Row:
                 conditions = shot.encode(engine, given, depth)
             after_step = partial(self._after_step, conditions)
             sampled = shot.sample(engine, window, conditions, above=above, after_step=after_step)
-        return sampled
+        return self._looked_closer(sampled) if shot.request.closeup else sampled
+
+    def _looked_closer(self, sampled: Sampled) -> Sampled:
+        """The same with a second look at where its foreground is, if there is anything to be gained."""
+        shot, engine, window = self.shot, self.engine, sampled.window
+        with self.worker.holding(self.codec):
+            made = decode_clip(engine, shot.layout, sampled.latents)
+            area = place(made["alpha"].mean(dim=1).numpy(), shot.fit)
+            if area is None:
+                return replace(sampled, made=made)
+            conditions = shot.encode(engine, shot.given(window, area))
+        looked = shot.sample(engine, window, conditions, closer=True, after_step=lambda _: self.worker.look())
+        return replace(sampled, made=made, header=looked.header, closer=Closer(area=area, latents=looked.latents))
 
     def finish_sampled(self) -> None:
         """Has the last window that was sampled decoded and written; decoded here where the codec has to make room."""
@@ -80,7 +93,7 @@ class _Row:
         if self.engine.plan.decodes_aside:
             job = partial(self._decode_and_write, sampled)
         else:
-            job = partial(self._write, sampled, decode_clip(self.engine, self.shot.layout, sampled.latents))
+            job = partial(self._write, sampled, *self._decoded(sampled))
         self.worker.submit(job, partial(self._done, sampled.window))
 
     def _after_step(self, conditions: Conditions, state: SamplerState) -> None:
@@ -100,11 +113,19 @@ class _Row:
 
     def _decode_and_write(self, sampled: Sampled) -> tuple[str, ...]:
         with self.worker.job_holding(self.codec):
-            made = decode_clip(self.engine, self.shot.layout, sampled.latents)
-        return self._write(sampled, made)
+            decoded = self._decoded(sampled)
+        return self._write(sampled, *decoded)
 
-    def _write(self, sampled: Sampled, made: Made) -> tuple[str, ...]:
-        return self.finishing.write(sampled.window, (*sampled.above, made), sampled.header)
+    def _decoded(self, sampled: Sampled) -> tuple[Made, CloseUp | None]:
+        engine, layout, closer = self.engine, self.shot.layout, sampled.closer
+        made = sampled.made or decode_clip(engine, layout, sampled.latents)
+        if closer is None:
+            return made, None
+        fit, part = self.shot.closer_fit(closer.area), decode_clip(engine, layout, closer.latents)
+        return made, CloseUp(area=closer.area, fit=fit, made=part)
+
+    def _write(self, sampled: Sampled, made: Made, closeup: CloseUp | None) -> tuple[str, ...]:
+        return self.finishing.write(sampled.window, (*sampled.above, made), sampled.header, closeup)
 
     def _done(self, window: Window, notes: tuple[str, ...]) -> None:
         self.waiting.popleft()

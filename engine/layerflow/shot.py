@@ -11,7 +11,7 @@ from typing import cast
 
 from torch import Tensor
 
-from layerflow.assemble import Frame, Made, model_pictures, share_clipped, stacked
+from layerflow.assemble import Frame, Made, model_pictures, share_clipped, stacked, takes_apart
 from layerflow.decomposition import foreground_names
 from layerflow.delivery import Delivery
 from layerflow.denoisers import raise_if
@@ -43,11 +43,20 @@ from layerflow.provenance import MADE_UNDER, environment_of, record_of
 from layerflow.quality import QUALITIES, Quality
 from layerflow.refine import Kind
 from layerflow.sampler import Sampler, SamplerState
+from layerflow.window import Window as Area
 from layerflow.wire import Event, Request
 from layerflow.wire.whole_paths import whole_matte
 
 OnEvent = Callable[[Event], None]
 OnGlimpse = Callable[[Glimpse], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Closer:
+    """The part of a window that was looked at again."""
+
+    area: Area  # from the plate's upper left corner
+    latents: Tensor  # [f, C, h, w] of the whole sequence
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +67,8 @@ class Sampled:
     latents: Tensor  # [f, C, h, w] of the whole sequence
     header: Mapping[str, str]  # of its frames
     above: tuple[Made, ...] = ()  # what was decoded of the foregrounds before this one
+    made: Made | None = None  # what was decoded of this one, where that was needed
+    closer: Closer | None = None
 
 
 @dataclass(kw_only=True)
@@ -93,6 +104,8 @@ class Shot:
             plate = plate_of(request, layout)
             form, frames = plate.format, plate.frames
             guides = checked_guides(request, layout, plate)
+            if request.closeup and not takes_apart(layout):
+                raise RequestError(f"closeup needs a matte, and model {request.model} makes none; leave it out")
             there = str(Path(str(request.plate)).absolute())
             with refused_as(RequestError):
                 request = replace(request, plate=there, first_frame=frames[0], last_frame=frames[-1])
@@ -199,12 +212,25 @@ class Shot:
         """How many foregrounds are taken off the plate, or made, one after another."""
         return len(self.request.foregrounds) or 1
 
-    def given(self, window: Window) -> dict[str, Tensor]:
-        """The given layers of `window`, `[F, 3, h, w]` in [-1, 1]; its plate frames are read. Raises PlateError."""
+    @property
+    def num_passes(self) -> int:
+        """How often the model works on a window."""
+        return self.num_foregrounds + self.request.closeup
+
+    def given(self, window: Window, area: Area | None = None) -> dict[str, Tensor]:
+        """The given layers of `window`, `[F, 3, h, w]` in [-1, 1]; its plate frames are read. Raises PlateError.
+
+        With an `area`, of that part of the plate alone.
+        """
         if self.plate is None:
             return {}
         plate = self.plate
-        return stacked([self._shown(plate, number) for number in window.frames])
+        return stacked([self._shown(plate, number, area) for number in window.frames])
+
+    def closer_fit(self, area: Area) -> Fit:
+        """How a part of the plate meets the model's picture; all of it is shown, cropped or not."""
+        kind: FitKind = "pad" if self.fit.kind == "pad" else "bucket"
+        return fit_to(self.folder, width=area[2], height=area[3], aspect=self.fit.aspect, kind=kind)
 
     def encode(self, engine: Engine, given: Mapping[str, Tensor], depth: int = 0) -> Conditions:
         """What foreground number `depth` of a window is sampled under."""
@@ -221,10 +247,14 @@ class Shot:
         conditions: Conditions,
         *,
         above: tuple[Made, ...] = (),
+        closer: bool = False,
         after_step: Callable[[SamplerState], None],
     ) -> Sampled:
-        """The latents of `window`, behind what was made `above`, from the step on whose state is kept."""
-        depth = len(above)
+        """The latents of `window`, behind what was made `above`, from the step on whose state is kept.
+
+        Those of a `closer` look are kept apart.
+        """
+        depth = len(above) + closer
         plans = self._plans(engine, window, depth)
         kept = self.journal.load(window.index, depth)
 
@@ -270,13 +300,14 @@ class Shot:
         return tuple(dict.fromkeys((*chain.from_iterable(kept), engine.plan.name)))
 
     def _clip(self, given: Mapping[str, Tensor], depth: int) -> Clip:
+        rows, columns = next((tuple(clip.shape[-2:]) for clip in given.values()), (self.fit.rows, self.fit.columns))
         return Clip(
             layout=self.layout,
             prompts=self._prompts(depth),
             given=given,
             seed=self.request.seed,
-            height=self.fit.rows,
-            width=self.fit.columns,
+            height=rows,
+            width=columns,
             drawn=self.folder.fidelity(faithful=self.request.faithful).posterior,
         )
 
@@ -289,9 +320,11 @@ class Shot:
         front, *rest = request.foregrounds[depth:]
         return prompts | {"foreground": front, "background": ", ".join(filter(None, (*rest, request.background)))}
 
-    def _shown(self, plate: Plate, number: int) -> dict[str, Tensor]:
+    def _shown(self, plate: Plate, number: int, area: Area | None) -> dict[str, Tensor]:
         """The pictures of one plate frame that the model is shown."""
         frame = self._read(plate, number)
+        if area is not None:
+            return model_pictures(frame.part(area), self.layout, self.closer_fit(area))
         if clipped := share_clipped(frame):
             self.clipped[number] = clipped
         return model_pictures(frame, self.layout, self.fit)
@@ -318,7 +351,7 @@ class Shot:
         reuse = self.quality.reuse
         if reuse is None or reuse.begins_anew(state.step):
             keep(state)
-        steps, passes = self.sampler.num_steps, self.num_foregrounds
+        steps, passes = self.sampler.num_steps, self.num_passes
         done = (window.index * passes + depth) * steps + state.step
         self.say(Event("step", done=done, total=steps * passes * len(self.windows)))
 

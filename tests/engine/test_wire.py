@@ -165,6 +165,22 @@ def test_a_needed_prompt(task, given_prompts, missing):
         Request(task, plate=plate, **given_prompts)
 
 
+@pytest.mark.parametrize(
+    ("task", "options"),
+    [
+        ("generate", {"foreground": "a dog"}),
+        ("background", {}),
+        ("foreground", {"foreground": "a dog"}),
+        ("decompose", {"foregrounds": ("a dog", "a ball")}),
+    ],
+)
+def test_a_closer_look_is_at_one_foreground_of_a_plate(task, options):
+    plate = None if task == "generate" else PLATE
+    with pytest.raises(ValueError, match="closeup is for a plate that is taken apart into one foreground"):
+        Request(task, plate=plate, background="a garden", closeup=True, **options)
+    assert Request("decompose", plate=PLATE, closeup=True).closeup
+
+
 @pytest.mark.parametrize("task", ["generate", "background", "foreground"])
 def test_refining_needs_a_plate_that_shows_the_matte(task):
     plate = None if task == "generate" else PLATE

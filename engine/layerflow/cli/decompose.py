@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from layerflow.cli.options import foregrounds_option, matte_options, refine_option, shot_options
+from layerflow.cli.options import closeup_option, foregrounds_option, matte_options, refine_option, shot_options
 from layerflow.cli.shot import render_shot
 
 
@@ -15,6 +15,7 @@ from layerflow.cli.shot import render_shot
 @foregrounds_option
 @refine_option
 @matte_options
+@closeup_option
 @shot_options
 def decompose(foreground: tuple[str, ...], **options: Any) -> None:
     """Take a plate apart into foreground and clean background.

@@ -23,6 +23,9 @@ foregrounds_option = click.option(
     "--foreground", multiple=True, metavar="PROMPT", help="What the foreground shows; may repeat, front to back."
 )
 
+closeup_option = click.option(
+    "--closeup", is_flag=True, help="Look again, closer, at the part of the plate where the foreground is."
+)
 refine_option = click.option(
     "--refine",
     type=click.Choice(["off", "fast"]),

@@ -40,6 +40,7 @@ WORDS = {
     "per_layer": "Also write one EXR sequence per layer.",
     "preview": "Also write a movie and a contact sheet.",
     "fit": "How a plate of another shape meets the model's.",
+    "closeup": "Whether the part of the plate where the foreground is is looked at again, closer, when decomposing.",
     "refine": "How a matte gets the detail of its plate, when decomposing.",
     "fps": "Frames per second; null: the plate's, or the model's.",
     "width": "Pixels, when generating; null: the model's own.",

@@ -84,6 +84,7 @@ class Request:
     per_layer: bool = False  # one EXR sequence per layer as well
     preview: bool = False  # a movie and a contact sheet as well
     fit: str = "bucket"  # or "pad", "crop": how a plate of another shape meets the model's
+    closeup: bool = False  # decompose only, one foreground: a second look at the part of the plate where it is
     refine: str = "fast"  # decompose only; or "off": how a matte gets its plate's detail
     fps: Optional[float] = None  # None: the plate's, or the model's when generating
     width: Optional[int] = None  # pixels, generating only; None: the model's own
@@ -151,6 +152,8 @@ class Request:
             checks.check_name("colorspace", self.colorspace)
         if self.task != "decompose" and self.refine != "fast":
             raise ValueError("refine is for decompose only; {} has no plate that shows its matte".format(self.task))
+        if self.closeup and (self.task != "decompose" or self.foregrounds):
+            raise ValueError("closeup is for a plate that is taken apart into one foreground; leave it out")
         if self.task == "generate":
             if self.plate is not None:
                 raise ValueError("generate makes its own picture and takes no plate; leave it out, or decompose it")
