@@ -8,6 +8,9 @@ highlight a thousand times the model's white counts as a difference of some stop
 
 from __future__ import annotations
 
+from typing import Any
+
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,8 +18,10 @@ from layerflow.layers import Pixels
 from layerflow.refine.grid import enlarged, grid_of, shrunk
 
 SEEN = 0.02  # a layer whose weight is that near to 1 shows as the plate
+BLOCK = 1 / 4  # blocks per pixel, whose mean colours are compared
 GRID = 1 / 8  # points of the correction per pixel
 DOUBT = 0.5  # pixels: so many seen ones at a point count as much as all its surroundings
+STRIP = 64  # rows at a time, which stay in the processor's cache
 KNEE = 0.02  # scene-linear; where the logarithm becomes linear: dark grey, and the noise of a plate
 
 
@@ -26,20 +31,32 @@ def colours(plate: Pixels, alpha: Pixels, foreground: Pixels, background: Pixels
     `plate` [H, W, 3] and the estimates are scene-linear, `alpha` [H, W]. Where alpha is 1 the foreground is the plate,
     and where it is 0 the background is.
     """
-    seen = _log(plate)
-    return (
-        np.where((alpha >= 1)[..., None], plate, _agreed(seen, alpha >= 1 - SEEN, foreground)),
-        np.where((alpha <= 0)[..., None], plate, _agreed(seen, alpha <= SEEN, background)),
-    )
+    made = _agreed(plate, alpha >= 1 - SEEN, foreground), _agreed(plate, alpha <= SEEN, background)
+    for colour, full in zip(made, (alpha >= 1, alpha <= 0), strict=True):
+        np.copyto(colour, plate, where=full[..., None])
+    return made
 
 
-def _agreed(seen: Pixels, where: NDArray[np.bool_], estimate: Pixels) -> Pixels:
-    """`estimate` with its difference from the plate, as a logarithm `seen`, taken from `where` and spread."""
-    own = _log(estimate)
-    weight = where.astype(np.float32)
-    grid = grid_of(seen, GRID)
-    correction = _spread(shrunk((seen - own) * weight[..., None], grid), shrunk(weight, grid))
-    return _exp(own + enlarged(correction, seen.shape))
+def _agreed(plate: Pixels, where: NDArray[np.bool_], estimate: Pixels) -> Pixels:
+    """`estimate` with its difference from the `plate`, in logarithms, taken from `where` and spread."""
+    blocks, grid = grid_of(plate, BLOCK), grid_of(plate, GRID)
+    mask = where.astype(np.uint8)
+    seen = shrunk(mask.astype(np.float32), blocks)
+    sums = (shrunk(_floats(cv2.copyTo(colour, mask)), blocks) for colour in (plate, estimate))
+    own, other = (np.arcsinh(each / np.maximum(seen, 1e-6)[..., None] / KNEE) for each in sums)
+    stops = _floats((own - other) * seen[..., None])
+    changed = enlarged(_spread(shrunk(stops, grid), shrunk(seen, grid)), plate.shape)
+    for start in range(0, len(plate), STRIP):
+        rows = slice(start, start + STRIP)
+        changed[rows] = _brighter(estimate[rows], changed[rows])
+    return changed
+
+
+def _brighter(colour: Pixels, stops: Pixels) -> Pixels:
+    """`colour` with `stops` added to its logarithm: the sinh of a sum."""
+    up = np.exp(stops)
+    down = 1 / up
+    return _floats(0.5 * (colour * (up + down) + np.sqrt(colour * colour + KNEE * KNEE) * (up - down)))
 
 
 def _spread(sums: Pixels, weight: Pixels) -> Pixels:
@@ -52,13 +69,5 @@ def _spread(sums: Pixels, weight: Pixels) -> Pixels:
     return _floats((sums + DOUBT * far) / (weight + DOUBT)[..., None])
 
 
-def _log(linear: Pixels) -> Pixels:
-    return _floats(np.arcsinh(linear / KNEE))
-
-
-def _exp(log: Pixels) -> Pixels:
-    return _floats(np.sinh(log) * KNEE)
-
-
-def _floats(values: NDArray[np.floating]) -> Pixels:
-    return values.astype(np.float32, copy=False)
+def _floats(values: NDArray[Any]) -> Pixels:
+    return np.asarray(values, np.float32)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from layerflow.layers import Pixels
 
-STRIP = 64  # rows of a plate at a time, so that scratch stays small beside the plate
+PATCH = 128  # pixels square at a time, so that scratch is small and what is certain is passed over
 
 
 def grid_of(pixels: Pixels, scale: float) -> tuple[int, int]:
@@ -34,17 +34,32 @@ def enlarged(small: Pixels, shape: tuple[int, ...]) -> Pixels:
     return _floats(full, (*shape[:2], *small.shape[2:]))
 
 
-def strips(small: Pixels, shape: tuple[int, ...]) -> Iterator[tuple[slice, Pixels]]:
-    """The rows of `small` [h, w, C] enlarged to `shape` (H, W, ...), a strip at a time."""
-    height, width = shape[:2]
-    for start in range(0, height, STRIP):
-        rows = slice(start, min(start + STRIP, height))
-        place = (np.arange(rows.start, rows.stop, dtype=np.float32) + 0.5) * (len(small) / height) - 0.5
-        place = place.clip(0, len(small) - 1)
-        above = place.astype(np.intp)
-        share = (place - above).astype(np.float32)[:, None, None]
-        between = small[above] * (1 - share) + small[np.minimum(above + 1, len(small) - 1)] * share
-        yield rows, enlarged(between, (len(between), width))
+def patches(
+    small: Pixels, where: NDArray[np.bool_], shape: tuple[int, ...]
+) -> Iterator[tuple[tuple[slice, slice], Pixels]]:
+    """The parts of `small` [h, w, C] enlarged to `shape` (H, W, ...), as `enlarged` does it, that `where` reaches."""
+    every = [_places(length, num_points) for length, num_points in zip(shape[:2], where.shape, strict=True)]
+    for rows, above, down in every[0]:
+        for columns, left, right in every[1]:
+            corner = slice(above[0], above[-1] + 2), slice(left[0], left[-1] + 2)
+            if where[corner].any():
+                between = _lerp(small[:, corner[1]], above, down).swapaxes(0, 1)
+                yield (rows, columns), _lerp(between, left - left[0], right).swapaxes(0, 1)
+
+
+def _places(length: int, num_points: int) -> list[tuple[slice, NDArray[np.intp], Pixels]]:
+    """For each run of `length` pixels: the run, the point before each of its pixels, and the way to the next."""
+    place = ((np.arange(length) + 0.5) * (num_points / length) - 0.5).clip(0, num_points - 1)
+    before = place.astype(np.intp)
+    share = (place - before).astype(np.float32)
+    runs = (slice(start, min(start + PATCH, length)) for start in range(0, length, PATCH))
+    return [(run, before[run], share[run]) for run in runs]
+
+
+def _lerp(points: Pixels, before: NDArray[np.intp], share: Pixels) -> Pixels:
+    after = np.minimum(before + 1, len(points) - 1)
+    mixed: Pixels = points[before] + (points[after] - points[before]) * share[:, None, None]
+    return mixed
 
 
 def smoothed(pixels: Pixels) -> Pixels:

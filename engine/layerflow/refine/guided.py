@@ -21,13 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layerflow.layers import Pixels
-from layerflow.refine.grid import extremes, filtered, grid_of, shrunk, smoothed, strips
+from layerflow.refine.grid import extremes, filtered, grid_of, patches, shrunk, smoothed
 from layerflow.refine.matte import CERTAIN, Matte
 
 COARSE, FINE = 0.7, 1.5  # grid cells per cell of the model; coarser than it, so that the two are blurred alike
 TAP = 0.1  # of the matte's blur on the coarse grid beyond that grid's own: by bicubic enlarging, and a model's softness
 NOISE = 2e-5  # variance of a picture's colours below which they explain nothing
-EXPLAINED = 0.25  # share of alpha's variance left over, from which on a model's own alpha counts for nothing
+EXPLAINED = 0.15  # share of alpha's variance left over, from which on a model's own alpha counts for nothing
 SMALL = 1e-4  # variance of alpha that is not worth explaining
 
 _PAIRS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))  # of channels
@@ -48,11 +48,14 @@ def refined(pictures: Sequence[Pixels], mattes: Sequence[Pixels], at: int, cell:
     The frames beside it may be of any size. Where the matte is certain around a point, alpha is 0 or 1 there, exactly.
     """
     picture, soft = pictures[at], mattes[at].clip(0.0, 1.0)
-    grid, taps = grid_of(soft, COARSE / cell), (TAP, 1 - 2 * TAP, TAP)
-    seen = [(filtered(shrunk(one, grid), taps), shrunk(other, grid)) for one, other in _with(at, pictures, mattes)]
-    detail = _passed(picture, soft, seen, explained=0.0).alpha
+    grid = grid_of(soft, COARSE / cell)
+    seen = [(shrunk(one, grid), shrunk(other, grid)) for one, other in _with(at, pictures, mattes)]
+    taps = TAP, 1 - 2 * TAP, TAP
+    alike = [(filtered(small, taps), alpha) for small, alpha in seen]
+    detail = _passed(picture, soft, seen[0][0], alike, explained=0.0).alpha
     grid = grid_of(soft, FINE / cell)
-    return _passed(picture, detail, [(shrunk(picture, grid), shrunk(detail, grid))], explained=EXPLAINED)
+    small = shrunk(picture, grid)
+    return _passed(picture, detail, small, [(small, shrunk(detail, grid))], explained=EXPLAINED)
 
 
 def fitted(frames: Sequence[tuple[Pixels, Pixels]], where: NDArray[np.bool_]) -> Models:
@@ -73,20 +76,23 @@ def fitted(frames: Sequence[tuple[Pixels, Pixels]], where: NDArray[np.bool_]) ->
     return Models(*map(smoothed, (slope, alpha - _dot(slope, colour), variance, variance - trust * explained)))
 
 
-def _passed(picture: Pixels, matte: Pixels, frames: Sequence[tuple[Pixels, Pixels]], *, explained: float) -> Matte:
+def _passed(
+    picture: Pixels, matte: Pixels, small: Pixels, frames: Sequence[tuple[Pixels, Pixels]], *, explained: float
+) -> Matte:
     """`matte` [H, W] by models of `frames`, itself first; its own errors are kept but for what the models explain."""
-    small, alpha = shrunk(picture, frames[0][1].shape), frames[0][1]
+    alpha = frames[0][1]
     low, high = extremes(alpha)
-    models = fitted(frames, (high > CERTAIN) & (low < 1 - CERTAIN))
+    open_ = (high > CERTAIN) & (low < 1 - CERTAIN)
+    models = fitted(frames, open_)
     kept = (models.left / ((models.variance + SMALL) * explained)).clip(0.0, 1.0) if explained else np.ones_like(alpha)
     offset = (1 - kept) * models.offset - kept * _dot(models.slope, small)
     weights = np.dstack([models.slope, offset, kept, np.sqrt(np.maximum(models.left, 0.0)), low, high])
-    out = Matte(alpha=np.empty_like(matte), uncertainty=np.empty_like(matte))
-    for rows, strip in strips(weights, matte.shape):
-        alpha = _dot(strip[..., :3], picture[rows]) + strip[..., 3] + strip[..., 4] * matte[rows]
-        outside, inside = strip[..., 7] <= CERTAIN, strip[..., 6] >= 1 - CERTAIN
-        out.alpha[rows] = np.where(outside, 0.0, np.where(inside, 1.0, alpha.clip(0.0, 1.0)))
-        out.uncertainty[rows] = np.where(outside | inside, 0.0, (2 * strip[..., 5]).clip(0.0, 1.0))
+    out = Matte(alpha=(matte > 0.5).astype(np.float32), uncertainty=np.zeros(matte.shape, np.float32))
+    for place, patch in patches(weights, open_, matte.shape):
+        alpha = _dot(patch[..., :3], picture[place]) + patch[..., 3] + patch[..., 4] * matte[place]
+        outside, inside = patch[..., 7] <= CERTAIN, patch[..., 6] >= 1 - CERTAIN
+        out.alpha[place] = np.where(outside, 0.0, np.where(inside, 1.0, alpha.clip(0.0, 1.0)))
+        out.uncertainty[place] = np.where(outside | inside, 0.0, (2 * patch[..., 5]).clip(0.0, 1.0))
     return out
 
 
