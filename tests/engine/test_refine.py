@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from layerflow import refine
+from layerflow.wire.request import CHOICES
 
 CELL = 6.0
+KINDS = CHOICES["refine"]
 
 
 def strands(height: int = 96, width: int = 120) -> np.ndarray:
@@ -57,6 +59,13 @@ def test_a_plate_gives_a_small_matte_its_detail_back(scene):
     assert refined.alpha.dtype == refined.uncertainty.dtype == np.float32
 
 
+def test_best_is_better_than_fast():
+    alphas, plates, softs = moving(0.1)
+    found = {kind: [refine.matte(plates, softs, at, kind=kind, cell=CELL).alpha for at in range(4)] for kind in KINDS}
+    errors = {kind: error(np.stack(each), np.stack(alphas)) for kind, each in found.items()}
+    assert errors["best"] < 0.98 * errors["fast"] < 0.1 * errors["off"]
+
+
 def test_most_of_what_is_wrong_is_uncertain(scene):
     alpha, _, _, plate = scene
     refined = refine.matte([plate], [as_made_small(alpha, CELL)], 0, kind="fast", cell=CELL)
@@ -76,7 +85,7 @@ def test_a_matte_that_the_plate_knows_nothing_of_stays_about_as_it_is(scene, see
     assert error(flat, strands()) < 1.25 * error(soft, strands())
 
 
-@pytest.mark.parametrize("kind", ["off", "fast"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("size", [(1, 1), (17, 31), (16, 300), (300, 2)])
 @pytest.mark.parametrize("value", [0.0, 1.0])
 def test_a_certain_matte_stays_exactly(kind, size, value):
@@ -86,12 +95,13 @@ def test_a_certain_matte_stays_exactly(kind, size, value):
     assert not refined.uncertainty.any()
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("cell", [0.5, 1.0, 40.0])
 @pytest.mark.parametrize("size", [(1, 1), (17, 31), (16, 300)])
-def test_any_size_gives_a_matte(size, cell):
+def test_any_size_gives_a_matte(size, cell, kind):
     rng = np.random.default_rng(2)
     picture, soft = rng.uniform(size=(*size, 3)).astype(np.float32), rng.uniform(size=size).astype(np.float32)
-    refined = refine.matte([picture], [soft], 0, kind="fast", cell=cell)
+    refined = refine.matte([picture], [soft], 0, kind=kind, cell=cell)
     assert refined.alpha.shape == refined.uncertainty.shape == size
     assert 0 <= refined.alpha.min() <= refined.alpha.max() <= 1
 

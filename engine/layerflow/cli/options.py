@@ -28,7 +28,7 @@ closeup_option = click.option(
 )
 refine_option = click.option(
     "--refine",
-    type=click.Choice(["off", "fast"]),
+    type=click.Choice(["off", "fast", "best"]),
     default="fast",
     show_default=True,
     help="How the matte gets the detail of the plate.",

@@ -30,7 +30,7 @@ CHOICES = {
     "quality": QUALITY_NAMES,
     "alpha": ("straight", "premultiplied"),
     "fit": ("bucket", "pad", "crop"),
-    "refine": ("off", "fast"),
+    "refine": ("off", "fast", "best"),
     "guide_kind": ("roto", "trimap", "garbage"),
     "memory": ("auto", "full", "balanced", "low"),
     "precision": ("auto", "float32", "bfloat16", "float16", "float8"),
@@ -85,7 +85,7 @@ class Request:
     preview: bool = False  # a movie and a contact sheet as well
     fit: str = "bucket"  # or "pad", "crop": how a plate of another shape meets the model's
     closeup: bool = False  # decompose only, one foreground: a second look at the part of the plate where it is
-    refine: str = "fast"  # decompose only; or "off": how a matte gets its plate's detail
+    refine: str = "fast"  # decompose only; or "off", "best": how a matte gets its plate's detail
     fps: Optional[float] = None  # None: the plate's, or the model's when generating
     width: Optional[int] = None  # pixels, generating only; None: the model's own
     height: Optional[int] = None
