@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -19,6 +21,7 @@ from layerflow.glimpse import Glimpse
 from layerflow.models.load import Engine
 from layerflow.pipeline import Conditions, decode_clip
 from layerflow.sampler import SamplerState
+from layerflow.seams import CrossFade
 from layerflow.shot import Closer, Sampled, Shot
 from layerflow.worker import MAX_WAITING, Worker
 
@@ -42,27 +45,33 @@ class _Row:
     worker: Worker
     waiting: deque[Window]
     finishing: Finishing
-    sampled: Sampled | None = None
+    sampled: Sampled | None = None  # and not handed over yet
+    last: Sampled | None = None  # its latents alone
+    crossfade: CrossFade = field(default_factory=CrossFade)  # the worker's own
     codec: threading.Lock = field(default_factory=threading.Lock)  # at work once at a time: it takes the most memory
 
     def make(self, window: Window) -> None:
         """Samples `window`, and has the one before finished meanwhile. OutputError where the rest has no room."""
         self.shot.delivery.check_room([frame for left in self.waiting for frame in left.new])
-        self.worker.wait(MAX_WAITING)  # before the codec is taken, since a job may need it to come to its end
         if self.shot.has_made(window):
-            with self.worker.holding(self.codec):
-                self.finish_sampled()
+            with self._last_handed_over():
+                pass
             self.worker.submit(tuple, partial(self._done, window))
-        else:
-            self.sampled = self._sample(window)
+            return
+        if self.last is None or self.last.window.index != window.index - 1:
+            for before in self.shot.lead_in(window):
+                self._keep(replace(self._sample(before), is_written=True))
+        self._keep(self._sample(window))
+
+    def _keep(self, sampled: Sampled) -> None:
+        self.sampled, self.last = sampled, replace(sampled, above=(), made=None, closer=None)
 
     def _sample(self, window: Window) -> Sampled:
         """The last foreground of `window`, sampled behind all the others."""
         shot, engine = self.shot, self.engine
-        with self.worker.holding(self.codec):  # encoding first: sampling waits for it, and for nothing else
-            self.finish_sampled()
+        with self._last_handed_over():  # encoding first: sampling waits for it, and for nothing else
             given = shot.given(window)
-            conditions = shot.encode(engine, given)
+            conditions = shot.continuing(shot.encode(engine, given), window, self.last)
         sampled = shot.sample(engine, window, conditions, after_step=partial(self._after_step, conditions))
         for depth in range(1, shot.num_foregrounds):
             with self.worker.holding(self.codec):
@@ -85,6 +94,14 @@ class _Row:
         looked = shot.sample(engine, window, conditions, closer=True, after_step=lambda _: self.worker.look())
         return replace(sampled, made=made, header=looked.header, closer=Closer(area=area, latents=looked.latents))
 
+    @contextmanager
+    def _last_handed_over(self) -> Iterator[None]:
+        """Within it the codec is free, and the last window that was sampled is on its way."""
+        self.worker.wait(MAX_WAITING)  # before the codec is taken, since a job may need it to come to its end
+        with self.worker.holding(self.codec):
+            self.finish_sampled()
+            yield
+
     def finish_sampled(self) -> None:
         """Has the last window that was sampled decoded and written; decoded here where the codec has to make room."""
         if self.sampled is None:
@@ -94,7 +111,7 @@ class _Row:
             job = partial(self._decode_and_write, sampled)
         else:
             job = partial(self._write, sampled, *self._decoded(sampled))
-        self.worker.submit(job, partial(self._done, sampled.window))
+        self.worker.submit(job, partial(self._gone_through if sampled.is_written else self._done, sampled.window))
 
     def _after_step(self, conditions: Conditions, state: SamplerState) -> None:
         self.worker.look()
@@ -125,7 +142,11 @@ class _Row:
         return made, CloseUp(area=closer.area, fit=fit, made=part)
 
     def _write(self, sampled: Sampled, made: Made, closeup: CloseUp | None) -> tuple[str, ...]:
-        return self.finishing.write(sampled.window, (*sampled.above, made), sampled.header, closeup)
+        clips = self.crossfade.join(sampled.window, (*sampled.above, made))
+        return () if sampled.is_written else self.finishing.write(sampled.window, clips, sampled.header, closeup)
+
+    def _gone_through(self, window: Window, _: tuple[str, ...]) -> None:
+        self.shot.journal.drop(window.index - 1)
 
     def _done(self, window: Window, notes: tuple[str, ...]) -> None:
         self.waiting.popleft()

@@ -25,6 +25,7 @@ from layerflow.models.load import Engine
 from layerflow.preprocess import to_unit
 from layerflow.quality import EXACT, Quality
 from layerflow.sampler import Sampler, SamplerState, guided, with_constant_guidance
+from layerflow.seams import Known
 from layerflow.step_cache import Reuse, reusing
 from layerflow.text import Dropped, layer_prompts
 
@@ -54,6 +55,7 @@ class Conditions:
     given: Tensor  # [1, given frames, C, h, w], clean latents
     text: Tensor  # [1, prompts, tokens, width]
     generator: torch.Generator  # after the codec's draws, before the sampler's
+    known: Known | None = None  # of what is made; the last step is free, so that its ends fit the rest
 
 
 def make_clip(
@@ -97,18 +99,19 @@ def sample_clip(
     bits. With `reuse`, only one after which a step begins anew may be handed back: ValueError for another.
     Raises RequestError or ModelError when numbers run out of range; nothing of that step is kept.
     """
-    layout, given = conditions.layout, conditions.given
+    layout, given, known = conditions.layout, conditions.given, conditions.known
     denoiser = LayerDenoiser(
         network=engine.network, layout=layout, given=given, device=engine.device, dtype=engine.dtype
     )
     guided_v = guided(denoiser, conditions.text, sampler.guidance)
-    if state and reuse and not reuse.begins_anew(state.step):
+    if state and state.step < sampler.num_steps and reuse and not reuse.begins_anew(state.step):
         raise ValueError(f"no run can go on from step {state.step} under {reuse}: what it reuses is not kept")
     state = state or sampler.start((1, layout.num_predicted, *given.shape[2:]), conditions.generator)
     with _finite(engine), engine.sampling(), reusing(engine.transformer, layout, reuse) as begin:
         while state.step < sampler.num_steps:
             begin(state.step)
-            state = sampler.step(state, guided_v)
+            is_last = state.step == sampler.num_steps - 1
+            state = sampler.step(state, guided_v, settle=None if known is None or is_last else known.put)
             on_state(state)
     return splice(layout, state.latents, given)[0]
 

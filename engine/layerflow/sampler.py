@@ -166,18 +166,27 @@ class Sampler:
         noise = torch.randn(shape, generator=generator)
         return SamplerState(step=0, latents=noise, generator=generator.get_state())
 
-    def step(self, state: SamplerState, guided_v: GuidedV, noise: Callable[[], Tensor] | None = None) -> SamplerState:
+    def step(
+        self,
+        state: SamplerState,
+        guided_v: GuidedV,
+        noise: Callable[[], Tensor] | None = None,
+        settle: Callable[[Tensor], Tensor] | None = None,
+    ) -> SamplerState:
         """The state after one more step.
 
         `guided_v(latents, timestep, weight)` is v after guidance. `noise` replaces the draws of the state's own
         generator, one call a draw; the released order is one draw in the first step and two in every later one but the
-        last, of which the first is thrown away. Raises FloatingPointError for latents that are not finite.
+        last, of which the first is thrown away. `settle` may correct the estimate of the clean latents. Raises
+        FloatingPointError for latents that are not finite.
         """
         index, x = state.step, state.latents
         timestep = self.timesteps[index]
         a = [float(value) for value in self._signal] + [1.0]
         weight = self.guidance.weight(timestep, self.num_steps)
         denoised = self._denoised(x, guided_v(x, timestep, weight), a[index])
+        if settle is not None:
+            denoised = settle(denoised)
         generator = _restored(state.generator)
         if index == self.num_steps - 1:
             latents = denoised

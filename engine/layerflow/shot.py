@@ -43,6 +43,7 @@ from layerflow.provenance import MADE_UNDER, environment_of, record_of
 from layerflow.quality import QUALITIES, Quality
 from layerflow.refine import Kind
 from layerflow.sampler import Sampler, SamplerState
+from layerflow.seams import continued, goes_on, shared_frames
 from layerflow.window import Window as Area
 from layerflow.wire import Event, Request
 from layerflow.wire.whole_paths import whole_matte
@@ -69,6 +70,7 @@ class Sampled:
     above: tuple[Made, ...] = ()  # what was decoded of the foregrounds before this one
     made: Made | None = None  # what was decoded of this one, where that was needed
     closer: Closer | None = None
+    is_written: bool = False  # its frames are there; the next window starts from this one
 
 
 @dataclass(kw_only=True)
@@ -139,8 +141,8 @@ class Shot:
 
     @cached_property
     def windows(self) -> list[Window]:
-        """The frames in runs of the model's length."""
-        return windows(self.frames, self.layout.num_frames)
+        """The frames in runs of the model's length, each overlapping the one before."""
+        return windows(self.frames, self.layout.num_frames, shared_frames(self.layout))
 
     @cached_property
     def fit(self) -> Fit:
@@ -217,6 +219,18 @@ class Shot:
         """How often the model works on a window."""
         return self.num_foregrounds + self.request.closeup
 
+    def lead_in(self, window: Window) -> list[Window]:
+        """The windows before `window` that have to be gone through again, first to last: it starts from the last one.
+
+        Of one that was sampled the journal keeps the latents until the next one is done.
+        """
+        first = window.index
+        while self.windows[first].overlap:
+            first -= 1
+            if not goes_on(self.layout) or self._is_sampled(first):
+                break
+        return self.windows[first : window.index]
+
     def given(self, window: Window, area: Area | None = None) -> dict[str, Tensor]:
         """The given layers of `window`, `[F, 3, h, w]` in [-1, 1]; its plate frames are read. Raises PlateError.
 
@@ -273,6 +287,13 @@ class Shot:
         header = self.record | environment_of(engine) | {MADE_UNDER: ", ".join(plans)}
         return Sampled(window=window, latents=latents, header=header, above=above)
 
+    def continuing(self, conditions: Conditions, window: Window, before: Sampled | None) -> Conditions:
+        """What `window` is sampled under, knowing what was made `before` if that is the window it goes on from."""
+        is_next = before is not None and before.window.index == window.index - 1
+        if not (before and is_next and window.overlap and goes_on(self.layout)):
+            return conditions
+        return replace(conditions, known=continued(self.layout, before.latents, window.overlap))
+
     def finishing(self, stopped: Callable[[], bool]) -> Finishing:
         """What writes the frames, on another thread."""
         plate = self.plate and self.plate.reopened()
@@ -289,7 +310,7 @@ class Shot:
 
     def is_done(self, window: Window) -> None:
         """To be called when the new frames of `window` are on disk."""
-        self.journal.drop(window.index)
+        self.journal.drop(window.index - 1)  # the next one starts from this one's
         done = self.frames.index(window.new[-1]) + 1
         path = self.delivery.pattern.path(window.new[-1])
         self.say(Event("frame", str(path), done=done, total=len(self.frames)))
@@ -349,11 +370,15 @@ class Shot:
         self, window: Window, depth: int, state: SamplerState, keep: Callable[[SamplerState], None]
     ) -> None:
         reuse = self.quality.reuse
-        if reuse is None or reuse.begins_anew(state.step):
-            keep(state)
         steps, passes = self.sampler.num_steps, self.num_passes
+        if reuse is None or reuse.begins_anew(state.step) or state.step == steps:
+            keep(state)
         done = (window.index * passes + depth) * steps + state.step
         self.say(Event("step", done=done, total=steps * passes * len(self.windows)))
+
+    def _is_sampled(self, index: int) -> bool:
+        state = self.journal.load(index)
+        return state is not None and state.step == self.sampler.num_steps
 
     def _is_written(self, frame: int) -> bool:
         return all(self.journal.has_written(path) for path in self.delivery.files_of(frame))

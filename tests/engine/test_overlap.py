@@ -19,7 +19,9 @@ from rendering import channels, frames, render, request, write_plate
 from layerflow.codec import LinearCodec
 from layerflow.delivery import Delivery
 from layerflow.errors import OutputError, PlateError
+from layerflow.frame_windows import Window
 from layerflow.models.cache import cache_path
+from layerflow.overlap import _Row
 from layerflow.plate.movie import MovieReader
 from layerflow.text import T5Text
 from layerflow.wire import Event
@@ -32,17 +34,29 @@ PATIENCE_S = 60  # for what never comes when the code is broken
 
 @pytest.fixture(scope="module")
 def plate(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Five windows of 8 frames."""
+    """Nine windows of 8 frames, each of which shares 4 with the one before."""
     return write_plate(tmp_path_factory.mktemp("plate"), count=40)
 
 
 @pytest.fixture(scope="module")
 def alone(tiny_model: Path, plate: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, bytes]]:
-    """The pixels of each frame as its window's own shot makes them: nothing else is going on."""
-    folder = tmp_path_factory.mktemp("alone")
-    for first in range(1001, 1041, 8):
-        render(tiny_model, folder, plate=plate, first_frame=first, last_frame=first + 7)
-    return {path.name: pixels_of(path) for path in folder.glob("*.exr")}
+    """The pixels of each frame where nothing else is going on while a window is finished."""
+    with pytest.MonkeyPatch.context() as patch:
+        one_after_the_other(patch)
+        made = render(tiny_model, tmp_path_factory.mktemp("alone"), plate=plate)
+    return {path.name: pixels_of(path) for path in made.frames}
+
+
+def one_after_the_other(patch: pytest.MonkeyPatch) -> None:
+    """Has a window finished before the next one is begun."""
+    make = _Row.make
+
+    def make_whole(row: _Row, window: Window) -> None:
+        make(row, window)
+        row.finish_sampled()
+        row.worker.wait(0)
+
+    patch.setattr(_Row, "make", make_whole)
 
 
 def on_step(number: int, do: Callable[[], Any]) -> Callable[[Event], None]:
@@ -84,7 +98,7 @@ def test_who_decodes(tiny_model, tmp_path, plate, monkeypatch, memory, aside) ->
 
     instead(LinearCodec, "to_pixels", decoding, monkeypatch)
     render(tiny_model, tmp_path, plate=plate, memory=memory, last_frame=1016, on_event=on_step(4, sampling.set))
-    assert by == [not aside] * 2
+    assert by == [not aside] * 3
 
 
 def test_the_codec_is_at_work_once_at_a_time(tiny_model, tmp_path, plate, monkeypatch) -> None:
@@ -126,10 +140,10 @@ def test_a_slow_disk_makes_sampling_wait(tiny_model, tmp_path, plate, monkeypatc
             steps.append(event.done)
 
     render(tiny_model, tmp_path, plate=plate, stopped=stopped, on_event=on_event)
-    assert asked.count(9) >= 50 and steps == list(range(1, 16))
+    assert asked.count(9) >= 50 and steps == list(range(1, 28))
 
 
-def test_the_same_pixels_as_windows_made_alone(tiny_model, tmp_path, plate, alone) -> None:
+def test_the_same_pixels_as_one_after_the_other(tiny_model, tmp_path, plate, alone) -> None:
     made = render(tiny_model, tmp_path, plate=plate)
     assert {path.name: pixels_of(path) for path in made.frames} == alone
 
@@ -152,8 +166,8 @@ def test_events_come_from_the_caller_s_thread_and_in_order(tiny_model, tmp_path,
 
     render(tiny_model, tmp_path, plate=plate, on_event=on_event, stopped=stopped)
     assert all(by)
-    assert [event.done for event in said if event.kind == "frame"] == [8, 16, 24, 32, 40]
-    assert [event.done for event in said if event.kind == "step"] == list(range(1, 16))
+    assert [event.done for event in said if event.kind == "frame"] == [4, 8, 12, 16, 20, 24, 28, 32, 40]
+    assert [event.done for event in said if event.kind == "step"] == list(range(1, 28))
 
 
 def test_an_error_of_the_writer_ends_the_sampling_after_the_next_step(tiny_model, tmp_path, plate, monkeypatch) -> None:
@@ -176,7 +190,7 @@ def test_an_error_of_the_writer_ends_the_sampling_after_the_next_step(tiny_model
     assert steps == [1, 2, 3, 4] and not frames(tmp_path)
     steps.clear()
     render(tiny_model, tmp_path, plate=plate, resume=True, on_event=on_event)
-    assert steps == list(range(5, 16)) and len(frames(tmp_path)) == 40
+    assert steps == list(range(5, 28)) and len(frames(tmp_path)) == 40
 
 
 def test_a_plate_that_fails_later_leaves_the_windows_before_it_whole(tiny_model, tmp_path) -> None:
@@ -185,7 +199,7 @@ def test_a_plate_that_fails_later_leaves_the_windows_before_it_whole(tiny_model,
 
     with pytest.raises(PlateError, match="1020"):
         render(tiny_model, tmp_path / "out", plate=changing, on_event=on_step(4, lambda: cut.write_bytes(b"")))
-    assert len(frames(tmp_path / "out")) == 16
+    assert len(frames(tmp_path / "out")) == 12
 
 
 def test_a_movie_is_read_by_both(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,11 +208,10 @@ def test_a_movie_is_read_by_both(tiny_model: Path, tmp_path: Path, monkeypatch: 
     instead(MovieReader, "read", lambda self, _: readers.append((self, is_main())), monkeypatch)
     movie = str(write_movie(tmp_path / "clip.mov", count=24))
     whole = render(tiny_model, tmp_path / "out", plate=movie)
-    assert len(readers) == 48 and len({id(reader) for reader, _ in readers}) == len(set(readers)) == 2
-    for first in (1, 9, 17):
-        part = render(tiny_model, tmp_path / str(first), plate=movie, first_frame=first, last_frame=first + 7)
-        for path in part.frames:
-            assert pixels_of(whole.frames[0].with_name(path.name)) == pixels_of(path)
+    assert len(readers) == 5 * 8 + 24 and len({id(reader) for reader, _ in readers}) == len(set(readers)) == 2
+    one_after_the_other(monkeypatch)
+    again = render(tiny_model, tmp_path / "again", plate=movie)
+    assert [pixels_of(path) for path in again.frames] == [pixels_of(path) for path in whole.frames]
 
 
 def test_prompts_are_encoded_once_for_all_windows(tiny_model, tmp_path, plate, monkeypatch) -> None:

@@ -93,17 +93,17 @@ def test_a_plate_of_any_length(tiny_model: Path, tmp_path: Path, count: int) -> 
     result = render(tiny_model, tmp_path / "out", plate=plate, on_event=said.append)
     assert len(result.frames) == count and all(exr.verify_frame(path) for path in result.frames)
     steps = [event for event in said if event.kind == "step"]
-    num_windows = -(-count // 8)
+    num_windows = 1 if count <= 8 else -(-(count - 4) // 4)  # each shares 4 frames with the one before
     assert [event.done for event in steps] == list(range(1, 3 * num_windows + 1))
     assert {event.total for event in steps} == {3 * num_windows}
     assert [(event.done, event.total) for event in said if event.kind == "frame"][-1] == (count, count)
 
 
-def test_a_window_does_not_depend_on_those_after_it(tiny_model: Path, tmp_path: Path) -> None:
+def test_frames_do_not_depend_on_windows_that_do_not_make_them(tiny_model: Path, tmp_path: Path) -> None:
     plate = write_plate(tmp_path / "plate", count=11)
     long = render(tiny_model, tmp_path / "long", plate=plate).frames
     short = render(tiny_model, tmp_path / "short", plate=plate, first_frame=1001, last_frame=1008).frames
-    for a, b in zip(long, short, strict=False):
+    for a, b in zip(long[:4], short, strict=False):  # the rest is made by the next window too
         made, again = channels(a), channels(b)
         assert all(np.array_equal(made[name], again[name]) for name in LAYERED)
 

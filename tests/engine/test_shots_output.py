@@ -122,7 +122,7 @@ def full_after(num_syncs: int, code: int, monkeypatch: pytest.MonkeyPatch, *, st
     ("states", "num_syncs", "num_written"),
     [
         *((True, num_syncs, 0) for num_syncs in (0, 2, 7)),
-        *((True, num_syncs, 8) for num_syncs in (8, 9, 13)),
+        *((True, num_syncs, 4) for num_syncs in (8, 9, 13)),
         *((False, num_syncs, (num_syncs + 1) // 2) for num_syncs in (0, 1, 4, 15, 16, 17, 20)),
     ],
 )
@@ -195,7 +195,7 @@ OUT_OF_MEMORY = (
 
 @pytest.mark.parametrize("error", OUT_OF_MEMORY, ids=lambda error: type(error).__name__)
 def test_memory_that_runs_out(tiny_model, tmp_path, plate, undisturbed, monkeypatch, error) -> None:
-    def step(*_: object) -> None:
+    def step(*_: object, **__: object) -> None:
         raise error
 
     with monkeypatch.context() as patch:
@@ -206,7 +206,7 @@ def test_memory_that_runs_out(tiny_model, tmp_path, plate, undisturbed, monkeypa
 
 
 def test_another_error_of_the_network_is_not_taken_for_it(tiny_model, tmp_path, plate, monkeypatch) -> None:
-    def step(*_: object) -> None:
+    def step(*_: object, **__: object) -> None:
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
     monkeypatch.setattr("layerflow.sampler.Sampler.step", step)
