@@ -238,8 +238,8 @@ class Shot:
         """
         if self.plate is None:
             return {}
-        plate = self.plate
-        return stacked([self._shown(plate, number, area) for number in window.frames])
+        shown = {number: self._shown(self.plate, number, area) for number in dict.fromkeys(window.frames)}
+        return stacked([shown[number] for number in window.frames])  # a short shot repeats its last frame
 
     def closer_fit(self, area: Area) -> Fit:
         """How a part of the plate meets the model's picture; all of it is shown, cropped or not."""
