@@ -43,6 +43,7 @@ COLUMNS = {"2B": 720, "mini": 96}  # of a model's picture
 REFINES = CHOICES["refine"]
 TOKEN = 16  # model pixels
 NOISE = 0.02  # of a display value, and of alpha at its edge
+DRIFT, CELLS = 0.04, 6  # of a display value, from one of so many cells across to the next; with NOISE about 27 dB
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,8 +78,9 @@ def guessed_matte(alpha: Pixels, rows: int, columns: int, rng: np.random.Generat
 
 def _seen_small(light: Pixels, rows: int, columns: int, rng: np.random.Generator) -> Pixels:
     small = _shrunk(SCENE.to_display(light, COLORSPACE), rows, columns)
-    noisy = (small + rng.normal(0, NOISE, small.shape)).clip(0, 1)
-    return SCENE.from_display(_enlarged(noisy, *light.shape[:2]), COLORSPACE)
+    drift = to_tensor(rng.normal(0, DRIFT, (1, CELLS, CELLS, 3)).astype(np.float32))
+    off = to_pixels(resize(drift, rows, columns))[0] + rng.normal(0, NOISE, small.shape)
+    return SCENE.from_display(_enlarged((small + off).clip(0, 1), *light.shape[:2]), COLORSPACE)
 
 
 def _shrunk(pixels: Pixels, rows: int, columns: int) -> Pixels:

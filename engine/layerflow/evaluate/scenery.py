@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 import torch.nn.functional as nnf
@@ -16,19 +18,23 @@ GRAIN = 0.03
 
 
 class Surface:
-    """A coloured surface larger than the picture, which may be seen through a moving window."""
+    """A coloured surface larger than the picture, which may be seen through a moving window.
 
-    def __init__(self, rows: int, columns: int, margin: int, seed: int) -> None:
+    One out of `focus` has no detail finer than that many cells over the height, and no grain.
+    """
+
+    def __init__(self, rows: int, columns: int, margin: int, seed: int, focus: float = math.inf) -> None:
         draw = torch.Generator().manual_seed(seed)
         size = rows + 2 * margin, columns + 2 * margin
         level = torch.zeros(1, 3, *size)
         for cells in OCTAVES:
-            if cells > rows:
+            if cells > min(rows, focus):
                 break
             grid = torch.randn(1, 3, cells + 1, max(2, round(cells * size[1] / size[0])) + 1, generator=draw)
             shades = grid[:, :1] + CHROMA * grid
             level += nnf.interpolate(shades, size, mode="bicubic") * cells**-0.7
-        level += torch.randn(1, 1, *size, generator=draw) * GRAIN
+        if math.isinf(focus):
+            level += torch.randn(1, 1, *size, generator=draw) * GRAIN
         self._light = np.ascontiguousarray(torch.exp(level)[0].movedim(0, -1).numpy())
         self._margin = margin
         self._shape = rows, columns

@@ -7,6 +7,7 @@ height, but for what is as fine as a pixel: hair and edges.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +21,8 @@ from layerflow.layers import Pixels
 COLORSPACE = "ACEScg"
 NUM_EXPOSURES = 16  # of a moving subject while the shutter is open
 SHUTTER = 0.5  # of a frame
+DEFOCUS = 0.05  # of the height, how wide an edge out of focus is
+DEFOCUS_CELLS = 16  # over the height, the finest that is left of such a surface
 
 Box = tuple[float, float]  # x, y in pixels
 
@@ -83,7 +86,8 @@ class LayeredShot:
 
     @cached_property
     def _cloth(self) -> Surface:
-        return Surface(self.height, self.width, max(8, self.height // 8), self.seed + 1)
+        focus = DEFOCUS_CELLS if self.kind == "defocus" else math.inf
+        return Surface(self.height, self.width, max(8, self.height // 8), self.seed + 1, focus)
 
     @cached_property
     def strands(self) -> Strands:
@@ -139,9 +143,9 @@ def _glass(shot: LayeredShot, number: int) -> tuple[Pixels, Pixels]:
 
 
 def _defocus(shot: LayeredShot, number: int) -> tuple[Pixels, Pixels]:
-    """Something near the lens, out of focus: an edge a twentieth of the height wide."""
+    """Something near the lens, out of focus: its edge a twentieth of the height wide, its surface without detail."""
     right = -0.1 + 0.012 * number
-    alpha = shot.disc(shot.at(right, 0.2), (0.33, 0.42), 0.05 * shot.height)
+    alpha = shot.disc(shot.at(right, 0.2), (0.33, 0.42), DEFOCUS * shot.height)
     return alpha, shot.paint(right * shot.height, (0.12, 0.2, 0.4))
 
 
