@@ -89,6 +89,7 @@ def assemble(
     """Layers of one frame by name, top first, at the plate's size: straight alpha, in the linear space `target`.
 
     `made` are the model's layers `[3, h, w]` in [0, 1], enlarged as they are; `frame` is the plate with the others.
+    Where that is one of foreground and background, blended is the two over each other: it shows the plate's own detail.
     """
     given = given_layers(layout)
     tone = PLAIN if frame is None else frame.tone
@@ -101,6 +102,8 @@ def assemble(
             out[name] = made_foreground(made, fit, target, tone)
         else:
             out[name] = made_layer(made[name], fit, target, tone)
+    if given & {"foreground", "background"} and out["foreground"].shape[-1] == 4:
+        out["blended"] = layers.recomposed({name: out[name] for name in ("foreground", "background")})
     return out
 
 

@@ -41,6 +41,11 @@ def foreground_names(count: int) -> tuple[str, ...]:
     return ("foreground",) if count == 1 else tuple(f"foreground{number}" for number in range(1, count + 1))
 
 
+def made_layers(num_foregrounds: int) -> tuple[str, ...]:
+    """The layers of a shot of so many foregrounds, top first, without what they come to."""
+    return (*foreground_names(num_foregrounds), "background")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Decomposition:
     """One window. Frames are to be asked for in their order: of each, no more is kept than the next one needs."""

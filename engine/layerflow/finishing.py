@@ -12,6 +12,7 @@ from layerflow.delivery import Delivery
 from layerflow.denoisers import raise_if
 from layerflow.frame_windows import Window
 from layerflow.guides import GUIDED_BY, Guides
+from layerflow.kept import Kept
 from layerflow.layers import Pixels
 from layerflow.layout import Layout
 from layerflow.plate import Plate
@@ -27,6 +28,7 @@ class Finishing:
 
     plate: Plate | None  # that no other thread reads
     guides: Guides | None  # nor these
+    kept: Kept | None  # nor these
     layout: Layout
     fit: Fit
     delivery: Delivery
@@ -79,6 +81,8 @@ class Finishing:
             frame = None if self.plate is None else self._read(number)
             pictures = {name: clip[index] for name, clip in clips.items()}
             layers = assemble(pictures, frame, self.layout, self.fit, self.delivery.colorspace)
+            if self.kept:
+                layers = self.kept.with_new(layers[self.kept.kind], number, self.delivery.colorspace)
             return self._deliver(number, layers, {**header, **({} if frame is None else _seen(frame))})
 
         return write

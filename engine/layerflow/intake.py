@@ -11,12 +11,13 @@ from layerflow.errors import ColorError, PlateError, RequestError
 from layerflow.exr import read_header
 from layerflow.files import refused_as
 from layerflow.guides import GUIDED_BY, Guides, guides_of
+from layerflow.kept import Kept, kept_of
 from layerflow.layers import PictureFormat
-from layerflow.layout import DELIVERED, Layout
+from layerflow.layout import Layout
 from layerflow.models.adapter_files import find_lora
 from layerflow.models.folder import ModelFolder
 from layerflow.models.network import chosen_loras
-from layerflow.plate import Plate, layer_names, open_plate
+from layerflow.plate import Plate, open_plate
 from layerflow.timecode import as_fps
 from layerflow.window import MAX_PIXELS
 from layerflow.wire import Request
@@ -31,19 +32,21 @@ def checked_linear(name: str) -> str:
     return name
 
 
-def plate_of(request: Request, layout: Layout) -> Plate:
-    """The plate, or of a layered EXR the layer that the task is given, so that one shot's layers start the next.
+def plate_of(request: Request, layout: Layout, kept: Kept | None) -> Plate:
+    """The plate, or of a layered EXR what is `kept` of it, so that one shot's layers start the next.
 
     Raises PlateError, and ColorError for an unknown colour space.
     """
-    given = next(name for name in DELIVERED if name in given_layers(layout))
-    plate = open_plate(
-        str(request.plate),
-        layer=given if given in layer_names(str(request.plate), request.first_frame) else None,
-        first_frame=request.first_frame,
-        last_frame=request.last_frame,
-        colorspace=request.colorspace,
-        fps=request.fps,
+    plate = (
+        kept.shown
+        if kept
+        else open_plate(
+            str(request.plate),
+            first_frame=request.first_frame,
+            last_frame=request.last_frame,
+            colorspace=request.colorspace,
+            fps=request.fps,
+        )
     )
     if "alpha" in given_layers(layout) and not plate.has_alpha:
         raise PlateError(
@@ -53,13 +56,21 @@ def plate_of(request: Request, layout: Layout) -> Plate:
     return plate
 
 
+def layers_kept(request: Request, layout: Layout) -> Kept | None:
+    """The layers of a layered EXR that stay while another one is made; None where the plate is taken as one picture.
+
+    Raises as `kept_of` does.
+    """
+    return kept_of(request) if given_layers(layout) & {"foreground", "background"} else None
+
+
 def check_same_plate(made: Path, request: Request, layout: Layout) -> None:
     """Raises PlateError when the plate frame that the EXR frame `made` came from is no longer what it was."""
     header = read_header(made)
     before = header.get("layerflow:plateSha256")
     if request.plate is None or before is None:
         return
-    plate, number = plate_of(request, layout), header.get("layerflow:frame", "")
+    plate, number = plate_of(request, layout, layers_kept(request, layout)), header.get("layerflow:frame", "")
     pixels = plate.read(int(number) if number.isdecimal() else -1)
     if Frame(pixels=pixels, colorspace=plate.colorspace).sha256() != before:
         raise PlateError(
@@ -85,7 +96,7 @@ def check_same_guides(made: Path, request: Request, layout: Layout) -> None:
     before = header.get(GUIDED_BY)
     if before is None:
         return
-    plate, number = plate_of(request, layout), header.get("layerflow:frame", "")
+    plate, number = plate_of(request, layout, None), header.get("layerflow:frame", "")
     guides = checked_guides(request, layout, plate)
     now = guides.at(int(number)).sha256() if guides and number in map(str, plate.frames) else ""
     if now != before:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -92,7 +92,7 @@ class LayerStack:
     @property
     def foregrounds(self) -> tuple[str, ...]:
         """Names of the foreground layers, top first."""
-        return tuple(name for name in self.layers if _FOREGROUND.fullmatch(name))
+        return tuple(filter(is_foreground, self.layers))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +118,17 @@ class Repairs:
             for count, kind, what in kinds
             if count
         )
+
+
+def is_foreground(name: str) -> bool:
+    """Whether a layer of this name has alpha and goes over others."""
+    return _FOREGROUND.fullmatch(name) is not None
+
+
+def z_order(names: Iterable[str]) -> tuple[str, ...]:
+    """The foregrounds and the background among `names`, top first; no other."""
+    fronts = sorted(filter(is_foreground, names), key=lambda name: int(name.removeprefix("foreground") or 0))
+    return (*fronts, *(name for name in names if name == "background"))
 
 
 def is_layer_name(name: str) -> bool:
@@ -166,13 +177,17 @@ def recompose(stack: LayerStack) -> Pixels:
 
     Without a background, over black.
     """
-    under = stack.layers.get("background")
-    shape = next(iter(stack.layers.values())).shape[:-1]
+    return recomposed(stack.layers)
+
+
+def recomposed(named: Mapping[str, Pixels]) -> Pixels:
+    """As `recompose`, of layers by name, top first: [..., 3]."""
+    under, residual = named.get("background"), named.get("residual")
+    shape = next(iter(named.values())).shape[:-1]
     picture = np.zeros((*shape, 3), np.float32) if under is None else opaque(under)
-    for name in reversed(stack.foregrounds):
-        layer = stack.layers[name]
+    for name in reversed([name for name in named if is_foreground(name)]):
+        layer = named[name]
         picture = over(layer, picture) if layer.shape[-1] == 4 else layer.copy()
-    residual = stack.layers.get("residual")
     return picture if residual is None else picture + opaque(residual)
 
 

@@ -12,7 +12,7 @@ from typing import cast
 from torch import Tensor
 
 from layerflow.assemble import Frame, Made, model_pictures, share_clipped, stacked, takes_apart
-from layerflow.decomposition import foreground_names
+from layerflow.decomposition import made_layers
 from layerflow.delivery import Delivery
 from layerflow.denoisers import raise_if
 from layerflow.errors import OutputError, RequestError
@@ -27,10 +27,12 @@ from layerflow.intake import (
     checked_linear,
     generated_format,
     generated_frames,
+    layers_kept,
     plate_of,
     with_found_loras,
 )
 from layerflow.journal import Journal, now_and_then
+from layerflow.kept import Kept
 from layerflow.layout import PROMPT_ORDER, Layout, Task
 from layerflow.models.fitting import fit_to
 from layerflow.models.folder import ModelFolder
@@ -82,6 +84,7 @@ class Shot:
     layout: Layout
     plate: Plate | None
     guides: Guides | None
+    kept: Kept | None
     delivery: Delivery
     on_event: OnEvent
     stopped: Callable[[], bool] = lambda: False
@@ -99,11 +102,12 @@ class Shot:
         request = replace(request, model=exact_name(request.model, folder))
         request = with_found_loras(request, folder)
         pattern = output_pattern(request.output)
-        plate = guides = None
+        plate = guides = kept = None
         if request.task == "generate":
             form, frames = generated_format(request, folder), generated_frames(request, layout.num_frames)
         else:
-            plate = plate_of(request, layout)
+            kept = layers_kept(request, layout)
+            plate = plate_of(request, layout, kept)
             form, frames = plate.format, plate.frames
             guides = checked_guides(request, layout, plate)
             if request.closeup and not takes_apart(layout):
@@ -118,7 +122,7 @@ class Shot:
             format=form,
             colorspace=checked_linear(request.output_colorspace),
             alpha=cast(AlphaMode, request.alpha),
-            layers=(*foreground_names(len(request.foregrounds) or 1), "background", "blended"),
+            layers=(*(kept.order if kept else made_layers(len(request.foregrounds) or 1)), "blended"),
             per_layer=request.per_layer,
             preview=request.preview,
             data_windows=plate.data_windows if plate else {},
@@ -129,6 +133,7 @@ class Shot:
             layout=layout,
             plate=plate,
             guides=guides,
+            kept=kept,
             delivery=delivery,
             on_event=on_event,
             stopped=stopped,
@@ -297,10 +302,11 @@ class Shot:
     def finishing(self, stopped: Callable[[], bool]) -> Finishing:
         """What writes the frames, on another thread."""
         plate = self.plate and self.plate.reopened()
-        guides = self.guides and self.guides.reopened()
+        guides, kept = self.guides and self.guides.reopened(), self.kept and self.kept.reopened()
         return Finishing(
             plate=plate,
             guides=guides,
+            kept=kept,
             layout=self.layout,
             fit=self.fit,
             delivery=self.delivery,

@@ -6,13 +6,14 @@ from typing import Any
 
 import click
 
-from layerflow.cli.options import foreground_option, shot_options
+from layerflow.cli.options import foreground_option, keep_option, shot_options
 from layerflow.cli.shot import render_shot
 
 
 @click.command()
 @click.argument("plate", metavar="BACKGROUND_PLATE")
 @foreground_option
+@keep_option
 @shot_options
 def foreground(**options: Any) -> None:
     """Make a foreground for a background you have.

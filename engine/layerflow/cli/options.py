@@ -45,6 +45,13 @@ _MATTES = (
     ),
     click.option("--holdout", metavar="MATTE[:CHANNEL]", help="A matte of what must not become foreground."),
 )
+keep_option = click.option(
+    "--keep",
+    multiple=True,
+    metavar="LAYER",
+    help="A layer of a layered plate that stays as it is; may repeat.  [all that the new one goes with]",
+)
+
 _PROMPTS = (
     click.option("--background", default="", metavar="PROMPT", help="What the background shows."),
     click.option("--blended", default="", metavar="PROMPT", help="What the whole picture shows."),

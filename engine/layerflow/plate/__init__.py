@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import reduce
+from itertools import chain
 from pathlib import Path
 
 from layerflow import color, window
 from layerflow.errors import PlateError
-from layerflow.layers import PictureFormat, Pixels
+from layerflow.layers import PictureFormat, Pixels, over_premultiplied, premultiply, unpremultiply
 from layerflow.plate import image, movie
 from layerflow.plate.find import Found, choose, find
 from layerflow.plate.image import Image
@@ -92,6 +93,31 @@ def open_plate(
     if found.movie is not None:
         return _open_movie(found, first_frame, last_frame, space, rate)
     return _open_images(found, choose(found.name, found.files, first_frame, last_frame), space, rate, layer)
+
+
+def over_each_other(plates: Sequence[Plate]) -> Plate:
+    """These plates, of one picture each and top first, laid over each other; one alone is itself."""
+    first, *rest = plates
+    if not rest:
+        return first
+    reads = [plate._read for plate in plates]
+
+    def laid(reads: Sequence[_Read]) -> _Read:
+        def read(frame: int) -> tuple[Pixels, tuple[str, ...]]:
+            found = [read(frame) for read in reads]
+            pictures = [premultiply(pixels) if pixels.shape[-1] == 4 else pixels for pixels, _ in found]
+            whole = reduce(lambda under, front: over_premultiplied(front, under), reversed(pictures))
+            notes = tuple(chain.from_iterable(notes for _, notes in found))
+            return (unpremultiply(whole) if whole.shape[-1] == 4 else whole), notes
+
+        return read
+
+    return replace(
+        first,
+        has_alpha=plates[-1].has_alpha,
+        _read=laid(reads),
+        _reopen=lambda: laid([plate._reopen() for plate in plates]),
+    )
 
 
 def layer_names(source: str, frame: int | None = None) -> tuple[str, ...]:

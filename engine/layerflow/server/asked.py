@@ -25,6 +25,7 @@ WORDS = {
     "guide": "A matte of the foreground: an absolute path as the plate's, with :CHANNEL behind it or not.",
     "guide_kind": "What the guide says: a soft outline, a trimap, or only where there is no foreground.",
     "holdout": "A matte of what must not become foreground, as an absolute path.",
+    "keep": "Layers of a layered plate that stay as they are; empty: all that the new one goes with.",
     "model": "A model's name or folder; /v1/models lists those there are.",
     "first_frame": "First frame, in the plate's own numbering; null: its first.",
     "last_frame": "Last frame, inclusive; null: the plate's last.",

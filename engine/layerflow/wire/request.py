@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Dict, Mapping, Optional, Tuple
 
@@ -53,6 +54,8 @@ RANGES = {
 
 MAX_FOREGROUNDS = 8
 
+_LAYER = re.compile(r"(background|foreground[0-9]{0,3})\Z")
+_MAKES = ("background", "foreground")
 _GENERATE_ONLY = ("width", "height", "num_frames")
 
 
@@ -69,6 +72,7 @@ class Request:
     guide: Optional[str] = None  # decompose only: a matte of the foreground, "path" or "path:channel"
     guide_kind: str = "roto"  # or "trimap", "garbage": what the guide says, and how far it is believed
     holdout: Optional[str] = None  # decompose only: a matte of what must not become foreground
+    keep: Tuple[str, ...] = ()  # layers of a layered plate that stay as they are; empty: all that the new one goes with
     model: str = "mini"  # a name or a folder
     first_frame: Optional[int] = None  # inclusive, in the plate's own numbering; None: from its first
     last_frame: Optional[int] = None  # inclusive; None: to its last
@@ -107,6 +111,7 @@ class Request:
             object.__setattr__(self, "output", "out/{}.%04d.exr".format(self.task))
         self._check_prompts()
         self._check_plate()
+        self._check_keep()
         self._check_mattes()
         self._check_frames()
         for name, (low, high) in RANGES.items():
@@ -164,6 +169,19 @@ class Request:
         for name in _GENERATE_ONLY:
             if getattr(self, name) is not None:
                 raise ValueError("{} is for generate only; {} takes it from the plate".format(name, self.task))
+
+    def _check_keep(self) -> None:
+        if not self.keep:
+            return
+        if self.task not in _MAKES:
+            raise ValueError("keep is for background and foreground; {} makes all layers".format(self.task))
+        for name in self.keep:
+            if not _LAYER.match(name):
+                raise ValueError(
+                    "{!r} cannot be kept; give background, foreground, or foreground1 and so on".format(name)
+                )
+        if self.task == "background" and "background" in self.keep:
+            raise ValueError("the background cannot be kept while it is made; leave it out of keep")
 
     def _check_mattes(self) -> None:
         for name in ("guide", "holdout"):
