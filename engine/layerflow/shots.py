@@ -11,14 +11,17 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 
 from layerflow.denoisers import interruptible
+from layerflow.edits import stages
 from layerflow.errors import RequestError
-from layerflow.files import refused_as
+from layerflow.files import output_pattern, refused_as
 from layerflow.frame_windows import Window
 from layerflow.intake import check_same_guides, check_same_loras, check_same_plate
 from layerflow.layout import Task
@@ -61,21 +64,36 @@ def render(
 ) -> ShotResult:
     """Makes the shot that `request` asks for, with a model of `engines` where several shots share them.
 
+    An edit may be two shots: the plate taken apart, and the layer that is made anew. Both go the way of one.
     `accept` may refuse the shot by raising, before anything is written. After every step `on_glimpse` may look at the
     layers as they are by then. Raises a LayerFlowError in one sentence, and Interrupted when `stopped` turned true;
     after that, or after a crash, the same request with `resume` goes on to the same bits as an undisturbed run. Nothing
     is written under a final name before the plate, the model and the output folder have been checked.
     """
-    return _render(
-        request,
-        overwrite=overwrite,
-        resume=resume,
-        on_event=on_event,
-        on_glimpse=on_glimpse,
-        accept=accept,
-        stopped=stopped,
-        engines=engines,
+    *before, last = stages(request)
+    options: dict[str, Any] = {
+        "overwrite": overwrite,
+        "resume": resume,
+        "on_event": on_event,
+        "on_glimpse": on_glimpse,
+        "stopped": stopped,
+        "engines": engines or Engines(),
+    }
+    made = [_render(stage, accept=partial(_accept_before, accept, last, options), **options) for stage in before]
+    result = _render(last, accept=accept, **options)
+    return replace(
+        result,
+        seconds=sum(each.seconds for each in (*made, result)),
+        warnings=tuple(chain.from_iterable(each.warnings for each in (*made, result))),
     )
+
+
+def _accept_before(accept: Callable[[Shot], None], last: Request, options: Mapping[str, Any], shot: Shot) -> None:
+    """As `accept`, and refuses what the `last` shot could not be made of or written to."""
+    accept(shot)
+    find_model(last.model, last.task)
+    delivery = replace(shot.delivery, pattern=output_pattern(last.output))
+    delivery.prepare(sources=(), may_exist=options["overwrite"] or options["resume"])
 
 
 def _render(

@@ -23,6 +23,7 @@ VERBS = [
     "decompose",
     "background",
     "foreground",
+    "edit",
     "recompose",
     "rerun",
     "doctor",

@@ -136,7 +136,7 @@ def test_a_foreground_without_alpha_cannot_go_over_others(model, tmp_path) -> No
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
-        ({"task": "decompose", "keep": ("background",)}, "keep is for background and foreground"),
+        ({"task": "decompose", "keep": ("background",)}, "keep is for edit, background and foreground"),
         ({"task": "background", "keep": ("sky",)}, "'sky' cannot be kept"),
         ({"task": "background", "keep": ("background",)}, "cannot be kept while it is made"),
         ({"task": "background", "keep": ("foreground\n",)}, "cannot be kept"),

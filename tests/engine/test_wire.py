@@ -231,7 +231,7 @@ def test_generated_frames_and_their_number_agree():
 
 def test_unknown_task():
     with pytest.raises(
-        ValueError, match="task must be one of generate, decompose, background, foreground, got 'matte'"
+        ValueError, match="task must be one of generate, decompose, background, foreground, edit, got 'matte'"
     ):
         Request("matte", plate=PLATE)
 

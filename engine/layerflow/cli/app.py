@@ -10,6 +10,7 @@ import layerflow
 from layerflow.cli.background import background
 from layerflow.cli.decompose import decompose
 from layerflow.cli.doctor import doctor
+from layerflow.cli.edit import edit
 from layerflow.cli.evaluate import evaluate
 from layerflow.cli.foreground import foreground
 from layerflow.cli.generate import generate
@@ -33,6 +34,7 @@ for verb in (
     decompose,
     background,
     foreground,
+    edit,
     recompose,
     rerun,
     doctor,

@@ -25,5 +25,9 @@ def decompose(foreground: tuple[str, ...], **options: Any) -> None:
 
     PLATE is a sequence (dog.####.exr, dog.%04d.exr), a folder, one file or a movie.
     """
-    prompts = {"foregrounds": foreground} if len(foreground) > 1 else {"foreground": "".join(foreground)}
-    render_shot("decompose", **prompts, **options)
+    render_shot("decompose", **prompts_of(foreground), **options)
+
+
+def prompts_of(foreground: tuple[str, ...]) -> dict[str, Any]:
+    """The request's fields for one foreground, or for several."""
+    return {"foregrounds": foreground} if len(foreground) > 1 else {"foreground": "".join(foreground)}

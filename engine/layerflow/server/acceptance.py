@@ -59,7 +59,7 @@ def mattes_of(request: Request) -> dict[str, str]:
 
 
 def _check_sizes(request: Request, limits: Limits) -> None:
-    prompts = {name: getattr(request, name) for name in ("foreground", "background", "blended")}
+    prompts = {name: getattr(request, name) for name in ("foreground", "background", "blended", "was")}
     for name, prompt in {**prompts, "longest foreground": max(request.foregrounds, key=len, default="")}.items():
         length = len(prompt)
         if length > limits.prompt_characters:

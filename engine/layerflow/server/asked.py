@@ -16,7 +16,7 @@ _TYPES = {
 }
 
 WORDS = {
-    "task": "What to make: a picture from prompts, the layers of a plate, or one layer to go with the plate.",
+    "task": "What to make: a picture from prompts, the layers of a plate, one layer to go with the plate, or one anew.",
     "plate": "Sequence pattern, folder, file or movie, as an absolute path; none when generating.",
     "foreground": "What the foreground shows. Needed to generate it.",
     "background": "What the background shows. Needed to generate it.",
@@ -25,7 +25,8 @@ WORDS = {
     "guide": "A matte of the foreground: an absolute path as the plate's, with :CHANNEL behind it or not.",
     "guide_kind": "What the guide says: a soft outline, a trimap, or only where there is no foreground.",
     "holdout": "A matte of what must not become foreground, as an absolute path.",
-    "keep": "Layers of a layered plate that stay as they are; empty: all that the new one goes with.",
+    "was": "What the layer showed that an edit makes anew; it helps to take a plate apart.",
+    "keep": "Layers that stay as they are; empty: all that the new one goes with. An edit needs one.",
     "model": "A model's name or folder; /v1/models lists those there are.",
     "first_frame": "First frame, in the plate's own numbering; null: its first.",
     "last_frame": "Last frame, inclusive; null: the plate's last.",

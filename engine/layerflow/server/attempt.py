@@ -16,7 +16,8 @@ from typing import Any, Self
 
 from layerflow import exr, shots
 from layerflow.denoisers import raise_if
-from layerflow.errors import Interrupted, LayerFlowError, OutputError
+from layerflow.edits import stages
+from layerflow.errors import Interrupted, LayerFlowError, OutputError, PlateError
 from layerflow.models.engines import Engines
 from layerflow.server.bounds import UNBOUNDED, Bounds
 from layerflow.server.errors import StoreError
@@ -25,7 +26,7 @@ from layerflow.server.leases import Lease
 from layerflow.server.links import check_links, check_size
 from layerflow.server.previewing import Previews
 from layerflow.shot import Shot
-from layerflow.wire import Event, Job, Progress
+from layerflow.wire import Event, Job, Progress, Request
 
 TELL_EVERY_S = 0.25  # of progress that only counts on, and of asking whether the job is still wanted
 SIGN_EVERY_S = 2.0  # of life, where there is nothing else to tell
@@ -164,12 +165,21 @@ def _ways(lease: Lease) -> dict[str, bool]:
         return {"overwrite": lease.job.overwrite, "resume": False}
     if not lease.job.overwrite:
         return {"overwrite": False, "resume": True}
-    shot = Shot.prepare(lease.job.request, lambda event: None, lambda: False)
+    begun = [_is_begun(stage) for stage in stages(lease.job.request)]
+    return {"overwrite": True, "resume": any(begun)}
+
+
+def _is_begun(request: Request) -> bool:
+    """Whether a shot has a journal; then those of its frames that are older are removed."""
+    try:
+        shot = Shot.prepare(request, lambda event: None, lambda: False)
+    except PlateError:  # its plate is still to be taken apart
+        return False
     kept = [path.stat().st_mtime_ns for path in shot.journal.folder.glob("*") if path.is_file()]
     for path in (path for frame in shot.frames for path in shot.delivery.files_of(frame)):
         if kept and path.is_file() and path.stat().st_mtime_ns < min(kept):
             path.unlink()
-    return {"overwrite": True, "resume": bool(kept)}
+    return bool(kept)
 
 
 def _verify(result: shots.ShotResult, stopped: Callable[[], bool]) -> None:

@@ -16,7 +16,7 @@ from layerflow.wire.matte import parse_matte
 __all__ = ["TASKS", "Request", "parse_frames"]
 
 QUALITY_NAMES = ("exact", "high", "draft")
-TASKS = ("generate", "decompose", "background", "foreground")
+TASKS = ("generate", "decompose", "background", "foreground", "edit")
 
 # The prompts a task cannot do without. Decomposing works from the plate alone; prompts only help it.
 _NEEDED_PROMPTS = {
@@ -55,7 +55,8 @@ RANGES = {
 MAX_FOREGROUNDS = 8
 
 _LAYER = re.compile(r"(background|foreground[0-9]{0,3})\Z")
-_MAKES = ("background", "foreground")
+_MAKES = ("background", "foreground", "edit")
+_TAKES_APART = ("decompose", "edit")
 _GENERATE_ONLY = ("width", "height", "num_frames")
 
 
@@ -72,6 +73,7 @@ class Request:
     guide: Optional[str] = None  # decompose only: a matte of the foreground, "path" or "path:channel"
     guide_kind: str = "roto"  # or "trimap", "garbage": what the guide says, and how far it is believed
     holdout: Optional[str] = None  # decompose only: a matte of what must not become foreground
+    was: str = ""  # edit only: what the layer showed that is made anew, a prompt
     keep: Tuple[str, ...] = ()  # layers of a layered plate that stay as they are; empty: all that the new one goes with
     model: str = "mini"  # a name or a folder
     first_frame: Optional[int] = None  # inclusive, in the plate's own numbering; None: from its first
@@ -125,8 +127,10 @@ class Request:
             )
 
     def _check_prompts(self) -> None:
-        for name in ("foreground", "background", "blended"):
+        for name in ("foreground", "background", "blended", "was"):
             checks.check_prompt(name, getattr(self, name))
+        if self.was and self.task != "edit":
+            raise ValueError("was is for edit only; {} makes nothing anew".format(self.task))
         self._check_foregrounds()
         for name in _NEEDED_PROMPTS.get(self.task, ()):
             if not getattr(self, name).strip():
@@ -135,7 +139,7 @@ class Request:
     def _check_foregrounds(self) -> None:
         if not self.foregrounds:
             return
-        if self.task != "decompose":
+        if self.task not in _TAKES_APART:
             raise ValueError("{} makes one foreground; give one foreground prompt".format(self.task))
         if self.foreground:
             raise ValueError("foreground and foregrounds are both given; put all of them into foregrounds")
@@ -155,9 +159,9 @@ class Request:
             checks.check_name(name, getattr(self, name))
         if self.colorspace is not None:
             checks.check_name("colorspace", self.colorspace)
-        if self.task != "decompose" and self.refine != "fast":
+        if self.task not in _TAKES_APART and self.refine != "fast":
             raise ValueError("refine is for decompose only; {} has no plate that shows its matte".format(self.task))
-        if self.closeup and (self.task != "decompose" or self.foregrounds):
+        if self.closeup and (self.task not in _TAKES_APART or self.foregrounds):
             raise ValueError("closeup is for a plate that is taken apart into one foreground; leave it out")
         if self.task == "generate":
             if self.plate is not None:
@@ -172,9 +176,11 @@ class Request:
 
     def _check_keep(self) -> None:
         if not self.keep:
+            if self.task == "edit":
+                raise ValueError("edit needs a layer to keep; say with keep which, such as foreground or background")
             return
         if self.task not in _MAKES:
-            raise ValueError("keep is for background and foreground; {} makes all layers".format(self.task))
+            raise ValueError("keep is for edit, background and foreground; {} makes all layers".format(self.task))
         for name in self.keep:
             if not _LAYER.match(name):
                 raise ValueError(
@@ -182,13 +188,20 @@ class Request:
                 )
         if self.task == "background" and "background" in self.keep:
             raise ValueError("the background cannot be kept while it is made; leave it out of keep")
+        if self.task == "edit":
+            self._check_edit()
+
+    def _check_edit(self) -> None:
+        new = "foreground" if "background" in self.keep else "background"
+        if not (getattr(self, new).strip() or (new == "foreground" and self.foregrounds)):
+            raise ValueError("edit makes the {0} anew; describe it with a {0} prompt".format(new))
 
     def _check_mattes(self) -> None:
         for name in ("guide", "holdout"):
             text = getattr(self, name)
             if text is None:
                 continue
-            if self.task != "decompose":
+            if self.task not in _TAKES_APART:
                 raise ValueError("{} is for decompose only; {} has no matte to guide".format(name, self.task))
             parse_matte(text)
         if self.guide is None and self.guide_kind != "roto":
