@@ -27,8 +27,8 @@ from layerflow.refine.matte import CERTAIN, Matte
 COARSE, FINE = 0.7, 1.5  # grid cells per cell of the model; coarser than it, so that the two are blurred alike
 TAP = 0.1  # of the matte's blur on the coarse grid beyond that grid's own: by bicubic enlarging, and a model's softness
 NOISE = 2e-5  # variance of a picture's colours below which they explain nothing
-EXPLAINED = 0.15  # share of alpha's variance left over, from which on a model's own alpha counts for nothing
-SMALL = 1e-4  # variance of alpha that is not worth explaining
+EXPLAINED = 0.6  # share of alpha's variance left over, from which on a model's own alpha counts for nothing
+SMALL = 1e-3  # variance of alpha that is not worth explaining
 
 _PAIRS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))  # of channels
 
