@@ -130,6 +130,19 @@ def test_matte(layerflow: Command, tmp_path: Path, alpha: float) -> None:
     assert all(np.isfinite(plane).all() for plane in made.values())
 
 
+@pytest.mark.parametrize("value", [0.0, 1.0], ids=["all_transparent", "all_opaque"])
+@pytest.mark.parametrize(("width", "height"), [(1, 1), (17, 31)], ids=lambda side: str(side))
+def test_guide(layerflow: Command, tmp_path: Path, width: int, height: int, value: float) -> None:
+    """A guide that is one value all over: one layer is the plate, to the bit."""
+    plate = noise(height, width)
+    write(tmp_path, plate)
+    write_image(tmp_path / "guide.png", np.full((height, width, 1), value, np.float32), "uint8")
+    layerflow("decompose", "--guide", str(tmp_path / "guide.png"), "--guide-kind", "trimap")
+    assert (check_is_plate(tmp_path / "out" / "a.0001.exr", plate) == value).all()
+    made = channels(tmp_path / "out" / "a.0001.exr")
+    assert np.array_equal(planes(made, "foreground." if value else "background."), plate.astype(np.float64))
+
+
 @pytest.mark.parametrize("value", [0.0, 1.0, 5000.0], ids=["black", "white", "bright"])
 def test_one_colour(layerflow: Command, tmp_path: Path, value: float) -> None:
     plate = np.full((20, 30, 3), value, np.float16)
