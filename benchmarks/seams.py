@@ -1,5 +1,7 @@
-"""How windows of a shot should meet: `python benchmarks/seams.py [CLIPS [FRAMES [TASK ...]]]`, or with plates
-`python benchmarks/seams.py FOLDER`, each a folder of its own with the plate in bl/.
+"""How windows of a shot should meet: `python benchmarks/seams.py [CLIPS [FRAMES [TASK ...]]]`, with plates
+`python benchmarks/seams.py FOLDER`, each a folder of its own with the plate in bl/, and for plates of three times the
+model's frame rate `python benchmarks/seams.py rate [CLIPS [FRAMES]]`: windows of consecutive frames against windows of
+every third frame, one phase after another.
 
 Makes CLIPS (32) held-out clips of FRAMES (32) with the bundled model, whose windows are 8 frames, in every WAY. Printed
 are means over the clips, by layer as the model makes it: the change from one frame to the next on average and at most
@@ -35,6 +37,8 @@ from layerflow.seams import CrossFade, continued, shared_frames
 from layerflow.training.clips import ClipBatch, Source, draw_clips
 from layerflow.training.heldout import read_heldout
 from layerflow.training.render import RenderConfig
+
+PHASES = 3  # a plate of 24 frames a second, a model of 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,18 +165,21 @@ def average(estimates: list[Tensor], layout: Layout) -> None:
             one[:, last - count : last], other[:, first : first + count] = mean, mean
 
 
-def long_clips(num: int, num_frames: int) -> ClipBatch:
-    """Held-out sprites, to and fro, over held-out photos, all of them moving as fast as in training."""
+def long_clips(num: int, num_frames: int, *, hold: int = 1) -> ClipBatch:
+    """Held-out sprites, to and fro, over held-out photos, all of them moving as fast as in training.
+
+    With `hold`, that many times slower: as many frames a second more.
+    """
     with as_file(files("layerflow.evaluate") / "heldout") as folder:
         sprites, photos = read_heldout(folder)
-    swinging = [to_and_fro(sprite) for sprite in sprites]
-    config = RenderConfig(num_frames=num_frames, drift=1.0, max_drift=0.15 * num_frames / 8)
+    swinging = [to_and_fro(sprite, hold) for sprite in sprites]
+    config = RenderConfig(num_frames=num_frames, drift=1.0, max_drift=0.15 * num_frames / 8 / hold)
     clips, rows = draw_clips(swinging, photos, np.random.default_rng(7), num, config=config, procedural=0.0), range(num)
     return clips.paired(np.array(rows), np.array(rows), np.random.default_rng(8), frozen=0.0)
 
 
-def to_and_fro(sprite: Source) -> Source:
-    return replace(sprite, pixels=np.concatenate([sprite.pixels, sprite.pixels[-2:0:-1]]))
+def to_and_fro(sprite: Source, hold: int) -> Source:
+    return replace(sprite, pixels=np.concatenate([sprite.pixels, sprite.pixels[-2:0:-1]]).repeat(hold, axis=0))
 
 
 def take_of(engine: Engine, task: Task, prompts: Sequence[str], layers: dict[str, Tensor], seed: int) -> Take:
@@ -211,14 +218,14 @@ def scores(made: dict[str, Tensor], truth: dict[str, Tensor]) -> dict[str, dict[
 
 def report(title: str, takes: Sequence[tuple[Take, dict[str, Tensor]]]) -> None:
     for name, way in WAYS.items():
-        every = [scores(made(take, way), truth) for take, truth in takes]
-        for layer in every[0]:
-            figures = {key: np.mean([score[layer][key] for score in every]) for key in every[0][layer]}
-            print(
-                f"{title:10} {name:33} {layer:10}",
-                *(f"{key} {value:.4f}" for key, value in figures.items()),
-                flush=True,
-            )
+        show(title, name, [scores(made(take, way), truth) for take, truth in takes])
+
+
+def show(title: str, name: str, every: Sequence[dict[str, dict[str, float]]]) -> None:
+    for layer in every[0]:
+        figures = {key: np.mean([score[layer][key] for score in every]) for key in every[0][layer]}
+        measured = " ".join(f"{key} {value:.4f}" for key, value in figures.items())
+        print(f"{title:10} {name:33} {layer:10} {measured}", flush=True)
 
 
 def of_clips(num: int, num_frames: int, tasks: Sequence[Task]) -> None:
@@ -232,6 +239,31 @@ def of_clips(num: int, num_frames: int, tasks: Sequence[Task]) -> None:
             take = take_of(engine, task, truth.captions[index], layers, index)
             takes.append((take, layers if task == "decompose" else {}))
         report(task, takes)
+
+
+def of_rates(num: int, num_frames: int) -> None:
+    truth, engine = long_clips(num, num_frames, hold=PHASES), load_engine(find_model("mini", "decompose"))
+    pictures = torch.from_numpy(truth.tensors()).movedim(-1, 3)
+    every: dict[str, list[dict[str, dict[str, float]]]] = {"consecutive": [], "every third": []}
+    for index in range(num):
+        layers = dict(zip(LAYERS, pictures[index], strict=True))
+        take = take_of(engine, "decompose", truth.captions[index], layers, index)
+        every["consecutive"].append(scores(made(take, WAYS["fade"]), layers))
+        every["every third"].append(scores(interleaved(take), layers))
+    for name, found in every.items():
+        show("rate", name, found)
+
+
+def interleaved(take: Take) -> dict[str, Tensor]:
+    """The layers of a shot whose windows show every third frame."""
+    out: dict[str, Tensor] = {}
+    for phase in range(PHASES):
+        given = {name: pictures[phase::PHASES] for name, pictures in take.clip.given.items()}
+        num_frames = len(range(phase, take.num_frames, PHASES))
+        part = replace(take, clip=replace(take.clip, given=given), num_frames=num_frames)
+        for name, clip in made(part, WAYS["fade"]).items():
+            out.setdefault(name, clip.new_empty(take.num_frames, *clip.shape[1:]))[phase::PHASES] = clip
+    return out
 
 
 def of_plates(folder: Path) -> None:
@@ -249,7 +281,9 @@ def of_plates(folder: Path) -> None:
 
 if __name__ == "__main__":
     with torch.inference_mode():
-        if sys.argv[1:] and not sys.argv[1].isdecimal():
+        if sys.argv[1:2] == ["rate"]:
+            of_rates(*(*map(int, sys.argv[2:4]), *(16, 48)[len(sys.argv[2:4]) :]))
+        elif sys.argv[1:] and not sys.argv[1].isdecimal():
             of_plates(Path(sys.argv[1]))
         else:
             num, num_frames = (*map(int, sys.argv[1:3]), *(32, 32)[len(sys.argv[1:3]) :])
