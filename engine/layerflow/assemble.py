@@ -68,10 +68,25 @@ def model_pictures(frame: Frame, layout: Layout, fit: Fit) -> dict[str, Tensor]:
     picture = to_tensor(layers.opaque(display)[None])
     views = dict.fromkeys(DELIVERED, to_signed(picture))
     if frame.has_alpha:
-        rgba = to_tensor(display[None])
-        views["foreground"] = signed_foreground(rgba[:, :3], rgba[:, 3:])
-        views["alpha"] = to_signed(rgba[:, 3:]).expand(-1, 3, -1, -1)
+        views |= _foreground_views(display)
     return {name: fit.to_model(views[name])[0] for name in given_layers(layout)}
+
+
+def layer_pictures(frames: Mapping[str, Frame], layout: Layout, fit: Fit) -> dict[str, Tensor]:
+    """All layers of one frame as a model that makes them from words sees them: `[3, h, w]`, nothing above white."""
+    views: dict[str, Tensor] = {}
+    for name, frame in frames.items():
+        display = PLAIN.to_display(frame.pixels, frame.colorspace)
+        views[name] = to_signed(to_tensor(layers.opaque(display)[None]))
+        if frame.has_alpha and "alpha" in layout.layers:
+            views |= _foreground_views(display)
+    return {name: fit.to_model(views[name])[0] for name in layout.layers}
+
+
+def _foreground_views(display: Pixels) -> dict[str, Tensor]:  # [H, W, 4] -> [1, 3, H, W] in [-1, 1]
+    rgba = to_tensor(display[None])
+    alpha = to_signed(rgba[:, 3:]).expand(-1, 3, -1, -1)
+    return {"foreground": signed_foreground(rgba[:, :3], rgba[:, 3:]), "alpha": alpha}
 
 
 def share_clipped(frame: Frame) -> float:

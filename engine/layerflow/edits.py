@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from layerflow.errors import RequestError
+from layerflow.errors import PlateError, RequestError
 from layerflow.files import output_pattern, refused_as
 from layerflow.layers import z_order
+from layerflow.layout import PROMPT_ORDER
 from layerflow.plate import layer_names
+from layerflow.plate.find import find
+from layerflow.provenance import read_provenance
 from layerflow.wire import Request
 
 APART = "layers"  # dog.%04d.exr is made of dog.layers.%04d.exr
@@ -30,11 +33,31 @@ def stages(request: Request) -> tuple[Request, ...]:
     """
     if request.task != "edit":
         return (request,)
+    if request.extend is not None:
+        return (_longer(request),)
     with refused_as(RequestError):
         if _is_apart(request):
             return (_anew(request, str(request.plate)),)
         pattern = output_pattern(request.output).for_layer(APART)
         return _apart(request, str(pattern)), replace(_anew(request, str(pattern)), colorspace=None)
+
+
+def _longer(request: Request) -> Request:
+    """What makes more frames of a shot, by its own words and its own model where the request names no others."""
+    before = _made_by(request)
+    words = {name: getattr(request, name) or getattr(before, name) for name in PROMPT_ORDER}
+    model = before.model if request.model == Request.model else request.model
+    with refused_as(RequestError):
+        return replace(request, task="generate", model=model, **words)
+
+
+def _made_by(request: Request) -> Request:
+    """The request that made the shot; this one for a shot of another program."""
+    found = find(str(request.plate)).files
+    try:
+        return read_provenance(next(iter(found.values())))[0] if found else request
+    except PlateError:
+        return request
 
 
 def _is_apart(request: Request) -> bool:

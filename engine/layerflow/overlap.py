@@ -71,7 +71,7 @@ class _Row:
         shot, engine = self.shot, self.engine
         with self._last_handed_over():  # encoding first: sampling waits for it, and for nothing else
             given = shot.given(window)
-            conditions = shot.continuing(shot.encode(engine, given), window, self.last)
+            conditions = shot.continuing(engine, shot.encode(engine, given), window, self.last)
         sampled = shot.sample(engine, window, conditions, after_step=partial(self._after_step, conditions))
         for depth in range(1, shot.num_foregrounds):
             with self.worker.holding(self.codec):

@@ -151,6 +151,11 @@ def given_latents(engine: Engine, clip: Clip, generator: torch.Generator) -> Ten
     return encoded.float().cpu()[mask][None]
 
 
+def encode_layers(engine: Engine, clip: Clip) -> Tensor:  # [f, C, h, w]
+    """Clean latents of the whole sequence of a clip whose layers are all given, without a draw."""
+    return engine.codec.encode(sequence_pixels(clip), None).float().cpu().contiguous()
+
+
 def sequence_pixels(clip: Clip) -> Tensor:  # [sequence frames, 3, H, W] in [-1, 1]
     """All layers one after another along time, with stand-ins for the unknown ones and the lead frame in front."""
     stand_in = clip.given[next(name for name in STAND_INS if name in clip.given)]

@@ -15,6 +15,7 @@ from layerflow.assemble import Frame, Made, model_pictures, share_clipped, stack
 from layerflow.decomposition import made_layers
 from layerflow.delivery import Delivery
 from layerflow.denoisers import raise_if
+from layerflow.ending import GOES_ON_FROM, Ending, ending_of
 from layerflow.errors import OutputError, RequestError
 from layerflow.exr import AlphaMode
 from layerflow.files import output_pattern, refused_as
@@ -38,7 +39,7 @@ from layerflow.models.fitting import fit_to
 from layerflow.models.folder import ModelFolder
 from layerflow.models.load import Engine
 from layerflow.models.shelf import exact_name, find_model
-from layerflow.pipeline import Clip, Conditions, dropped_words, encode_clip, pick_sampler, sample_clip
+from layerflow.pipeline import Clip, Conditions, dropped_words, encode_clip, encode_layers, pick_sampler, sample_clip
 from layerflow.plate import Plate
 from layerflow.preprocess import Fit, FitKind
 from layerflow.provenance import MADE_UNDER, environment_of, record_of
@@ -85,6 +86,7 @@ class Shot:
     plate: Plate | None
     guides: Guides | None
     kept: Kept | None
+    ending: Ending | None  # of the shot that this one goes on from
     delivery: Delivery
     on_event: OnEvent
     stopped: Callable[[], bool] = lambda: False
@@ -103,7 +105,12 @@ class Shot:
         request = with_found_loras(request, folder)
         pattern = output_pattern(request.output)
         plate = guides = kept = None
-        if request.task == "generate":
+        ending = ending_of(request, layout)
+        if ending:
+            form, frames = ending.format, ending.frames
+            request = replace(request, plate=str(Path(str(request.plate)).absolute()), first_frame=frames[0])
+            pattern = ending.checked_apart(pattern)
+        elif request.task == "generate":
             form, frames = generated_format(request, folder), generated_frames(request, layout.num_frames)
         else:
             kept = layers_kept(request, layout)
@@ -134,6 +141,7 @@ class Shot:
             plate=plate,
             guides=guides,
             kept=kept,
+            ending=ending,
             delivery=delivery,
             on_event=on_event,
             stopped=stopped,
@@ -146,8 +154,10 @@ class Shot:
 
     @cached_property
     def windows(self) -> list[Window]:
-        """The frames in runs of the model's length, each overlapping the one before."""
-        return windows(self.frames, self.layout.num_frames, shared_frames(self.layout))
+        """The frames in runs of the model's length, each overlapping the one before, or the shot that goes on."""
+        before = self.ending.tail if self.ending else ()
+        found = windows((*before, *self.frames), self.layout.num_frames, shared_frames(self.layout))
+        return [replace(each, new=tuple(frame for frame in each.new if frame not in before)) for each in found]
 
     @cached_property
     def fit(self) -> Fit:
@@ -173,7 +183,8 @@ class Shot:
     @cached_property
     def record(self) -> dict[str, str]:
         """What decides the pixels of every frame, as header strings."""
-        return record_of(self.request, self.folder)
+        ending = {GOES_ON_FROM: self.ending.sha256()} if self.ending else {}
+        return record_of(self.request, self.folder) | ending
 
     @cached_property
     def journal(self) -> Journal:
@@ -182,7 +193,7 @@ class Shot:
 
     @property
     def _sources(self) -> tuple[Path, ...]:
-        return tuple(path for source in (self.plate, self.guides) if source for path in source.files)
+        return tuple(path for source in (self.plate, self.guides, self.ending) if source for path in source.files)
 
     def say(self, event: Event) -> None:
         """Passes an event on, and keeps its warning for the result; the same warning only once."""
@@ -292,8 +303,12 @@ class Shot:
         header = self.record | environment_of(engine) | {MADE_UNDER: ", ".join(plans)}
         return Sampled(window=window, latents=latents, header=header, above=above)
 
-    def continuing(self, conditions: Conditions, window: Window, before: Sampled | None) -> Conditions:
+    def continuing(self, engine: Engine, conditions: Conditions, window: Window, before: Sampled | None) -> Conditions:
         """What `window` is sampled under, knowing what was made `before` if that is the window it goes on from."""
+        if self.ending and window.index == 0:
+            clips = self.ending.clips(self.layout, self.fit)
+            latents = encode_layers(engine, self._clip(clips, 0))
+            return replace(conditions, known=continued(self.layout, latents, self.ending.shared))
         is_next = before is not None and before.window.index == window.index - 1
         if not (before and is_next and window.overlap and goes_on(self.layout)):
             return conditions

@@ -20,6 +20,7 @@ import torch
 
 from layerflow.denoisers import interruptible
 from layerflow.edits import stages
+from layerflow.ending import check_same_ending
 from layerflow.errors import RequestError
 from layerflow.files import output_pattern, refused_as
 from layerflow.frame_windows import Window
@@ -160,7 +161,7 @@ def _make_windows(shot: Shot, engines: Engines, begun_under: str, begun_with: st
     options = _going_on(options, shot.journal.backend() or begun_with)
     plan, sentence = engines.choose_plan(shot.folder, options)
     shot.say(Event("stage", sentence))
-    waiting = deque(shot.windows)
+    waiting = deque(window for window in shot.windows if window.new)
     while (backend := _made_under(plan, shot, engines, options, waiting)) is None:
         plan = _step_down(plan, shot)
         options = _going_on(options, shot.journal.backend() or options.backend)
@@ -226,6 +227,7 @@ def rerun(
     check_same_loras(path, request)
     layout = model.layout(cast(Task, request.task))
     check_same_plate(path, request, layout)
+    check_same_ending(path, request, layout)
     check_same_guides(path, request, layout)
     with refused_as(RequestError):
         request = replace(request, output=output or own_pattern(path))

@@ -22,6 +22,7 @@ from layerflow.cli.shot import render_shot
 @click.argument("plate", metavar="PLATE_OR_LAYERS")
 @keep_option
 @foregrounds_option
+@click.option("--extend", type=int, metavar="FRAMES", help="Make so many frames more of a layered shot.")
 @click.option("--was", default="", metavar="PROMPT", help="What the layer showed that is made anew.")
 @refine_option
 @closeup_option
@@ -32,6 +33,8 @@ def edit(foreground: tuple[str, ...], **options: Any) -> None:
 
     --keep foreground makes a new background by its prompt, --keep background a new foreground. What is kept stays as it
     is, to the bit. A plate that is not in layers yet is taken apart first, into OUTPUT.layers beside the result.
+
+    --extend goes on with a layered shot instead, with all its layers, into a sequence of its own.
 
     PLATE_OR_LAYERS is what LayerFlow wrote, or a sequence, a folder, one file or a movie.
     """

@@ -25,6 +25,7 @@ WORDS = {
     "guide": "A matte of the foreground: an absolute path as the plate's, with :CHANNEL behind it or not.",
     "guide_kind": "What the guide says: a soft outline, a trimap, or only where there is no foreground.",
     "holdout": "A matte of what must not become foreground, as an absolute path.",
+    "extend": "So many frames more of the shot that plate is, when editing.",
     "was": "What the layer showed that an edit makes anew; it helps to take a plate apart.",
     "keep": "Layers that stay as they are; empty: all that the new one goes with. An edit needs one.",
     "model": "A model's name or folder; /v1/models lists those there are.",

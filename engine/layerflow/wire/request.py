@@ -49,6 +49,7 @@ RANGES = {
     "width": (16, 16384),
     "height": (16, 16384),
     "num_frames": (1, 100000),
+    "extend": (1, 100000),
     "motion": (0.0, 1.0),
 }  # type: Dict[str, Any]
 
@@ -73,6 +74,7 @@ class Request:
     guide: Optional[str] = None  # decompose only: a matte of the foreground, "path" or "path:channel"
     guide_kind: str = "roto"  # or "trimap", "garbage": what the guide says, and how far it is believed
     holdout: Optional[str] = None  # decompose only: a matte of what must not become foreground
+    extend: Optional[int] = None  # edit, and generate: so many frames more of the shot that plate is
     was: str = ""  # edit only: what the layer showed that is made anew, a prompt
     keep: Tuple[str, ...] = ()  # layers of a layered plate that stay as they are; empty: all that the new one goes with
     model: str = "mini"  # a name or a folder
@@ -163,7 +165,9 @@ class Request:
             raise ValueError("refine is for decompose only; {} has no plate that shows its matte".format(self.task))
         if self.closeup and (self.task not in _TAKES_APART or self.foregrounds):
             raise ValueError("closeup is for a plate that is taken apart into one foreground; leave it out")
-        if self.task == "generate":
+        if self.extend is not None:
+            self._check_extend()
+        elif self.task == "generate":
             if self.plate is not None:
                 raise ValueError("generate makes its own picture and takes no plate; leave it out, or decompose it")
             return
@@ -174,9 +178,17 @@ class Request:
             if getattr(self, name) is not None:
                 raise ValueError("{} is for generate only; {} takes it from the plate".format(name, self.task))
 
+    def _check_extend(self) -> None:
+        if self.task not in ("edit", "generate"):
+            raise ValueError("extend is for edit; {} makes the frames of its plate".format(self.task))
+        if self.keep:
+            raise ValueError("extend goes on with all layers and keep is for making one anew; leave one of them out")
+        if self.task == "edit" and (self.first_frame, self.last_frame) != (None, None):
+            raise ValueError("extend makes the frames after the last one; leave out which frames to make")
+
     def _check_keep(self) -> None:
         if not self.keep:
-            if self.task == "edit":
+            if self.task == "edit" and self.extend is None:
                 raise ValueError("edit needs a layer to keep; say with keep which, such as foreground or background")
             return
         if self.task not in _MAKES:
