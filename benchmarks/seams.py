@@ -4,8 +4,9 @@ model's frame rate `python benchmarks/seams.py rate [CLIPS [FRAMES]]`: windows o
 every third frame, one phase after another.
 
 Makes CLIPS (32) held-out clips of FRAMES (32) with the bundled model, whose windows are 8 frames, in every WAY. Printed
-are means over the clips, by layer as the model makes it: the change from one frame to the next on average and at most
-(mean absolute difference), and where the truth is known dtSSD (times a thousand), the mean absolute error and IoU.
+are means over the clips, by layer as the model makes it: the change from one frame to the next (mean absolute
+difference), on average and at most, also in the first 8 frames and after them. Where the truth is known: dtSSD (times a
+thousand), the mean absolute error and IoU.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from layerflow.training.clips import ClipBatch, Source, draw_clips
 from layerflow.training.heldout import read_heldout
 from layerflow.training.render import RenderConfig
 
+FIRST = 8  # frames of a window
 PHASES = 3  # a plate of 24 frames a second, a model of 8
 
 
@@ -205,7 +207,12 @@ def scores(made: dict[str, Tensor], truth: dict[str, Tensor]) -> dict[str, dict[
         if name == "blended":
             continue
         change = (clip[1:] - clip[:-1]).abs().mean((1, 2, 3))
-        out[name] = {"mean change": float(change.mean()), "largest": float(change.max())}
+        out[name] = {
+            "mean change": float(change.mean()),
+            "largest": float(change.max()),
+            "in the first window": float(change[: FIRST - 1].max()),
+            "after it": float(change[FIRST - 1 :].max()),
+        }
         if name in truth:
             known = to_unit(truth[name])
             wrong = (clip[1:] - clip[:-1]) - (known[1:] - known[:-1])
