@@ -1,6 +1,7 @@
 """Mattes and layers at a plate's size, before and after they are refined against it.
 
-`python benchmarks/plates.py synthetic [WIDTH HEIGHT FRAMES]`: shots of known layers, 3840 x 2160 and 3 frames each.
+`python benchmarks/plates.py synthetic [WIDTH HEIGHT FRAMES MODEL...]`: shots of known layers, 3840 x 2160 and 3 frames
+each, for models of the size of 2B and of mini.
 What a model would make of them, the true layers as small as the model is, with noise, is enlarged, refined and solved.
 Printed are the measures of the matte (SAD, gradient and connectivity in thousands; MSE and dtSSD times a thousand),
 PSNR of the background as the model would see it, the recomposed plate's largest error and megapixels per second of
@@ -156,11 +157,12 @@ def _timed(call: Callable[[], T]) -> tuple[T, float]:
     return call(), time.process_time() - started
 
 
-def synthetic(width: str = "3840", height: str = "2160", frames: str = "3") -> None:
+def synthetic(width: str = "3840", height: str = "2160", frames: str = "3", *models: str) -> None:
     print("| shot | model | refine | SAD | MSE | Grad | Conn | dtSSD | background | ulp | refine MP/s | solve MP/s |")
     for kind in KINDS:
         shot = LayeredShot(kind=kind, width=int(width), height=int(height))
-        for model, columns in COLUMNS.items():
+        for model in models or COLUMNS:
+            columns = COLUMNS[model]
             trials = {name: Trial(columns=columns) for name in REFINES}
             for numbers, truths, at in neighbours(shot, int(frames)):
                 guesses = [guess(truth, columns, number) for number, truth in zip(numbers, truths, strict=True)]
