@@ -57,19 +57,21 @@ def given_layers(layout: Layout) -> frozenset[str]:
 
 
 def takes_apart(layout: Layout) -> bool:
-    """Whether a plate becomes layers that put it back together: it is given blended, and a matte is made of it."""
-    given = given_layers(layout)
-    return "blended" in given and "alpha" in layout.layers and "alpha" not in given
+    """Whether a plate becomes layers that put it back together: it is given blended, and there is a matte to it."""
+    return layout.is_given("blended") and "alpha" in layout.layers
 
 
 def model_pictures(frame: Frame, layout: Layout, fit: Fit) -> dict[str, Tensor]:
-    """The given layers of `frame` as the model sees them, `[3, h, w]` in about [-1, 1], display-referred."""
+    """The given layers of `frame` as the model sees them, `[3, h, w]` in about [-1, 1], display-referred.
+
+    Alpha is only there where the plate has one.
+    """
     display = frame.tone.to_display(frame.pixels, frame.colorspace)
     picture = to_tensor(layers.opaque(display)[None])
     views = dict.fromkeys(DELIVERED, to_signed(picture))
     if frame.has_alpha:
         views |= _foreground_views(display)
-    return {name: fit.to_model(views[name])[0] for name in given_layers(layout)}
+    return {name: fit.to_model(views[name])[0] for name in given_layers(layout) if name in views}
 
 
 def layer_pictures(frames: Mapping[str, Frame], layout: Layout, fit: Fit) -> dict[str, Tensor]:

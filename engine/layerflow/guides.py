@@ -7,20 +7,24 @@ be foreground (`garbage`). Whatever it says becomes two bounds for the alpha of 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, cast
 
 import numpy as np
+import torch
 import torch.nn.functional as nnf
 from numpy.typing import NDArray
-from scipy.ndimage import maximum_filter1d, minimum_filter1d
+from scipy.ndimage import distance_transform_edt, maximum_filter1d, minimum_filter1d
+from torch import Tensor
 
 from layerflow.errors import PlateError
+from layerflow.hints import Hint
 from layerflow.layers import PictureFormat, Pixels
 from layerflow.plate.matte import MatteSequence, open_matte
-from layerflow.preprocess import to_tensor
+from layerflow.preprocess import Fit, to_tensor
+from layerflow.window import Window
 from layerflow.wire import Request, parse_matte
 
 GUIDED_BY = "layerflow:guideSha256"  # of a frame's header: all that its guides say
@@ -28,6 +32,7 @@ GUIDED_BY = "layerflow:guideSha256"  # of a frame's header: all that its guides 
 GuideKind = Literal["roto", "trimap", "garbage"]
 
 SURE = 0.02  # as near to 0 or 1 a guide means it: JPEG, video and 8 bits do not get nearer
+BETWEEN = 0.5  # how far what lies between two borders is believed to begin with
 MARGIN = 0.01  # of the plate's longer side: how far a roto may be off
 MIN_MARGIN = 2  # plate pixels
 
@@ -38,7 +43,7 @@ class Clamps:
 
     low: Pixels
     high: Pixels
-    guess: Pixels  # between them; what alpha is about, where the guide says
+    guess: Pixels | None = None  # what alpha is about, where a guide says more than its bounds
 
     def applied(self, alpha: Pixels) -> Pixels:
         """`alpha` [H, W] within the bounds."""
@@ -52,11 +57,21 @@ class Clamps:
         )
         return np.minimum(uncertainty, room)
 
+    def part(self, area: Window) -> Clamps:
+        """Those of `area` (x, y, width, height), from the upper left corner."""
+        x, y, width, height = area
+        low, high, guess = (
+            None if plane is None else plane[y : y + height, x : x + width]
+            for plane in (self.low, self.high, self.guess)
+        )
+        assert low is not None and high is not None
+        return Clamps(low=low, high=high, guess=guess)
+
     def sha256(self) -> str:
         """Hex digest of all that they say: tells one guide from another."""
         digest = hashlib.sha256()
         for plane in (self.low, self.high, self.guess):
-            digest.update(np.ascontiguousarray(plane).tobytes())
+            digest.update(b"" if plane is None else np.ascontiguousarray(plane).tobytes())
         return digest.hexdigest()
 
 
@@ -102,19 +117,19 @@ def guides_of(request: Request, form: PictureFormat, frames: tuple[int, ...]) ->
 def free(height: int, width: int) -> Clamps:
     """Bounds that bind nothing."""
     low = np.zeros((height, width), np.float32)
-    return Clamps(low=low, high=low + 1, guess=low + np.float32(0.5))
+    return Clamps(low=low, high=low + 1)
 
 
 def of_trimap(matte: Pixels, margin: int = 0) -> Clamps:
     """0 is out, 1 is in, all between is unknown."""
     inside, outside = matte >= 1 - SURE, matte <= SURE
-    return Clamps(low=_ones(inside), high=_ones(~outside), guess=_guess(inside, outside))
+    return Clamps(low=_ones(inside), high=_ones(~outside))
 
 
 def of_garbage(matte: Pixels, margin: int = 0) -> Clamps:
     """0 is out, all else is unknown."""
     outside = matte <= SURE
-    return Clamps(low=np.zeros_like(matte), high=_ones(~outside), guess=_guess(np.zeros_like(outside), outside))
+    return Clamps(low=np.zeros_like(matte), high=_ones(~outside))
 
 
 def of_roto(matte: Pixels, margin: int) -> Clamps:
@@ -135,15 +150,50 @@ _KINDS: dict[GuideKind, Callable[[Pixels, int], Clamps]] = {
 def held_out(clamps: Clamps, holdout: Pixels) -> Clamps:
     """`clamps` with no more alpha than `holdout` [H, W] leaves, whatever a guide says."""
     high = np.minimum(clamps.high, np.where(holdout >= 1 - SURE, np.float32(0), 1 - holdout))
-    return Clamps(low=np.minimum(clamps.low, high), high=high, guess=np.minimum(clamps.guess, high))
+    guess = None if clamps.guess is None else np.minimum(clamps.guess, high)
+    return Clamps(low=np.minimum(clamps.low, high), high=high, guess=guess)
+
+
+def hint_of(clamps: Sequence[Clamps], fit: Fit) -> Hint:
+    """A clip's alpha as a guide has it, of what it says of each frame."""
+    low, high = (_shrunk([getattr(each, name) for each in clamps], fit) for name in ("low", "high"))
+    inside, outside = low >= 1 - SURE, high <= SURE
+    alpha = torch.stack(
+        [
+            _between(*bounds) if each.guess is None else _shrunk([each.guess], fit)[0]
+            for each, *bounds in zip(clamps, inside, outside, strict=True)
+        ]
+    )
+    certain = (inside | outside).float()
+    trust = torch.tensor([BETWEEN if each.guess is None else 1.0 for each in clamps])[:, None, None, None]
+    return Hint(alpha=alpha.clamp(low, high), certain=certain, trust=certain.maximum(trust))
+
+
+def _shrunk(planes: Sequence[Pixels], fit: Fit) -> Tensor:  # [H, W] each -> [F, 1, h, w]
+    return fit.to_model(to_tensor(np.stack(planes)[..., None])).clamp(0.0, 1.0)
+
+
+def _between(inside: Tensor, outside: Tensor) -> Tensor:  # [1, h, w] bool
+    """Alpha that falls from what is inside to what is outside evenly: all that two borders say of what is between.
+
+    Where only one of them is there, it goes as far away from that as it can.
+    """
+    to_inside, to_outside = (_distance(where[0].numpy()) for where in (inside, outside))
+    if not inside.any():
+        to_inside = to_outside.max() - to_outside
+    if not outside.any():
+        to_outside = to_inside.max() - to_inside
+    whole = to_inside + to_outside
+    return torch.from_numpy(np.where(whole > 0, to_outside / np.maximum(whole, 1e-6), 0.5))[None].float()
+
+
+def _distance(where: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """How far each pixel is from the nearest one in `where`; 0 everywhere without one."""
+    return distance_transform_edt(~where) if where.any() else np.zeros(where.shape)
 
 
 def _ones(where: NDArray[np.bool_]) -> Pixels:
     return where.astype(np.float32)
-
-
-def _guess(inside: NDArray[np.bool_], outside: NDArray[np.bool_]) -> Pixels:
-    return np.where(inside, np.float32(1), np.where(outside, np.float32(0), np.float32(0.5)))
 
 
 def _window(matte: Pixels, margin: int, choose: Callable[..., Pixels]) -> Pixels:

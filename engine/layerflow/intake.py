@@ -48,7 +48,7 @@ def plate_of(request: Request, layout: Layout, kept: Kept | None) -> Plate:
             fps=request.fps,
         )
     )
-    if "alpha" in given_layers(layout) and not plate.has_alpha:
+    if "alpha" in given_layers(layout) and not (plate.has_alpha or takes_apart(layout)):
         raise PlateError(
             f"{request.task} needs a foreground with an alpha channel and {request.plate} has none; "
             "give RGBA frames, or decompose the plate first"
@@ -87,6 +87,8 @@ def checked_guides(request: Request, layout: Layout, plate: Plate) -> Guides | N
     guides = guides_of(request, plate.format, plate.frames)
     if guides and not takes_apart(layout):
         raise RequestError(f"model {request.model} makes no matte, so nothing can guide it; choose one with alpha")
+    if takes_apart(layout) and layout.is_given("alpha") and request.guide is None:
+        raise RequestError(f"model {request.model} goes by a matte; give one with --guide")
     return guides
 
 

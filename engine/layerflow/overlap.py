@@ -71,7 +71,8 @@ class _Row:
         shot, engine = self.shot, self.engine
         with self._last_handed_over():  # encoding first: sampling waits for it, and for nothing else
             given = shot.given(window)
-            conditions = shot.continuing(engine, shot.encode(engine, given), window, self.last)
+            conditions = shot.encode(engine, given, hint=shot.hint(window))
+            conditions = shot.continuing(engine, conditions, window, self.last)
         sampled = shot.sample(engine, window, conditions, after_step=partial(self._after_step, conditions))
         for depth in range(1, shot.num_foregrounds):
             with self.worker.holding(self.codec):
@@ -90,7 +91,7 @@ class _Row:
             area = place(made["alpha"].mean(dim=1).numpy(), shot.fit)
             if area is None:
                 return replace(sampled, made=made)
-            conditions = shot.encode(engine, shot.given(window, area))
+            conditions = shot.encode(engine, shot.given(window, area), hint=shot.hint(window, area))
         looked = shot.sample(engine, window, conditions, closer=True, after_step=lambda _: self.worker.look())
         return replace(sampled, made=made, header=looked.header, closer=Closer(area=area, latents=looked.latents))
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -20,9 +21,10 @@ from torch import Tensor
 from layerflow.codec import decode_layers
 from layerflow.denoisers import LayerDenoiser, given_mask, splice
 from layerflow.errors import ModelError, RequestError
+from layerflow.hints import Guess, Hint, guess_of
 from layerflow.layout import Layout
 from layerflow.models.load import Engine
-from layerflow.preprocess import to_unit
+from layerflow.preprocess import to_signed, to_unit
 from layerflow.quality import EXACT, Quality
 from layerflow.sampler import Sampler, SamplerState, guided, with_constant_guidance
 from layerflow.seams import Known
@@ -44,6 +46,7 @@ class Clip:
     seed: int
     height: int
     width: int
+    hint: Hint | None = None  # of the alpha
     drawn: bool = True  # given latents are drawn from the codec's posterior, as released; else they are its mean
 
 
@@ -55,6 +58,7 @@ class Conditions:
     given: Tensor  # [1, given frames, C, h, w], clean latents
     text: Tensor  # [1, prompts, tokens, width]
     generator: torch.Generator  # after the codec's draws, before the sampler's
+    guess: Guess | None = None  # of what is made
     known: Known | None = None  # of what is made; the last step is free, so that its ends fit the rest
 
 
@@ -80,8 +84,14 @@ def make_clip(
 def encode_clip(engine: Engine, clip: Clip) -> Conditions:
     """Prompts and given pictures as the denoiser sees them."""
     generator = torch.Generator().manual_seed(clip.seed)
-    given = given_latents(engine, clip, generator)
-    return Conditions(layout=clip.layout, given=given, text=embed_prompts(engine, clip), generator=generator)
+    latents = known_latents(engine, clip, generator)
+    return Conditions(
+        layout=clip.layout,
+        given=latents[given_mask(clip.layout)][None],
+        text=embed_prompts(engine, clip),
+        generator=generator,
+        guess=None if clip.hint is None else guess_of(clip.hint, clip.layout, latents),
+    )
 
 
 def sample_clip(
@@ -99,7 +109,7 @@ def sample_clip(
     bits. With `reuse`, only one after which a step begins anew may be handed back: ValueError for another.
     Raises RequestError or ModelError when numbers run out of range; nothing of that step is kept.
     """
-    layout, given, known = conditions.layout, conditions.given, conditions.known
+    layout, given = conditions.layout, conditions.given
     denoiser = LayerDenoiser(
         network=engine.network, layout=layout, given=given, device=engine.device, dtype=engine.dtype
     )
@@ -111,9 +121,17 @@ def sample_clip(
         while state.step < sampler.num_steps:
             begin(state.step)
             is_last = state.step == sampler.num_steps - 1
-            state = sampler.step(state, guided_v, settle=None if known is None or is_last else known.put)
+            signal = 1.0 if is_last else sampler.signal(state.step)
+            state = sampler.step(state, guided_v, settle=partial(_settled, conditions, signal=signal))
             on_state(state)
     return splice(layout, state.latents, given)[0]
+
+
+def _settled(conditions: Conditions, estimate: Tensor, *, signal: float) -> Tensor:
+    """The sampler's estimate of the clean latents, corrected by what is known; `signal` is 1 in the last step."""
+    if conditions.guess is not None:
+        estimate = conditions.guess.put(estimate, signal=signal)
+    return estimate if conditions.known is None or signal == 1.0 else conditions.known.put(estimate)
 
 
 def decode_clip(engine: Engine, layout: Layout, latents: Tensor) -> dict[str, Tensor]:
@@ -141,14 +159,13 @@ def _finite(engine: Engine) -> Iterator[None]:
         ) from error
 
 
-def given_latents(engine: Engine, clip: Clip, generator: torch.Generator) -> Tensor:
-    """Clean latents of the condition, `[1, given frames, C, H, W]`, cut out of the sequence encoded in one pass."""
-    mask = given_mask(clip.layout)
+def known_latents(engine: Engine, clip: Clip, generator: torch.Generator) -> Tensor:  # [f, C, h, w]
+    """Clean latents of the whole sequence, encoded in one pass; of no meaning where a layer is not known."""
     if not clip.given:
         side = engine.codec.spatial
-        return torch.zeros(1, 0, engine.codec.latent_channels, clip.height // side, clip.width // side)
-    encoded = engine.codec.encode(sequence_pixels(clip), generator if clip.drawn else None)
-    return encoded.float().cpu()[mask][None]
+        shape = clip.layout.num_latents, engine.codec.latent_channels, clip.height // side, clip.width // side
+        return torch.zeros(shape)
+    return engine.codec.encode(sequence_pixels(clip), generator if clip.drawn else None).float().cpu()
 
 
 def encode_layers(engine: Engine, clip: Clip) -> Tensor:  # [f, C, h, w]
@@ -159,7 +176,9 @@ def encode_layers(engine: Engine, clip: Clip) -> Tensor:  # [f, C, h, w]
 def sequence_pixels(clip: Clip) -> Tensor:  # [sequence frames, 3, H, W] in [-1, 1]
     """All layers one after another along time, with stand-ins for the unknown ones and the lead frame in front."""
     stand_in = clip.given[next(name for name in STAND_INS if name in clip.given)]
-    layers = [clip.given.get(name, stand_in) for name in clip.layout.layers]
+    guessed = {} if clip.hint is None else {"alpha": to_signed(clip.hint.alpha).expand(-1, 3, -1, -1)}
+    known = {**clip.given, **guessed}
+    layers = [known.get(name, stand_in) for name in clip.layout.layers]
     lead = layers[0][: clip.layout.lead_frames]
     return torch.cat([lead, *layers])
 

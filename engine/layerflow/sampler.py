@@ -166,6 +166,10 @@ class Sampler:
         noise = torch.randn(shape, generator=generator)
         return SamplerState(step=0, latents=noise, generator=generator.get_state())
 
+    def signal(self, step: int) -> float:
+        """`a` of what step number `step`, from 0 on, starts from."""
+        return float(self._signal[step])
+
     def step(
         self,
         state: SamplerState,

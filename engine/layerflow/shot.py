@@ -22,7 +22,8 @@ from layerflow.files import output_pattern, refused_as
 from layerflow.finishing import Finishing
 from layerflow.frame_windows import Window, windows
 from layerflow.glimpse import Glimpse
-from layerflow.guides import Guides
+from layerflow.guides import Guides, hint_of
+from layerflow.hints import Hint
 from layerflow.intake import (
     checked_guides,
     checked_linear,
@@ -262,9 +263,20 @@ class Shot:
         kind: FitKind = "pad" if self.fit.kind == "pad" else "bucket"
         return fit_to(self.folder, width=area[2], height=area[3], aspect=self.fit.aspect, kind=kind)
 
-    def encode(self, engine: Engine, given: Mapping[str, Tensor], depth: int = 0) -> Conditions:
+    def hint(self, window: Window, area: Area | None = None) -> Hint | None:
+        """What a guide says of the alpha of `window`, or of an `area` of it; None without one. Raises PlateError."""
+        if self.guides is None or self.guides.guide is None:
+            return None
+        clamps = [self.guides.at(number) for number in window.frames]
+        if area is None:
+            return hint_of(clamps, self.fit)
+        return hint_of([each.part(area) for each in clamps], self.closer_fit(area))
+
+    def encode(
+        self, engine: Engine, given: Mapping[str, Tensor], depth: int = 0, *, hint: Hint | None = None
+    ) -> Conditions:
         """What foreground number `depth` of a window is sampled under."""
-        clip = self._clip(given, depth)
+        clip = self._clip(given, depth, hint)
         for name, tail in dropped_words(engine, clip).items():
             count = "1 token" if tail.num_tokens == 1 else f"{tail.num_tokens} tokens"
             self.warn(f"the {name} prompt is {count} too long; shorten it, the model does not see: {tail.in_short()}")
@@ -341,12 +353,13 @@ class Shot:
         kept = [self.journal.plans(window.index, each) for each in range(depth + 1)]
         return tuple(dict.fromkeys((*chain.from_iterable(kept), engine.plan.name)))
 
-    def _clip(self, given: Mapping[str, Tensor], depth: int) -> Clip:
+    def _clip(self, given: Mapping[str, Tensor], depth: int, hint: Hint | None = None) -> Clip:
         rows, columns = next((tuple(clip.shape[-2:]) for clip in given.values()), (self.fit.rows, self.fit.columns))
         return Clip(
             layout=self.layout,
             prompts=self._prompts(depth),
             given=given,
+            hint=hint,
             seed=self.request.seed,
             height=rows,
             width=columns,

@@ -22,7 +22,7 @@ from layerflow.models.importer import manifest_of
 from layerflow.models.load import load_engine
 from layerflow.models.released import RELEASED_GRID
 from layerflow.models.shelf import bundled_path
-from layerflow.pipeline import Clip, given_latents, pick_sampler
+from layerflow.pipeline import Clip, known_latents, pick_sampler
 from layerflow.sampler import Guidance, Sampler
 from layerflow.shot import Shot
 
@@ -106,7 +106,7 @@ def test_a_whole_condition_is_all_of_every_layer_of_which_some_is_given() -> Non
     assert two.with_whole_condition().given == ((0, 12),)
 
 
-def test_given_latents_are_a_draw_or_the_mean(model: ModelFolder) -> None:
+def test_known_latents_are_a_draw_or_the_mean(model: ModelFolder) -> None:
     engine, manifest = load_engine(model), model.manifest
     pixels = torch.rand(16, 3, manifest.height, manifest.width) * 2 - 1
     clip = Clip(
@@ -119,7 +119,7 @@ def test_given_latents_are_a_draw_or_the_mean(model: ModelFolder) -> None:
     )
 
     def latents(seed: int, *, drawn: bool) -> Tensor:
-        return given_latents(engine, replace(clip, drawn=drawn), torch.Generator().manual_seed(seed))
+        return known_latents(engine, replace(clip, drawn=drawn), torch.Generator().manual_seed(seed))
 
     assert not torch.equal(latents(1, drawn=True), latents(2, drawn=True))
     mean = latents(1, drawn=False)
