@@ -27,7 +27,8 @@ from layerflow.refine.matte import CERTAIN, Matte
 COARSE, FINE = 0.7, 1.5  # grid cells per cell of the model; coarser than it, so that the two are blurred alike
 TAP = 0.1  # of the matte's blur on the coarse grid beyond that grid's own: by bicubic enlarging, and a model's softness
 NOISE = 2e-5  # variance of a picture's colours below which they explain nothing
-EXPLAINED = 0.6  # share of alpha's variance left over, from which on a model's own alpha counts for nothing
+EXPLAINED = 0.5  # share of alpha's variance left over, from which on a model's own alpha counts for nothing
+MURMUR = 0.03  # what a model's matte varies by from pixel to pixel where it means nothing by it
 SMALL = 1e-3  # variance of alpha that is not worth explaining
 
 _PAIRS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))  # of channels
@@ -58,10 +59,11 @@ def refined(pictures: Sequence[Pixels], mattes: Sequence[Pixels], at: int, cell:
     return _passed(picture, detail, small, [(small, shrunk(detail, grid))], explained=EXPLAINED)
 
 
-def fitted(frames: Sequence[tuple[Pixels, Pixels]], where: NDArray[np.bool_]) -> Models:
+def fitted(frames: Sequence[tuple[Pixels, Pixels]], where: NDArray[np.bool_], *, for_detail: bool) -> Models:
     """The models of least squares of mattes [h, w] by pictures [h, w, 3], of all `frames`, at the points `where`.
 
-    Each is of a point and its eight neighbours. Neighbouring models are averaged, so that they change smoothly.
+    Each is of a point and its eight neighbours. Neighbouring models are averaged, so that they change smoothly. Models
+    `for_detail` have to be borne out by the finest detail that the mattes have.
     """
     colour, alpha = _mean(picture for picture, _ in frames), _mean(matte for _, matte in frames)
     covariance = _mean(picture * matte[..., None] for picture, matte in frames) - colour * alpha[..., None]
@@ -73,6 +75,9 @@ def fitted(frames: Sequence[tuple[Pixels, Pixels]], where: NDArray[np.bool_]) ->
     explained = _dot(slope, covariance).clip(0.0, variance)
     trust = _trust(explained, variance - explained, 9 * len(frames))
     slope *= trust[..., None]
+    if for_detail:
+        borne_out = _borne_out(slope, frames)
+        slope, trust = slope * borne_out[..., None], trust * borne_out
     return Models(*map(smoothed, (slope, alpha - _dot(slope, colour), variance, variance - trust * explained)))
 
 
@@ -83,7 +88,7 @@ def _passed(
     alpha = frames[0][1]
     low, high = extremes(alpha)
     open_ = (high > CERTAIN) & (low < 1 - CERTAIN)
-    models = fitted(frames, open_)
+    models = fitted(frames, open_, for_detail=not explained)
     kept = (models.left / ((models.variance + SMALL) * explained)).clip(0.0, 1.0) if explained else np.ones_like(alpha)
     offset = (1 - kept) * models.offset - kept * _dot(models.slope, small)
     weights = np.dstack([models.slope, offset, kept, np.sqrt(np.maximum(models.left, 0.0)), low, high])
@@ -111,6 +116,18 @@ def _trust(explained: Pixels, left: Pixels, num_points: int) -> Pixels:
     """What to keep of slopes: nothing when three colours would explain as much by chance (James and Stein 1961)."""
     trust: Pixels = (1 - 3 / (num_points - 4) * left / np.maximum(explained, np.float32(1e-9))).clip(0.0, 1.0)
     return trust
+
+
+def _borne_out(slope: Pixels, frames: Sequence[tuple[Pixels, Pixels]]) -> Pixels:
+    """What to keep of slopes for detail: as much as the finest detail of the mattes follows that of the pictures.
+
+    A plate's texture has no part in an edge that is out of focus, which the matte already has in full.
+    """
+    fine = [(_dot(slope, picture - smoothed(picture)), matte - smoothed(matte)) for picture, matte in frames]
+    follows = _mean(said * seen for said, seen in fine) / np.maximum(_mean(said * said for said, _ in fine), 1e-9)
+    heard = 1 - MURMUR**2 / np.maximum(_mean(seen * seen for _, seen in fine), 1e-9)
+    kept: Pixels = follows.clip(0.0, 1.0) ** 2 * np.maximum(heard, 0.0)
+    return kept.astype(np.float32, copy=False)
 
 
 def _dot(one: Pixels, other: Pixels) -> Pixels:  # [..., 3], [..., 3] -> [...]
