@@ -28,7 +28,7 @@ COARSE, FINE = 0.7, 1.5  # grid cells per cell of the model; coarser than it, so
 TAP = 0.1  # of the matte's blur on the coarse grid beyond that grid's own: by bicubic enlarging, and a model's softness
 NOISE = 2e-5  # variance of a picture's colours below which they explain nothing
 EXPLAINED = 0.5  # share of alpha's variance left over, from which on a model's own alpha counts for nothing
-MURMUR = 0.03  # what a model's matte varies by from pixel to pixel where it means nothing by it
+MURMUR = 0.015  # what a model's matte varies by from pixel to pixel where it means nothing by it
 SMALL = 1e-3  # variance of alpha that is not worth explaining
 
 _PAIRS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))  # of channels
