@@ -82,7 +82,7 @@ class Finishing:
             pictures = {name: clip[index] for name, clip in clips.items()}
             layers = assemble(pictures, frame, self.layout, self.fit, self.delivery.colorspace)
             if self.kept:
-                layers = self.kept.with_new(layers[self.kept.kind], number, self.delivery.colorspace)
+                layers = self.kept.with_new(layers, number, self.delivery.colorspace)
             return self._deliver(number, layers, {**header, **({} if frame is None else _seen(frame))})
 
         return write

@@ -21,11 +21,6 @@ class Kept:
     order: tuple[str, ...]  # of all of these, top first
 
     @property
-    def kind(self) -> str:
-        """What the model makes: a foreground or a background."""
-        return "foreground" if is_foreground(self.new) else "background"
-
-    @property
     def shown(self) -> Plate:
         """What the model makes the new layer for: all that is kept in front of a background, or behind a foreground."""
         behind = self.order[self.order.index(self.new) + 1 :]
@@ -36,10 +31,15 @@ class Kept:
         """The same for another thread. Raises PlateError."""
         return replace(self, plates={name: plate.reopened() for name, plate in self.plates.items()})
 
-    def with_new(self, made: Pixels, number: int, target: str) -> dict[str, Pixels]:
-        """All layers of frame `number`, top first, `made` among them, and blended: these over each other."""
-        named = {name: made if name == self.new else self._read(name, number, target) for name in self.order}
-        return named | {"blended": layers.recomposed(named)}
+    def with_new(self, made: Mapping[str, Pixels], number: int, target: str) -> dict[str, Pixels]:
+        """All layers of frame `number`, top first, the new one of `made` among them.
+
+        Blended is these over each other; where there is no alpha to lay them by, it is what was made.
+        """
+        new = made["foreground" if is_foreground(self.new) else "background"]
+        named = {name: new if name == self.new else self._read(name, number, target) for name in self.order}
+        has_alpha = all(pixels.shape[-1] == 4 for name, pixels in named.items() if is_foreground(name))
+        return named | {"blended": layers.recomposed(named) if has_alpha else made["blended"]}
 
     def _read(self, name: str, number: int, target: str) -> Pixels:
         plate = self.plates[name]
@@ -58,7 +58,8 @@ def kept_of(request: Request) -> Kept | None:
         return None
     new = _new(there, wanted, request)
     plates = {name: _open(request, name) for name in there if name in wanted}
-    if flat := [name for name, plate in plates.items() if is_foreground(name) and not plate.has_alpha]:
+    flat = [name for name, plate in plates.items() if is_foreground(name) and not plate.has_alpha]
+    if flat and len(plates) > 1:
         raise PlateError(
             f"layer {flat[0]} of {request.plate} has no alpha channel to lay it over others; write it as RGBA"
         )

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from rendering import channels, header, render, write_plate
 from test_shots_apart import over, rgb
-from tiny import write_tiny_model
+from tiny import write_tiny_model, write_tiny_released
 
 from layerflow import exr, shots
 from layerflow.cli.app import run
@@ -126,7 +126,9 @@ def test_a_plate_without_layers_has_none_to_keep(model, tmp_path) -> None:
 def test_a_foreground_without_alpha_cannot_go_over_others(model, tmp_path) -> None:
     pixels = np.full((1, 9, 9, 3), 0.5, np.float32)
     stack = LayerStack(
-        layers={"foreground1": pixels, "background": pixels}, frames=(1,), format=PictureFormat(width=9, height=9)
+        layers={"foreground1": pixels, "foreground2": pixels, "background": pixels},
+        frames=(1,),
+        format=PictureFormat(width=9, height=9),
     )
     exr.write_frame(tmp_path / "flat.0001.exr", stack, 0, header={})
     with pytest.raises(PlateError, match=r"foreground1 of .* has no alpha channel"):
@@ -152,3 +154,16 @@ def test_the_command_keeps(model, apart, tmp_path) -> None:
     options = ["--background", "the night", "--keep", "foreground2", "--model", str(model), "-o", output]
     assert run(["background", str(apart), *options]) == 0
     assert bits(Path(output % 1002), "foreground2") == bits(source(apart, 1002), "foreground2")
+
+
+def test_layers_of_a_model_without_alpha_start_the_next_shot(tmp_path) -> None:
+    """Nothing goes over anything there: blended is the model's own."""
+    model = write_tiny_released(tmp_path / "model", kind="rgb")
+    render(model, tmp_path / "shot", task="generate", num_frames=1, steps=1)
+    layered = str(tmp_path / "shot" / "dog.0001.exr")
+    for task, stays, made in (("background", "foreground", "background"), ("foreground", "background", "foreground")):
+        (path,) = render(model, tmp_path / task, task=task, plate=layered, steps=1).frames
+        assert bits(path, stays) == bits(Path(layered), stays) != []
+        planes = channels(path)
+        assert not np.array_equal(rgb(planes, ""), rgb(planes, "foreground.")), made
+        assert f"{made}.R" in planes and "foreground.A" not in planes
