@@ -88,6 +88,17 @@ def test_fault_7_a_journal_that_leads_elsewhere(root: Path, roots: Roots) -> Non
         check_links(shot(root), roots)
 
 
+def test_an_edit_is_looked_at_without_opening_its_plate(root: Path, roots: Roots) -> None:
+    for frame in (root / "plate").iterdir():
+        frame.write_bytes(b"")
+    edit = shot(root, task="edit", keep=("foreground",))
+    check_links(edit, roots)
+    (root / "out").mkdir()
+    (root / "out/.dog.layers.layerflow").symlink_to(root.parent / "outside")
+    with pytest.raises(OutsideError, match=r"output .*/\.dog\.layers\.layerflow lies outside"):
+        check_links(edit, roots)
+
+
 def test_fault_7_a_lora_whose_weights_lie_elsewhere(root: Path, roots: Roots) -> None:
     (root / "lora").mkdir()
     weights = root / "lora/pytorch_lora_weights.safetensors"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from layerflow.edits import stages
+from layerflow.edits import APART
 from layerflow.errors import RequestError
 from layerflow.files import output_pattern
 from layerflow.journal import Journal
@@ -50,8 +50,9 @@ def _files_of(request: Request) -> Iterator[tuple[str, Path]]:
         for frame in find(source).files.values():
             if frame.is_symlink():  # any other lies in the folder it was found in
                 yield name, frame
-    for stage in stages(request):
-        yield "output", Journal.folder_of(output_pattern(stage.output))
+    output = output_pattern(request.output)
+    for pattern in (output, *([output.for_layer(APART)] if request.task == "edit" else [])):
+        yield "output", Journal.folder_of(pattern)
     model = find_place(request.model).resolve()
     if not any(model.is_relative_to(own.resolve()) for own in (bundled_path(), models_path())):
         yield "model", model
