@@ -7,7 +7,7 @@ an `if task` further down.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from itertools import chain, pairwise, starmap
 from typing import Any, Literal, get_args
@@ -15,8 +15,12 @@ from typing import Any, Literal, get_args
 Task = Literal["generate", "decompose", "background", "foreground"]
 TASKS: tuple[Task, ...] = get_args(Task)
 LAYERS = ("foreground", "alpha", "background", "blended")
+# All layers that a model may have, in the order in which they lie on the sequence: a second foreground behind the first
+# one, and a rough matte of the first one that somebody drew.
+ALL_LAYERS = ("foreground", "alpha", "foreground2", "alpha2", "guide", "background", "blended")
 DELIVERED = ("foreground", "background", "blended")  # what an artist gets, top first; alpha is the foreground's own
 PROMPT_ORDER = ("foreground", "background", "blended")  # position = layer index of the released layer embedding
+ALL_PROMPTS = (*PROMPT_ORDER, "foreground2")
 
 Span = tuple[int, int]  # half-open, in latent frames of the whole sequence
 
@@ -37,8 +41,8 @@ class Layout:
     prompts: tuple[str, ...] = PROMPT_ORDER
 
     def __post_init__(self) -> None:
-        if unknown := set(self.layers) - set(LAYERS) or set(self.prompts) - set(PROMPT_ORDER):
-            raise ValueError(f"unknown layer {sorted(unknown)}; known are {LAYERS}")
+        if unknown := set(self.layers) - set(ALL_LAYERS) or set(self.prompts) - set(ALL_PROMPTS):
+            raise ValueError(f"unknown layer {sorted(unknown)}; known are {ALL_LAYERS}")
         if not self.layers or self.num_frames < 1 or self.latent_frames < 1 or self.lead_frames not in (0, 1):
             raise ValueError(f"a layout needs layers, frames and 0 or 1 lead frames, got {self}")
         edges = [edge for span in self.given for edge in span]
@@ -68,6 +72,11 @@ class Layout:
         """Latent frames that the model makes."""
         return sum(stop - start for start, stop in self.predicted)
 
+    @property
+    def num_foregrounds(self) -> int:
+        """Foregrounds that lie one behind the other."""
+        return sum(name.startswith("foreground") for name in self.layers)
+
     def span(self, layer: str) -> slice:
         """Latent frames of `layer`, without a lead frame."""
         return self._slice(layer, self.latent_frames)
@@ -78,19 +87,23 @@ class Layout:
 
     def prompt_index(self, prompt: str) -> int:
         """Layer index that prefixes a prompt ("0, a dog") and feeds the layer embedding."""
-        return PROMPT_ORDER.index(prompt)
+        return ALL_PROMPTS.index(prompt)
 
     def is_given(self, layer: str) -> bool:
         """Whether any latent frame of `layer` is part of the condition."""
         span = self.span(layer)
         return any(start < span.stop and span.start < stop for start, stop in self.given)
 
+    def giving(self, *layers: str) -> Layout:
+        """This layout with exactly these of its layers given, all of each."""
+        frames = {frame for layer in layers for frame in range(*self.span(layer).indices(self.num_latents))}
+        return replace(self, given=_spans(frames, self.num_latents))
+
     def with_whole_condition(self) -> Layout:
         """This layout with all of every layer given of which some latent frames are."""
         spans = [self.span(layer) for layer in self.layers if self.is_given(layer)]
         given = {*chain(*starmap(range, self.given)), *chain(*(range(span.start, span.stop) for span in spans))}
-        edges = [frame for frame in range(self.num_latents + 1) if (frame in given) != (frame - 1 in given)]
-        return replace(self, given=tuple(zip(edges[::2], edges[1::2], strict=True)))
+        return replace(self, given=_spans(given, self.num_latents))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; `from_dict` is the way back."""
@@ -109,6 +122,12 @@ class Layout:
     def _slice(self, layer: str, frames: int) -> slice:
         start = self.lead_frames + self.layers.index(layer) * frames
         return slice(start, start + frames)
+
+
+def _spans(frames: Collection[int], num_latents: int) -> tuple[Span, ...]:
+    """Latent frames as sorted half-open spans."""
+    edges = [frame for frame in range(num_latents + 1) if (frame in frames) != (frame - 1 in frames)]
+    return tuple(zip(edges[::2], edges[1::2], strict=True))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,3 +196,17 @@ def task_layouts(num_frames: int, latent_frames: int) -> dict[Task, Layout]:
         "background": layout((0, 2 * n)),
         "foreground": layout((2 * n, 3 * n)),
     }
+
+
+def further_layouts(num_frames: int, latent_frames: int) -> tuple[tuple[Task, Layout], ...]:
+    """What else such a model may do: take apart by a rough matte, and make or take apart two foregrounds at once."""
+    size: dict[str, Any] = {"num_frames": num_frames, "latent_frames": latent_frames}
+    guided = Layout(layers=("foreground", "alpha", "guide", "background", "blended"), prompts=TWO_PROMPTS, **size)
+    two = Layout(
+        layers=tuple(name for name in ALL_LAYERS if name != "guide"), prompts=(*TWO_PROMPTS, "foreground2"), **size
+    )
+    return (
+        ("decompose", guided.giving("guide", "blended")),
+        ("decompose", two.giving("blended")),
+        ("generate", replace(two, prompts=ALL_PROMPTS)),
+    )

@@ -7,8 +7,9 @@ diffusers' own classes; what is LayerFlow's is here: stored position tables, the
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import ClassVar, Self
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import ClassVar
 
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
@@ -20,6 +21,11 @@ from diffusers.models.transformers.cogvideox_transformer_3d import CogVideoXBloc
 from einops import rearrange
 from torch import Tensor, nn
 
+from layerflow.mixing import CopyGate, LayerView, Preconditioner, Slots
+
+MIXING = ("layer_view.", "copy_gate.", "precondition.", "video_positions")  # what is of single layers
+
+OF_LAYERS = ("layer_view.", "copy_gate.", "precondition.", "video_positions")  # weights of single layers
 NORM_OUT_EPS = 1e-6  # as in the release; diffusers builds this norm with 1e-5
 
 
@@ -49,87 +55,6 @@ class LayerEmbedding(nn.Module):
     def forward(self, index_G: Tensor) -> Tensor:  # [G] -> [G, D]
         embedding: Tensor = self.norm(self.proj(index_G[:, None]))
         return embedding
-
-
-class LayerView(nn.Module):
-    """Shows every token what all layers hold at its place and time, as a sum of embeddings of their patches.
-
-    Not part of LayerFlow. Without it a layer learns what the others show through attention alone, which a small model
-    takes long to find. The whole is added to each layer's own tokens; which layer a token is, its position says.
-    """
-
-    def __init__(self, width: int, num_layers: int, channels: int, patch: int) -> None:
-        super().__init__()
-        self.num_layers = num_layers
-        self.proj = nn.Conv2d(num_layers * channels, width, patch, patch, bias=False)
-
-    def forward(self, latents_BFCHW: Tensor) -> Tensor:  # -> [B, T, D]
-        beside = rearrange(latents_BFCHW, "b (g f) c h w -> (b f) (g c) h w", g=self.num_layers)
-        seen: Tensor = rearrange(self.proj(beside), "(b f) d h w -> b f (h w) d", b=latents_BFCHW.shape[0])
-        return seen.repeat(1, self.num_layers, 1, 1).flatten(1, 2)
-
-
-class CopyGate(nn.Module):
-    """Adds to each layer a gated mix of the input latents that all layers have at the same place and time.
-
-    Not part of LayerFlow. Layers are mostly copies of each other (background = blended outside the matte), and a small
-    model spends most of its training on learning to copy through a narrow residual stream. The gates start at zero.
-    """
-
-    def __init__(self, width: int, num_layers: int, patch: int) -> None:
-        super().__init__()
-        self.num_layers, self.patch = num_layers, patch
-        self.gates = nn.ModuleList(nn.Linear(width, num_layers * patch**2) for _ in range(num_layers))
-        for parameter in self.gates.parameters():
-            nn.init.zeros_(parameter)
-
-    def forward(self, hidden_BFHWD: Tensor, latents_BFCHW: Tensor) -> Tensor:  # -> [B, F, C, H, W]
-        hidden = rearrange(hidden_BFHWD, "b (g f) h w d -> g b f h w d", g=self.num_layers)
-        source = rearrange(latents_BFCHW, "b (s f) c h w -> b s f c h w", s=self.num_layers)
-        weights = torch.stack([gate(h) for gate, h in zip(self.gates, hidden, strict=True)])
-        weights = rearrange(
-            weights, "g b f h w (s p q) -> b g s f (h p) (w q)", s=self.num_layers, p=self.patch, q=self.patch
-        )
-        mixed = torch.einsum("bgsfhw,bsfchw->bgfchw", weights, source)
-        return rearrange(mixed, "b g f c h w -> b (g f) c h w")
-
-
-class Preconditioner(nn.Module):
-    """Scales what goes into the network and what comes out, per layer and channel (Karras et al. 2022, section 5).
-
-    With latents of unit variance v-prediction needs none of this. Where a channel's variance is s^2, the best linear
-    guess of v from x_t = a x_0 + sigma noise is a sigma (1 - s^2) / (a^2 s^2 + sigma^2) x_t; the network is left with
-    what that guess misses, at unit variance. What goes in is the best linear guess of x_0 / s, and not x_t at unit
-    variance as usual: pure noise then goes in as zeros, and cannot drown the layer that is known. Given latents count
-    as noiseless. All of it is float32, whatever the type of the network's weights: c_skip x is most of v.
-    """
-
-    def __init__(self, num_layers: int, channels: int) -> None:
-        super().__init__()
-        self.register_buffer("rms", torch.ones(num_layers, channels))  # s
-        self.register_buffer("signal", torch.ones(1000))  # a, by timestep
-        self.rms: Tensor
-        self.signal: Tensor
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        """Follows the network to its device; its own numbers stay as they are when the network's are cast."""
-        applied: Self = super()._apply(lambda own: own.to(fn(own).device), recurse)  # type: ignore[no-untyped-call]
-        return applied
-
-    def forward(
-        self, latents_BFCHW: Tensor, timestep: Tensor, given: Tensor | None
-    ) -> tuple[Tensor, Tensor, Tensor]:  # each [B, F, C, 1, 1]
-        """c_in, c_skip and c_out, so that v = c_skip x + c_out network(c_in x)."""
-        frames = latents_BFCHW.shape[1]
-        a = self.signal[timestep.long()][:, None].expand(-1, frames)
-        if given is not None:
-            a = torch.where(given, torch.ones_like(a), a)
-        a = a[..., None, None, None]
-        s = self.rms.repeat_interleave(frames // len(self.rms), dim=0)[None, :, :, None, None]
-        sigma_squared = 1.0 - a**2
-        variance = (a * s) ** 2 + sigma_squared
-        c_skip = a * sigma_squared.sqrt() * (1.0 - s**2) / variance
-        return a * s / variance, c_skip, s * variance.rsqrt()
 
 
 class LayerFlowTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: ignore[misc]
@@ -203,6 +128,19 @@ class LayerFlowTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: 
         self.layer_view = LayerView(width, mixed_layers, latent_channels, patch_size) if mixed_layers else None
         self.copy_gate = CopyGate(width, mixed_layers, patch_size) if mixed_layers else None
         self.precondition = Preconditioner(mixed_layers, latent_channels) if mixed_layers else None
+        self.filled: Slots | None = None
+
+    @contextmanager
+    def filling(self, slots: Slots) -> Iterator[None]:
+        """Within it a sequence holds only these of the model's layers: training draws another set for every batch.
+
+        What is trained is the whole model. A model that does nothing else is `narrowed`, with the same results.
+        """
+        self.filled = None if slots == tuple(range(self.config.mixed_layers)) else slots
+        try:
+            yield
+        finally:
+            self.filled = None
 
     def forward(
         self,
@@ -236,7 +174,7 @@ class LayerFlowTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: 
 
         if self.precondition is None:
             return network(latents).float()
-        c_in, c_skip, c_out = self.precondition(latents, timestep, given)
+        c_in, c_skip, c_out = self.precondition(latents, timestep, given, self.filled)
         v: Tensor = c_skip * latents + c_out * network(c_in * latents)
         return v
 
@@ -270,7 +208,7 @@ class LayerFlowTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: 
         text_BND = tokens[:, :num_text] + text_table.to(tokens.dtype)
         video_BTD = tokens[:, num_text:] + video_table.flatten(0, 2).to(tokens.dtype)
         if self.layer_view is not None:
-            video_BTD = video_BTD + self.layer_view(latents)
+            video_BTD = video_BTD + self.layer_view(latents, self.filled)
         temb = self.time_embedding(self.time_proj(timestep).to(video_BTD.dtype))
         for block in self.transformer_blocks:
             video_BTD, text_BND = block(video_BTD, text_BND, temb)
@@ -283,11 +221,38 @@ class LayerFlowTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: 
         text = self.text_positions[:num_text]
         if num_text > len(text):
             text = torch.cat([text, text.new_zeros(num_text - len(text), text.shape[1])])
-        stored = self.video_positions
+        stored = self.video_positions if self.filled is None else self._of_slots(self.video_positions, self.filled)
         if frames > len(stored):
             scale = self.config.position_scale
             return text, sincos_positions(stored.shape[-1], frames, rows, columns, scale=scale).to(stored)
         return text, stretched(stored[:frames], rows, columns)
+
+    def narrowed(self, slots: Slots) -> LayerFlowTransformer:
+        """A network of these layers of this one alone, with the same results; its blocks are this one's own."""
+        if slots == tuple(range(self.config.mixed_layers)):
+            return self
+        assert self.layer_view is not None and self.copy_gate is not None and self.precondition is not None
+        own = {name: value for name, value in self.config.items() if not name.startswith("_")}
+        video = self._of_slots(self.video_positions, slots)
+        with torch.device("meta"):
+            narrow: LayerFlowTransformer = LayerFlowTransformer(
+                **own | {"mixed_layers": len(slots), "position_frames": len(video)}
+            )
+        state = {name: value for name, value in self.state_dict().items() if not name.startswith(OF_LAYERS)}
+        state |= {"video_positions": video, "layer_view.proj.weight": self.layer_view.weight_of(slots)}
+        for place, layer in enumerate(slots):
+            weight, bias = self.copy_gate.linear_of(layer, slots)
+            state |= {f"copy_gate.gates.{place}.weight": weight, f"copy_gate.gates.{place}.bias": bias}
+        state["precondition.rms"] = self.precondition.rms[list(slots)]
+        state["precondition.signal"] = self.precondition.signal
+        narrow.load_state_dict(state, assign=True)
+        narrow.train(self.training)
+        return narrow
+
+    def _of_slots(self, table_FHWD: Tensor, filled: Slots) -> Tensor:
+        """Rows of the layers that are filled, of a table of all layers."""
+        kept: Tensor = rearrange(table_FHWD, "(g f) h w d -> g f h w d", g=self.config.mixed_layers)[list(filled)]
+        return kept.flatten(0, 1)
 
     def _to_latents(self, hidden_BTD: Tensor, latents_BFCHW: Tensor) -> Tensor:
         patch = self.config.patch_size
@@ -299,5 +264,5 @@ class LayerFlowTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: 
         if self.copy_gate is None:
             return v
         hidden = rearrange(hidden_BTD, "b (f h w) d -> b f h w d", **grid)
-        copied: Tensor = self.copy_gate(hidden, latents_BFCHW)
+        copied: Tensor = self.copy_gate(hidden, latents_BFCHW, self.filled)
         return v + copied

@@ -14,7 +14,7 @@ from tokenizers.models import WordLevel
 from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel
 
 from layerflow.codec import LinearCodec
-from layerflow.layout import LAYERS, VARIANTS, Layout, Task, task_layouts
+from layerflow.layout import ALL_LAYERS, ALL_PROMPTS, LAYERS, VARIANTS, Layout, Task, further_layouts, task_layouts
 from layerflow.models.folder import Manifest, write_manifest
 from layerflow.sampler import Guidance, Sampler
 from layerflow.transformer import LayerFlowTransformer
@@ -34,18 +34,27 @@ def write_tiny_model(
     codec_channels: int = 6,
     seed: int = 0,
     transformer: Mapping[str, Any] | None = None,
+    further: bool = False,
 ) -> Path:
-    """A model for all tasks of 8 frames of 32 x 48 pixels in 3 steps, its codec linear; the folder it is in."""
+    """A model for all tasks of 8 frames of 32 x 48 pixels in 3 steps, its codec linear; the folder it is in.
+
+    `further`: by a guide and with two foregrounds too.
+    """
     layouts = task_layouts(NUM_FRAMES, NUM_FRAMES // LinearCodec.temporal) if layouts is None else layouts
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         save_linear_codec(random_linear_codec(codec_channels), folder / "codec")
         options = {"has_given_embedding": True, "mixed_layers": len(LAYERS), "trained_positions": True}
+        if further:
+            frames, prompts = len(ALL_LAYERS) * NUM_FRAMES // LinearCodec.temporal, len(ALL_PROMPTS)
+            options |= {"mixed_layers": len(ALL_LAYERS), "text_tokens": prompts * PROMPT_TOKENS}
+            options |= {"position_frames": frames}
         tiny_transformer(codec_channels, layouts, **{**options, **(transformer or {})}).save_pretrained(
             folder / "transformer"
         )
         write_text(folder)
-    return _finish(folder, name, layouts, codec="linear")
+    more = further_layouts(NUM_FRAMES, NUM_FRAMES // LinearCodec.temporal) if further else ()
+    return _finish(folder, name, layouts, codec="linear", further=more, all_layers=ALL_LAYERS if further else ())
 
 
 def write_tiny_released(folder: Path, *, kind: str = "rgba", seed: int = 0) -> Path:
@@ -68,12 +77,15 @@ def tiny_transformer(channels: int, layouts: Mapping[Task, Layout], **options: A
         num_blocks=2,
         latent_channels=channels,
         text_width=TEXT_WIDTH,
-        text_tokens=3 * PROMPT_TOKENS,
-        position_frames=max(layout.num_latents for layout in layouts.values()),
         position_rows=HEIGHT // 16,
         position_columns=WIDTH // 16,
         has_layer_embedding=True,
-        **{"time_width": 16, **options},
+        **{
+            "time_width": 16,
+            "text_tokens": 3 * PROMPT_TOKENS,
+            "position_frames": max(layout.num_latents for layout in layouts.values()),
+            **options,
+        },
     )
     with torch.no_grad():
         for weight in network.parameters():
@@ -133,7 +145,7 @@ def write_text(folder: Path, *, width: int = TEXT_WIDTH) -> None:
     T5EncoderModel(config).save_pretrained(folder / "text_encoder")
 
 
-def _finish(folder: Path, name: str, layouts: Mapping[Task, Layout], *, codec: Any) -> Path:
+def _finish(folder: Path, name: str, layouts: Mapping[Task, Layout], *, codec: Any, **more: Any) -> Path:
     manifest = Manifest(
         name=name,
         layouts=layouts,
@@ -144,6 +156,7 @@ def _finish(folder: Path, name: str, layouts: Mapping[Task, Layout], *, codec: A
         codec=codec,
         prompt_tokens=PROMPT_TOKENS,
         licence="none",
+        **more,
     )
     write_manifest(folder, manifest)
     return folder

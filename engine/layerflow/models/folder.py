@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 
 from layerflow.errors import ModelError
 from layerflow.layout import Layout, Task
+from layerflow.mixing import Slots
 from layerflow.models.fidelity import RELEASED, Fidelity
 from layerflow.models.hashes import file_sha256, remembered_sha256
 from layerflow.sampler import Guidance, Sampler, sampler_from_dict
@@ -28,7 +29,17 @@ from layerflow.sampler import Guidance, Sampler, sampler_from_dict
 MANIFEST = "layerflow.json"
 FORMAT = 1
 CodecKind = Literal["linear", "cogvideox"]
-DECIDING = ("sha256", "layouts", "sampler", "steps", "fidelity", "height", "width")  # what makes a model's pixels
+DECIDING = (
+    "sha256",
+    "layouts",
+    "further",
+    "all_layers",
+    "sampler",
+    "steps",
+    "fidelity",
+    "height",
+    "width",
+)  # what makes a model's pixels
 SAFE = {"use_safetensors": True, "local_files_only": True}  # nothing that can run code, nothing fetched
 
 
@@ -38,6 +49,10 @@ class Manifest:
 
     name: str
     layouts: Mapping[Task, Layout]
+    further: tuple[tuple[Task, Layout], ...] = ()  # with a guide, or with more foregrounds
+    all_layers: tuple[
+        str, ...
+    ] = ()  # that the network has weights for, in order; () for those of its layouts, all alike
     sampler: Sampler
     height: int  # pixels of the picture that the model makes
     width: int
@@ -61,6 +76,7 @@ class Manifest:
         if not sampler.guidance.guided_from:
             del guidance["guided_from"]
         fidelity = {} if self.fidelity == RELEASED else {"fidelity": asdict(self.fidelity)}
+        further = {} if not self.all_layers else {"all_layers": list(self.all_layers), "further": _listed(self.further)}
         return {
             "format": FORMAT,
             "name": self.name,
@@ -81,6 +97,7 @@ class Manifest:
             "steps": dict(self.steps),
             **fidelity,
             "layouts": {task: layout.to_dict() for task, layout in self.layouts.items()},
+            **further,
             "sha256": dict(self.sha256),
         }
 
@@ -91,9 +108,17 @@ class Manifest:
         if (found := fields.pop("format")) != FORMAT:
             raise ValueError(f"format {found} is not {FORMAT}")
         fields["layouts"] = {task: Layout.from_dict(layout) for task, layout in fields["layouts"].items()}
+        fields["further"] = tuple(
+            (each["task"], Layout.from_dict(each["layout"])) for each in fields.get("further", ())
+        )
+        fields["all_layers"] = tuple(fields.get("all_layers", ()))
         fields["sampler"] = sampler_from_dict(fields["sampler"])
         fields["fidelity"] = Fidelity(**fields.get("fidelity", {}))
         return cls(**fields)
+
+
+def _listed(further: Sequence[tuple[Task, Layout]]) -> list[dict[str, Any]]:
+    return [{"task": task, "layout": layout.to_dict()} for task, layout in further]
 
 
 @dataclass(frozen=True)
@@ -128,12 +153,24 @@ class ModelFolder:
             tuned = replace(tuned, guidance=Guidance())
         return self.fidelity(faithful=faithful).sampler(tuned)
 
-    def layout(self, task: Task, *, faithful: bool = False) -> Layout:
-        """The layout for `task`. Raises ModelError when this model was not made for it."""
+    def layout(self, task: Task, *, faithful: bool = False, num_foregrounds: int = 1, guided: bool = False) -> Layout:
+        """The layout for `task`: with so many foregrounds and a guide, if the model has learned that, else without.
+
+        Raises ModelError when this model was not made for the task.
+        """
         if task not in self.manifest.layouts:
             can = ", ".join(self.manifest.layouts)
             raise ModelError(f"model {self.manifest.name} cannot {task}; it can: {can} - choose another with --model")
-        return self.fidelity(faithful=faithful).layout(self.manifest.layouts[task])
+        wanted = (layout for each, layout in self.manifest.further if each == task)
+        fitting = (own for own in wanted if (own.num_foregrounds, "guide" in own.layers) == (num_foregrounds, guided))
+        return self.fidelity(faithful=faithful).layout(next(fitting, self.manifest.layouts[task]))
+
+    def slots(self, layers: Sequence[str]) -> Slots:
+        """Which of the network's layers a sequence of `layers` holds. Raises ModelError for one that it has not."""
+        every = self.manifest.all_layers
+        if unknown := [name for name in layers if name not in every]:
+            raise ModelError(f"model {self.manifest.name} has no layer {unknown[0]}; it has: {', '.join(every)}")
+        return tuple(every.index(name) for name in layers)
 
     def damaged(self, part: str = "", *, sha256: Callable[[Path], str] | None = None) -> Iterator[str]:
         """Files that are missing or differ from what the manifest says; with `part`, only those below that folder.

@@ -33,7 +33,7 @@ CHECKED_PARTS = ("transformer", "motion", "codec")  # the text encoder and its t
 
 @dataclass(frozen=True, kw_only=True)
 class LoadOptions:
-    """How a model is loaded; all fields but `begun_with` are a Request's."""
+    """How a model is loaded; all fields but `begun_with` and `layers` are a Request's."""
 
     device: str = "auto"
     precision: str = "auto"
@@ -44,6 +44,7 @@ class LoadOptions:
     quality: str = "exact"
     lora: tuple[str, ...] = ()
     motion: float = 0.0
+    layers: tuple[str, ...] = ()  # of the layout that it is loaded for; those of the model's own layouts
 
     @classmethod
     def of(cls, request: Request) -> Self:
@@ -136,7 +137,9 @@ def _transformer(
     """The transformer where `plan` keeps it."""
     in_file = plan.transformer == "blocks" and device.type == "cpu"
     unmerged = weights_of(folder.path / "transformer").dtype if in_file else None
-    transformer = load_transformer(folder, dtype=dtype, lora=options.lora, motion=options.motion, unmerged=unmerged)
+    transformer = load_transformer(
+        folder, dtype=dtype, lora=options.lora, motion=options.motion, unmerged=unmerged, layers=options.layers
+    )
     if options.precision == FLOAT8:
         quantize_linears(transformer)
     if plan.transformer == "blocks":

@@ -28,12 +28,14 @@ def load_transformer(
     lora: Sequence[str] = (),
     motion: float = 0.0,
     unmerged: torch.dtype | None = None,
+    layers: Sequence[str] = (),
 ) -> LayerFlowTransformer:
     """The transformer of `folder` on the CPU, frozen, in `dtype`, with every LoRA merged.
 
     Weights that no LoRA changes are of the type `unmerged`, if one is given: left as stored, they stay in their file.
     `lora` are a request's, `motion` the scale of the Motion LoRA. Each weight they change is summed in float32 from
-    what is stored and then cast, one at a time, so there is never a second copy of the network. Raises ModelError for a
+    what is stored and then cast, one at a time, so there is never a second copy of the network. A network that can hold
+    more layers is narrowed to `layers`, or to those of the model's own layouts. Raises ModelError for a
     LoRA that does not fit or cannot be read, RequestError for motion without a Motion LoRA.
     """
     path = folder.path / "transformer"
@@ -44,6 +46,9 @@ def load_transformer(
     )
     if adapters:
         _merge(adapters, path, transformer, dtype)
+    if folder.manifest.all_layers:
+        own = next(iter(folder.manifest.layouts.values())).layers
+        transformer = transformer.narrowed(folder.slots(layers or own))
     transformer.eval().requires_grad_(False)
     return transformer
 
