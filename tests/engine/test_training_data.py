@@ -21,7 +21,16 @@ from transformers import AutoTokenizer, BertConfig, BertModel, T5EncoderModel
 from layerflow import evaluate
 from layerflow.training import codec_fit, text_table
 from layerflow.training.captions import background_caption, clean_label, colour_words, foreground_caption, with_article
-from layerflow.training.clips import LayeredClips, Source, compose, draw_clips, encode_srgb, linear_table, read_pack
+from layerflow.training.clips import (
+    LayeredClips,
+    Source,
+    compose,
+    draw_clips,
+    encode_srgb,
+    linear_table,
+    read_group,
+    read_pack,
+)
 from layerflow.training.device_clips import DeviceClips
 from layerflow.training.heldout import heldout_clips, read_heldout, write_heldout
 from layerflow.training.init import caption_words, make_init
@@ -61,6 +70,7 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_tgz(folder / "lobehub-fluent-emoji-anim-1-1.0.0.tgz", moving)
     write_tgz(folder / "lobehub-fluent-emoji-3d-1.1.0.tgz", {code: webp(1, 90 + i) for i, code in enumerate(NAMES)})
     write_deb(folder)
+    write_clipart(folder)
     return folder
 
 
@@ -112,16 +122,48 @@ def webp(num_frames: int, green: int = 60) -> bytes:
 def write_deb(folder: Path) -> None:
     root = folder / "root"
     land = root / "usr/share/games/endless-sky/images/land"
-    for sub in (land, root / "usr/share/doc/endless-sky-data", root / "DEBIAN"):
+    for sub in (land, root / "usr/share/doc/endless-sky-data"):
         sub.mkdir(parents=True)
     (root / "usr/share/doc/endless-sky-data/copyright").write_text(COPYRIGHT)
-    control = "Package: endless-sky-data\nVersion: 1\nArchitecture: all\nMaintainer: A <a@b.c>\nDescription: land\n"
-    (root / "DEBIAN/control").write_text(control)
     rng = np.random.default_rng(0)
     for name in PHOTOS:
         small = Image.fromarray(rng.integers(0, 256, (6, 12, 3), np.uint8))
         small.resize((720, 360), Image.Resampling.BICUBIC).save(land / f"{name}.jpg")
-    target = folder / "endless-sky-data_1_all.deb"
+    build_deb(root, "endless-sky-data", folder)
+
+
+def write_clipart(folder: Path) -> None:
+    """Two drawings of things, one of them 2 pixels high; a sign, a picture without transparency, a huge one, a link."""
+    root = folder / "clipart"
+    drawings = root / "usr/share/openclipart/png"
+    for sub in ("animals/cats", "food", "signs_and_symbols"):
+        (drawings / sub).mkdir(parents=True)
+    (drawings / "animals/cats/tom_cat_ann_01.png").write_bytes(disc(100, 80))
+    (drawings / "food/flat-bread.png").write_bytes(disc(100, 2))
+    (drawings / "food/pear.png").write_bytes(disc(70, 90))
+    (drawings / "signs_and_symbols/stop.png").write_bytes(disc(100, 100))
+    Image.new("RGB", (90, 90), "red").save(drawings / "food/red.png")
+    huge = bytearray(disc(80, 80))
+    huge[16:24] = (30000).to_bytes(4, "big") * 2
+    (drawings / "food/huge.png").write_bytes(huge)
+    (drawings / "food/link.png").symlink_to("pear.png")
+    build_deb(root, "openclipart-png", folder)
+
+
+def disc(width: int, height: int) -> bytes:
+    y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
+    pixels = np.full((height + 20, width + 20, 4), (200, 90, 10, 0), np.uint8)
+    pixels[10:-10, 10:-10, 3] = 255 * (np.hypot(x, y) < 0.8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def build_deb(root: Path, name: str, folder: Path) -> None:
+    (root / "DEBIAN").mkdir()
+    control = f"Package: {name}\nVersion: 1\nArchitecture: all\nMaintainer: A <a@b.c>\nDescription: pictures\n"
+    (root / "DEBIAN/control").write_text(control)
+    target = folder / f"{name}_1_all.deb"
     subprocess.run(
         ["dpkg-deb", "--root-owner-group", "--build", str(root), str(target)], check=True, capture_output=True
     )
@@ -130,6 +172,16 @@ def write_deb(folder: Path) -> None:
 def clips_of(packed: Path, seed: int, num_clips: int = 6) -> LayeredClips:
     sprites, stills, photos = read_pack(packed, held_out=False)
     return draw_clips([*sprites, *stills], photos, np.random.default_rng(seed), num_clips, config=CONFIG)
+
+
+def test_pack_keeps_drawings_of_things(packed: Path) -> None:
+    cat, pear = read_group(packed, "cutouts", held_out=False)
+    assert (cat.label, cat.tags, pear.label) == ("tom cat", ("animals",), "pear")
+    seen = cat.pixels[0, ..., 3] > 0
+    assert cat.pixels.shape == (1, 64, 64, 4)
+    assert seen.any(axis=0).all() and 48 <= seen.any(axis=1).sum() <= 54  # 100 x 80, cropped to what is seen of it
+    assert not seen[0].any() and not seen[-1].any()
+    assert read_group(packed, "cutouts", held_out=True) == []
 
 
 def test_pack_keeps_loops_and_drops_stills_and_skin_tones(packed: Path) -> None:

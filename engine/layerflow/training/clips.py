@@ -209,14 +209,17 @@ def training_clips(pack: Path, rng: np.random.Generator, num_clips: int = 5120) 
 
 def read_pack(pack: Path, *, held_out: bool) -> tuple[list[Source], list[Source], list[Source]]:
     """Animated sprites, stills and photos of the packed dataset: the part held out of training, or the other."""
-    records = json.loads((pack / "captions.json").read_text(encoding="utf-8"))
-    split = json.loads((pack / "split.json").read_text(encoding="utf-8"))
-    parts: list[list[Source]] = []
-    for name in ("sprites", "stills", "photos"):
-        pixels, held = np.load(pack / f"{name}.npy", mmap_mode="r"), set(split[name])
-        rows = [i for i, record in enumerate(records[name]) if (record["id"] in held) == held_out]
-        parts.append([_source(records[name][i], pixels[i]) for i in rows])
-    return parts[0], parts[1], parts[2]
+    sprites, stills, photos = (read_group(pack, name, held_out=held_out) for name in ("sprites", "stills", "photos"))
+    return sprites, stills, photos
+
+
+def read_group(pack: Path, name: str, *, held_out: bool) -> list[Source]:
+    """The sources of one file of the packed dataset, "sprites" and so on; see `read_pack`."""
+    records = json.loads((pack / "captions.json").read_text(encoding="utf-8"))[name]
+    held = set(json.loads((pack / "split.json").read_text(encoding="utf-8"))[name])
+    pixels = np.load(pack / f"{name}.npy", mmap_mode="r")
+    rows = [i for i, record in enumerate(records) if (record["id"] in held) == held_out]
+    return [_source(records[i], pixels[i]) for i in rows]
 
 
 def compose(foreground: Pixels, background: Pixels, captions: Sequence[Captions]) -> ClipBatch:

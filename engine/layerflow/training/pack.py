@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from layerflow.training.clipart import CutoutRecord, read_cutouts
 from layerflow.training.photos import PhotoRecord, held_out_photos, read_member, read_photos
 
 SPRITE_SIZE = 64
@@ -49,6 +50,8 @@ LICENSE_TEXT = """# Data sources and licences
   (`@lobehub/fluent-emoji-anim-1` to `-4` 1.0.0 and `@lobehub/fluent-emoji-3d` 1.1.0), MIT licence.
   Copyright (c) Microsoft Corporation. Copyright (c) 2023 LobeHub.
 - Names, tags and subgroups: `emojibase-data` 17.0.0 by Miles Johnson, MIT licence.
+- Cut-outs: drawings from Debian's `openclipart-png` 0.18 (openclipart.org), each dedicated to the public domain by its
+  author under the Creative Commons Public Domain Dedication.
 - Photos: the public-domain part of `images/land` in Debian's `endless-sky-data` 0.9.8 (from morguefile.com,
   unsplash.com, NASA, USGS and the Library of Congress, each stated to be in the public domain by the package's
   copyright file). The photos under CC-BY-SA are left out.
@@ -80,6 +83,7 @@ class Archives:
     still: Path  # fluent-emoji-3d .tgz
     names: Path  # emojibase-data .tgz
     photos: Path  # endless-sky-data .deb
+    cutouts: Path  # openclipart-png .deb
 
     @classmethod
     def in_folder(cls, folder: Path) -> Archives:
@@ -89,6 +93,7 @@ class Archives:
             still=_only(folder, "lobehub-fluent-emoji-3d-*.tgz"),
             names=_only(folder, "emojibase-data-*.tgz"),
             photos=_only(folder, "endless-sky-data_*.deb"),
+            cutouts=_only(folder, "openclipart-png_*.deb"),
         )
 
 
@@ -109,11 +114,12 @@ def pack(archives: Archives, out: Path) -> None:
     sprites, sprite_records = read_animated(archives.animated, names)
     stills, still_records = read_stills(archives.still, names)
     photos, photo_records = read_photos(archives.photos)
+    cutouts, cutout_records = read_cutouts(archives.cutouts, SPRITE_SIZE)
     out.mkdir(parents=True, exist_ok=True)
-    for name, array in (("sprites", sprites), ("stills", stills), ("photos", photos)):
+    for name, array in (("sprites", sprites), ("stills", stills), ("photos", photos), ("cutouts", cutouts)):
         np.save(out / f"{name}.npy", array)
-    captions: dict[str, Sequence[SpriteRecord | PhotoRecord]]
-    captions = {"sprites": sprite_records, "stills": still_records, "photos": photo_records}
+    captions: dict[str, Sequence[SpriteRecord | PhotoRecord | CutoutRecord]]
+    captions = {"sprites": sprite_records, "stills": still_records, "photos": photo_records, "cutouts": cutout_records}
     rows = {name: [asdict(record) for record in records] for name, records in captions.items()}
     _write_json(out / "captions.json", rows)
     _write_json(out / "split.json", make_split(sprite_records, still_records, photo_records))
@@ -123,12 +129,16 @@ def pack(archives: Archives, out: Path) -> None:
 def make_split(
     sprites: Sequence[SpriteRecord], stills: Sequence[SpriteRecord], photos: Sequence[PhotoRecord]
 ) -> dict[str, list[str]]:
-    """The ids held out of training: whole subgroups of sprites, whole clusters of photos."""
+    """The ids held out of training: whole subgroups of sprites, whole clusters of photos, none of the cut-outs.
+
+    No cut-out is a version of a held-out sprite; they are drawings of their own, of many of the same things.
+    """
     return {
         "subgroups": list(HELD_OUT_SUBGROUPS),
         "sprites": [r.id for r in sprites if r.subgroup in HELD_OUT_SUBGROUPS],
         "stills": [r.id for r in stills if r.subgroup in HELD_OUT_SUBGROUPS],
         "photos": sorted(held_out_photos(photos)),
+        "cutouts": [],
     }
 
 

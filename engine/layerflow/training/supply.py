@@ -1,0 +1,162 @@
+"""What training is fed with: layered clips from caches that are drawn anew, a few clips a step, for as long as it runs.
+
+Every clip of a cache follows from the seed, its place and how often that place was drawn, so a resumed training has the
+clips of an undisturbed one.
+
+Letters: N clips, L layers, F frame, H W pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layerflow.training.captions import background_caption, blended_caption, foreground_caption
+from layerflow.training.clips import Source, encode_srgb, linear_table, read_group
+from layerflow.training.render import (
+    Floats,
+    Pixels,
+    RenderConfig,
+    one_thread,
+    procedural_photo,
+    render_background,
+    render_foreground,
+)
+from layerflow.training.roto import rough_matte
+from layerflow.training.shapes import draw_shape
+
+Captions = tuple[str, ...]  # in the order of layout.ALL_PROMPTS
+PROCEDURAL = 0.1  # share of backgrounds that are made up
+_UNIT = (np.arange(256) / 255).astype(np.float32)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """What foregrounds and backgrounds are drawn of, and how often a foreground is of which kind."""
+
+    sprites: Sequence[Source]  # animated
+    stills: Sequence[Source]
+    cutouts: Sequence[Source]
+    photos: Sequence[Source]
+    shares: tuple[float, ...] = (0.42, 0.14, 0.16, 0.28)  # sprites, stills, cut-outs, made-up shapes
+
+    @classmethod
+    def of_pack(cls, pack: Path) -> Sources:
+        """The training part of a packed dataset, in memory."""
+
+        def group(name: str) -> list[Source]:
+            return [_in_memory(one) for one in read_group(pack, name, held_out=False)]
+
+        return cls(sprites=group("sprites"), stills=group("stills"), cutouts=group("cutouts"), photos=group("photos"))
+
+    def foreground(self, rng: np.random.Generator, config: RenderConfig) -> Source:
+        """One foreground, drawn at random."""
+        kind = int(rng.choice(len(self.shares), p=self.shares))
+        if kind == len(self.shares) - 1:
+            photo = _one(self.photos, rng).pixels
+            return Source(label="shape", pixels=draw_shape(rng, config.num_frames, config.height, photo[None]))
+        return _one((self.sprites, self.stills, self.cutouts)[kind], rng)
+
+    def background(self, rng: np.random.Generator) -> Source:
+        """One background, drawn at random."""
+        if rng.random() < PROCEDURAL:
+            return Source(label="gradient", pixels=procedural_photo(rng))
+        return _one(self.photos, rng)
+
+
+def _in_memory(source: Source) -> Source:
+    return replace(source, pixels=np.ascontiguousarray(source.pixels))
+
+
+def _one(sources: Sequence[Source], rng: np.random.Generator) -> Source:
+    return sources[int(rng.integers(len(sources)))]
+
+
+@dataclass(kw_only=True)
+class Supply:
+    """Layered clips without end. `advance` draws some of the caches anew."""
+
+    sources: Sources
+    config: RenderConfig = field(default_factory=RenderConfig)
+    num_clips: int = 3072
+    renewed: int = 4  # foregrounds and backgrounds drawn anew at each step
+    seed: int = 0
+    frozen: float = 0.5  # share of clips that show one frame throughout
+    step: int = 0  # how often it was advanced
+
+    def __post_init__(self) -> None:
+        shape = (self.num_clips, self.config.num_frames, self.config.height, self.config.width)
+        self.foregrounds, self.backgrounds = np.empty((*shape, 4), np.uint8), np.empty((*shape, 3), np.uint8)
+        self.shown = [Source(label="", pixels=np.empty(0, np.uint8))] * self.num_clips
+        self.places = [""] * self.num_clips
+        with one_thread():
+            for place in range(self.num_clips):
+                self._draw(place)
+
+    def advance(self) -> None:
+        """Draws the next few places of the caches anew."""
+        first = self.step * self.renewed
+        self.step += 1
+        with one_thread():
+            for place in range(first, first + self.renewed):
+                self._draw(place % self.num_clips)
+
+    def batch(self, rng: np.random.Generator, size: int, layers: Sequence[str]) -> tuple[Floats, list[Captions]]:
+        """Float32 [N, L, F, H, W, 3] in [-1, 1] of these layers, with their captions.
+
+        A foreground is over mid-grey, mattes are grey. With a foreground2, that is behind the first one and whole.
+        """
+        order = np.stack([rng.permutation(self.num_clips)[:2] for _ in range(size)], axis=1)
+        num_front = 2 if "foreground2" in layers else 1
+        behind = rng.integers(self.num_clips, size=size)
+        times = np.broadcast_to(np.arange(self.config.num_frames), (size, self.config.num_frames)).copy()
+        still = rng.random(size) < self.frozen
+        times[still] = rng.integers(self.config.num_frames, size=(size, 1))[still]
+        fronts = [self.foregrounds[row[:, None], times] for row in order[:num_front]]
+        made = pictures(fronts, self.backgrounds[behind[:, None], times])
+        if "guide" in layers:
+            made["guide"] = signed(np.stack([rough_matte(alpha, rng) for alpha in fronts[0][..., 3]])[..., None])
+        captions = [self._captions(order[:num_front, place], behind[place], rng) for place in range(size)]
+        return np.stack([made[name] for name in layers], axis=1), captions
+
+    def _draw(self, place: int) -> None:
+        times_drawn = -(-(self.step * self.renewed - place) // self.num_clips) if self.step else 0
+        rng = np.random.default_rng((self.seed, place, max(times_drawn, 0)))
+        source = self.sources.foreground(rng, self.config)
+        self.foregrounds[place] = render_foreground(source.frames(self.config.num_frames, rng), rng, self.config)
+        self.shown[place] = Source(label=source.label, tags=source.tags, pixels=np.empty(0, np.uint8))
+        behind = self.sources.background(rng)
+        self.backgrounds[place] = render_background(behind.pixels, rng, self.config)
+        self.places[place] = behind.label
+
+    def _captions(self, fronts: NDArray[np.int64], behind: np.int64, rng: np.random.Generator) -> Captions:
+        shown = [foreground_caption(self.shown[place].label, self.shown[place].tags, rng) for place in fronts]
+        background = background_caption(self.places[behind], self.backgrounds[behind, 0, ::4, ::4], rng)
+        return shown[0], background, blended_caption(" and ".join(shown), background), *shown[1:]
+
+
+def pictures(fronts: Sequence[Pixels], background: Pixels) -> dict[str, Floats]:
+    """What a model is shown of foregrounds [N, F, H, W, 4] straight, the first on top, over backgrounds [.., 3].
+
+    Float32 [N, F, H, W, 3] in [-1, 1] by layer. They are laid over each other in scene-linear light.
+    """
+    made: dict[str, Floats] = {"background": signed(background)}
+    light = np.take(linear_table(), background)
+    for number, front in reversed(list(enumerate(fronts, start=1))):
+        suffix = "" if number == 1 else str(number)
+        opacity = np.take(_UNIT, front[..., 3:])
+        made["foreground" + suffix] = signed(front[..., :3]) * opacity  # over mid-grey
+        made["alpha" + suffix] = signed(front[..., 3:])
+        light = light + opacity * (np.take(linear_table(), front[..., :3]) - light)
+    made["blended"] = encode_srgb(light) * np.float32(2) - np.float32(1)
+    return made
+
+
+def signed(codes: Pixels) -> Floats:
+    """8-bit codes [..., 1 or 3] as float32 [..., 3] in [-1, 1]."""
+    values: Floats = codes.astype(np.float32) * np.float32(2 / 255) - np.float32(1)
+    return np.broadcast_to(values, (*codes.shape[:-1], 3))
