@@ -70,15 +70,15 @@ class _Row:
         """The last foreground of `window`, sampled behind all the others."""
         shot, engine = self.shot, self.engine
         with self._last_handed_over():  # encoding first: sampling waits for it, and for nothing else
-            given = shot.given(window)
-            conditions = shot.encode(engine, given, hint=shot.hint(window))
+            given = shot.showing.given(window)
+            conditions = shot.showing.encode(engine, given, hint=shot.showing.hint(window))
             conditions = shot.continuing(engine, conditions, window, self.last)
         sampled = shot.sample(engine, window, conditions, after_step=partial(self._after_step, conditions))
         for depth in range(1, shot.num_foregrounds):
             with self.worker.holding(self.codec):
                 above = (*sampled.above, decode_clip(engine, shot.layout, sampled.latents))
                 given = behind(given, above[-1])
-                conditions = shot.encode(engine, given, depth)
+                conditions = shot.showing.encode(engine, given, depth)
             after_step = partial(self._after_step, conditions)
             sampled = shot.sample(engine, window, conditions, above=above, after_step=after_step)
         return self._looked_closer(sampled) if shot.request.closeup else sampled
@@ -91,7 +91,8 @@ class _Row:
             area = place(made["alpha"].mean(dim=1).numpy(), shot.fit)
             if area is None:
                 return replace(sampled, made=made)
-            conditions = shot.encode(engine, shot.given(window, area), hint=shot.hint(window, area))
+            given, hint = shot.showing.given(window, area), shot.showing.hint(window, area)
+            conditions = shot.showing.encode(engine, given, hint=hint)
         looked = shot.sample(engine, window, conditions, closer=True, after_step=lambda _: self.worker.look())
         return replace(sampled, made=made, header=looked.header, closer=Closer(area=area, latents=looked.latents))
 
@@ -139,7 +140,7 @@ class _Row:
         made = sampled.made or decode_clip(engine, layout, sampled.latents)
         if closer is None:
             return made, None
-        fit, part = self.shot.closer_fit(closer.area), decode_clip(engine, layout, closer.latents)
+        fit, part = self.shot.showing.closer_fit(closer.area), decode_clip(engine, layout, closer.latents)
         return made, CloseUp(area=closer.area, fit=fit, made=part)
 
     def _write(self, sampled: Sampled, made: Made, closeup: CloseUp | None) -> tuple[str, ...]:

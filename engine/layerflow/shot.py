@@ -1,4 +1,4 @@
-"""One request on its way: its plate is read, its windows are sampled, its frames are told of when they are there."""
+"""One request on its way: it is checked, its windows are sampled, its frames are told of when they are there."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from typing import cast
 
 from torch import Tensor
 
-from layerflow.assemble import Frame, Made, model_pictures, share_clipped, stacked, takes_apart
+from layerflow.assemble import Made, takes_apart
 from layerflow.decomposition import made_layers
 from layerflow.delivery import Delivery
-from layerflow.denoisers import raise_if
 from layerflow.ending import GOES_ON_FROM, Ending, ending_of
 from layerflow.errors import OutputError, RequestError
 from layerflow.exr import AlphaMode
@@ -22,8 +21,7 @@ from layerflow.files import output_pattern, refused_as
 from layerflow.finishing import Finishing
 from layerflow.frame_windows import Window, windows
 from layerflow.glimpse import Glimpse
-from layerflow.guides import Guides, hint_of
-from layerflow.hints import Hint
+from layerflow.guides import Guides
 from layerflow.intake import (
     checked_guides,
     checked_linear,
@@ -35,12 +33,12 @@ from layerflow.intake import (
 )
 from layerflow.journal import Journal, now_and_then
 from layerflow.kept import Kept
-from layerflow.layout import PROMPT_ORDER, Layout, Task
+from layerflow.layout import Layout, Task
 from layerflow.models.fitting import fit_to
 from layerflow.models.folder import ModelFolder
 from layerflow.models.load import Engine
 from layerflow.models.shelf import exact_name, find_model
-from layerflow.pipeline import Clip, Conditions, dropped_words, encode_clip, encode_layers, pick_sampler, sample_clip
+from layerflow.pipeline import Conditions, encode_layers, pick_sampler, sample_clip
 from layerflow.plate import Plate
 from layerflow.preprocess import Fit, FitKind
 from layerflow.provenance import MADE_UNDER, environment_of, record_of
@@ -48,6 +46,7 @@ from layerflow.quality import QUALITIES, Quality
 from layerflow.refine import Kind
 from layerflow.sampler import Sampler, SamplerState
 from layerflow.seams import continued, goes_on, shared_frames
+from layerflow.showing import Showing
 from layerflow.window import Window as Area
 from layerflow.wire import Event, Request
 from layerflow.wire.whole_paths import whole_matte
@@ -94,7 +93,6 @@ class Shot:
     on_glimpse: OnGlimpse | None = None
     resuming: bool = False  # whole frames of this very shot are left as they are
     warnings: list[str] = field(default_factory=list)
-    clipped: dict[int, float] = field(default_factory=dict)  # share of a frame that the model saw clipped
 
     @classmethod
     def prepare(cls, request: Request, on_event: OnEvent, stopped: Callable[[], bool]) -> Shot:
@@ -166,6 +164,20 @@ class Shot:
         form, kind = self.delivery.format, cast(FitKind, self.request.fit)
         width, height = form.working_window[2:]
         return fit_to(self.folder, width=width, height=height, aspect=form.pixel_aspect, kind=kind)
+
+    @cached_property
+    def showing(self) -> Showing:
+        """What the model is shown of the shot."""
+        return Showing(
+            request=self.request,
+            folder=self.folder,
+            layout=self.layout,
+            plate=self.plate,
+            guides=self.guides,
+            fit=self.fit,
+            warn=self.warn,
+            stopped=self.stopped,
+        )
 
     @property
     def quality(self) -> Quality:
@@ -248,40 +260,6 @@ class Shot:
                 break
         return self.windows[first : window.index]
 
-    def given(self, window: Window, area: Area | None = None) -> dict[str, Tensor]:
-        """The given layers of `window`, `[F, 3, h, w]` in [-1, 1]; its plate frames are read. Raises PlateError.
-
-        With an `area`, of that part of the plate alone.
-        """
-        if self.plate is None:
-            return {}
-        shown = {number: self._shown(self.plate, number, area) for number in dict.fromkeys(window.frames)}
-        return stacked([shown[number] for number in window.frames])  # a short shot repeats its last frame
-
-    def closer_fit(self, area: Area) -> Fit:
-        """How a part of the plate meets the model's picture; all of it is shown, cropped or not."""
-        kind: FitKind = "pad" if self.fit.kind == "pad" else "bucket"
-        return fit_to(self.folder, width=area[2], height=area[3], aspect=self.fit.aspect, kind=kind)
-
-    def hint(self, window: Window, area: Area | None = None) -> Hint | None:
-        """What a guide says of the alpha of `window`, or of an `area` of it; None without one. Raises PlateError."""
-        if self.guides is None or self.guides.guide is None:
-            return None
-        clamps = [self.guides.at(number) for number in window.frames]
-        if area is None:
-            return hint_of(clamps, self.fit)
-        return hint_of([each.part(area) for each in clamps], self.closer_fit(area))
-
-    def encode(
-        self, engine: Engine, given: Mapping[str, Tensor], depth: int = 0, *, hint: Hint | None = None
-    ) -> Conditions:
-        """What foreground number `depth` of a window is sampled under."""
-        clip = self._clip(given, depth, hint)
-        for name, tail in dropped_words(engine, clip).items():
-            count = "1 token" if tail.num_tokens == 1 else f"{tail.num_tokens} tokens"
-            self.warn(f"the {name} prompt is {count} too long; shorten it, the model does not see: {tail.in_short()}")
-        return encode_clip(engine, clip)
-
     def sample(
         self,
         engine: Engine,
@@ -319,7 +297,7 @@ class Shot:
         """What `window` is sampled under, knowing what was made `before` if that is the window it goes on from."""
         if self.ending and window.index == 0:
             clips = self.ending.clips(self.layout, self.fit)
-            latents = encode_layers(engine, self._clip(clips, 0))
+            latents = encode_layers(engine, self.showing.clip(clips))
             return replace(conditions, known=continued(self.layout, latents, self.ending.shared))
         is_next = before is not None and before.window.index == window.index - 1
         if not (before and is_next and window.overlap and goes_on(self.layout)):
@@ -352,53 +330,6 @@ class Shot:
         """The memory plans that have a hand in `window`: those of its kept steps, and the one at hand."""
         kept = [self.journal.plans(window.index, each) for each in range(depth + 1)]
         return tuple(dict.fromkeys((*chain.from_iterable(kept), engine.plan.name)))
-
-    def _clip(self, given: Mapping[str, Tensor], depth: int, hint: Hint | None = None) -> Clip:
-        rows, columns = next((tuple(clip.shape[-2:]) for clip in given.values()), (self.fit.rows, self.fit.columns))
-        return Clip(
-            layout=self.layout,
-            prompts=self._prompts(depth),
-            given=given,
-            hint=hint,
-            seed=self.request.seed,
-            height=rows,
-            width=columns,
-            drawn=self.folder.fidelity(faithful=self.request.faithful).posterior,
-        )
-
-    def _prompts(self, depth: int) -> dict[str, str]:
-        """By layer; the foregrounds that are still there belong to the background of the one that is taken off."""
-        request = self.request
-        prompts = {name: getattr(request, name) for name in PROMPT_ORDER}
-        if not request.foregrounds:
-            return prompts
-        front, *rest = request.foregrounds[depth:]
-        return prompts | {"foreground": front, "background": ", ".join(filter(None, (*rest, request.background)))}
-
-    def _shown(self, plate: Plate, number: int, area: Area | None) -> dict[str, Tensor]:
-        """The pictures of one plate frame that the model is shown."""
-        frame = self._read(plate, number)
-        if area is not None:
-            return model_pictures(frame.part(area), self.layout, self.closer_fit(area))
-        if clipped := share_clipped(frame):
-            self.clipped[number] = clipped
-        return model_pictures(frame, self.layout, self.fit)
-
-    def _read(self, plate: Plate, number: int) -> Frame:
-        raise_if(self.stopped)
-        frame = Frame(pixels=plate.read(number), colorspace=plate.colorspace)
-        self.warn(*plate.notes)
-        return frame
-
-    def warn_of_clipping(self) -> None:
-        """Says in one sentence how much of the plate the model could not see as it is."""
-        if self.clipped:
-            worst = max(self.clipped, key=lambda number: self.clipped[number])
-            count = "1 frame is" if len(self.clipped) == 1 else f"{len(self.clipped)} frames are"
-            self.warn(
-                f"{count} partly beyond display black or white, frame {worst} most ({self.clipped[worst]:.1%} of it); "
-                "the model saw those pixels clipped, the plate's own layer keeps them"
-            )
 
     def _after_step(
         self, window: Window, depth: int, state: SamplerState, keep: Callable[[SamplerState], None]

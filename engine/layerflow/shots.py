@@ -130,7 +130,7 @@ def _render(
     backend = _make_windows(
         shot, engines or Engines(), begun_under="".join(plans[-1:]), begun_with="".join(backends[-1:])
     )
-    shot.warn_of_clipping()
+    shot.showing.warn_of_clipping()
     movie, sheet = None, None
     if request.preview:
         shot.say(Event("stage", "making the preview"))
