@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from tiny import random_linear_codec, save_linear_codec, write_text
 
+from layerflow.layout import ALL_LAYERS, LAYERS
 from layerflow.models.folder import open_model
 from layerflow.models.load import LoadOptions, load_engine
 from layerflow.sampler import NoiseSchedule
 from layerflow.training.mini import write_model
-from layerflow.training.recipe import Model, Recipe, fresh_model, measure_latents
-from layerflow.training.trainer import Trainer
+from layerflow.training.recipe import Model, Recipe, fresh_model, measure_latents, started_model
+from layerflow.training.trainer import Trainer, data_step
+from layerflow.transformer import LayerFlowTransformer
 
+RED, BLUE, BLACK, GREY, WHITE = (1.0, -1.0, -1.0), (-1.0, -1.0, 1.0), -1.0, 0.0, 1.0
+LOOKS: dict[str, tuple[Any, Any]] = {  # around the square and in it
+    "foreground": (GREY, RED),
+    "alpha": (BLACK, WHITE),
+    "foreground2": (GREY, GREY),
+    "alpha2": (BLACK, BLACK),
+    "guide": (BLACK, WHITE),
+    "background": (BLUE, BLUE),
+    "blended": (BLUE, RED),
+}
 RECIPE = Recipe(
     num_blocks=1,
     num_heads=2,
@@ -32,17 +46,22 @@ RECIPE = Recipe(
 
 
 class TwoColours:
-    """A red square before a blue wall, always the same."""
+    """A red square before a blue wall, always the same; a second one is not there."""
 
-    def batch(self, rng: np.random.Generator, size: int) -> tuple[np.ndarray, list[tuple[str, str, str]]]:
-        clips = np.zeros((size, 4, 8, 32, 48, 3), np.float32)
-        clips[:, 1] = -1.0
-        clips[:, 2:] = [-1.0, -1.0, 1.0]
-        clips[:, 0, :, 8:24, 8:24] = clips[:, 3, :, 8:24, 8:24] = [1.0, -1.0, -1.0]
-        clips[:, 1, :, 8:24, 8:24] = 1.0
-        return clips + rng.normal(0.0, 0.01, clips.shape).astype(np.float32), [
-            ("a red dog", "a garden", "night")
-        ] * size
+    step = 0
+
+    def advance(self) -> None:
+        self.step += 1
+
+    def batch(
+        self, rng: np.random.Generator, size: int, layers: Sequence[str]
+    ) -> tuple[np.ndarray, list[tuple[str, ...]]]:
+        clips = rng.normal(0.0, 0.01, (size, len(layers), 8, 32, 48, 3)).astype(np.float32)
+        for place, name in enumerate(layers):
+            around, inside = LOOKS[name]
+            clips[:, place] += np.float32(around)
+            clips[:, place, :, 8:24, 8:24] += np.float32(inside) - np.float32(around)
+        return clips, [("a red dog", "a garden", "night", "a dog")] * size
 
 
 @pytest.fixture
@@ -56,7 +75,7 @@ def start(tmp_path: Path) -> Path:
 
 def measured(start: Path) -> Model:
     model = fresh_model(RECIPE, start)
-    clips = TwoColours().batch(np.random.default_rng(0), 2)[0]
+    clips = TwoColours().batch(np.random.default_rng(0), 2, ALL_LAYERS)[0]
     measure_latents(model, torch.from_numpy(clips).movedim(-1, -3), NoiseSchedule())
     return model
 
@@ -100,6 +119,9 @@ def test_a_resumed_run_goes_on_as_if_never_stopped(start: Path, tmp_path: Path) 
     advance(first, 2)
     first.save()
     second = trainer(start, tmp_path / "run")
+    with pytest.raises(ValueError, match="data is 2 steps on and the one given 0"):
+        second.resume()
+    second.data.step = data_step(tmp_path / "run")
     second.resume()
     assert second.progress.step == 2
     advance(second, 2)
@@ -123,19 +145,42 @@ def test_the_written_model_is_the_trained_one(start: Path, tmp_path: Path) -> No
     write_model(training.model, RECIPE, tmp_path / "model", {"LICENSE-data.md": tmp_path / "LICENSE-data.md"})
     engine = load_engine(open_model(tmp_path / "model"), LoadOptions(device="cpu"))
     assert "LICENSE-data.md" in engine.folder.manifest.sha256
-    assert engine.folder.manifest.layouts == RECIPE.layouts()
-    for name, value in engine.transformer.state_dict().items():
+    manifest = engine.folder.manifest
+    assert (manifest.layouts, manifest.further) == (RECIPE.cases.layouts(), RECIPE.cases.further())
+    stored = LayerFlowTransformer.from_pretrained(tmp_path / "model" / "transformer", torch_dtype=torch.float32)
+    for name, value in stored.state_dict().items():
         torch.testing.assert_close(value, expected[name].float(), rtol=0, atol=0)
+    assert engine.transformer.config.mixed_layers == len(LAYERS)
+    again = started_model(RECIPE, engine.folder).transformer
+    assert all(torch.equal(value, stored.state_dict()[name]) for name, value in again.state_dict().items())
+    assert all(weight.requires_grad for weight in again.transformer_blocks.parameters())
 
 
 def test_latent_sizes_are_measured_per_layer(start: Path) -> None:
     model = measured(start)
     precondition = model.transformer.precondition
     assert precondition is not None
-    clips = torch.from_numpy(TwoColours().batch(np.random.default_rng(0), 2)[0]).movedim(-1, -3)
+    clips = torch.from_numpy(TwoColours().batch(np.random.default_rng(0), 2, ALL_LAYERS)[0]).movedim(-1, -3)
     latents = model.codec.to_latents(clips[:, 1])
+    assert ALL_LAYERS[1] == "alpha"
     torch.testing.assert_close(precondition.rms[1], latents.square().mean(dim=(0, 1, 3, 4)).sqrt())
-    c_in, c_skip, c_out = precondition(torch.zeros(1, 8, 8, 2, 3), torch.tensor([999]), None)
+    c_in, c_skip, c_out = precondition(torch.zeros(1, 14, 8, 2, 3), torch.tensor([999]), None)
     torch.testing.assert_close(c_in, torch.zeros_like(c_in))  # pure noise says nothing
     torch.testing.assert_close(c_skip, torch.zeros_like(c_skip))
     torch.testing.assert_close(c_out[0, ::2, :, 0, 0], precondition.rms)
+
+
+def test_a_step_takes_about_as_long_with_more_layers() -> None:
+    cases = RECIPE.cases
+    assert replace(RECIPE, batch=24).batch_of(cases.layouts()["generate"]) == 24
+    assert replace(RECIPE, batch=24).batch_of(cases.further()[1][1]) == 16
+    assert RECIPE.batch_of(cases.further()[1][1]) == 1
+
+
+def test_learning_rates_rise_hold_and_fall(start: Path, tmp_path: Path) -> None:
+    training = trainer(start, tmp_path / "run", minutes=1.0, warmup_steps=4, decay=0.5)
+    scales = []
+    for step, seconds in ((0, 0.0), (3, 1.0), (9, 29.0), (9, 45.0), (9, 60.0)):
+        training.progress.step, training.progress.seconds = step, seconds
+        scales.append(training._lr_scale())
+    assert scales == pytest.approx([0.25, 1.0, 1.0, 0.5, 0.04])

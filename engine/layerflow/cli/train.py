@@ -54,7 +54,8 @@ def init(dataset: Path, minilm: Path, output: Path) -> None:
 
 @train.command()
 @click.argument("dataset", type=_EXISTING)
-@click.option("--init", type=_EXISTING, required=True, help="Folder of the fitted codec and the distilled text table.")
+@click.option("--init", type=_EXISTING, help="Folder of the fitted codec and the distilled text table.")
+@click.option("--start", metavar="MODEL", help="A bundled model to go on from, by name or folder, instead of --init.")
 @click.option("-o", "--output", type=_FOLDER, required=True, help="Folder for checkpoints and the finished model.")
 @click.option(
     "--recipe", "size", type=click.Choice(["bundled", "full"]), default="bundled", help="full: for a large GPU."
@@ -65,7 +66,8 @@ def init(dataset: Path, minilm: Path, output: Path) -> None:
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint in the output folder.")
 def mini(
     dataset: Path,
-    init: Path,
+    init: Path | None,
+    start: str | None,
     output: Path,
     size: str,
     device: str,
@@ -82,8 +84,20 @@ def mini(
     recipe = recipe if minutes is None else replace(recipe, minutes=minutes)
     place = pick_device(device)
     with _all_there():
-        model = training.train(dataset, init, output, recipe, seed=seed, resume=resume, device=place, report=_report)
+        begin = _beginning(init, start)
+        model = training.train(dataset, begin, output, recipe, seed=seed, resume=resume, device=place, report=_report)
     click.echo(f"model: {model.path}")
+
+
+def _beginning(init: Path | None, start: str | None) -> Path:
+    """The folder that training starts from."""
+    from layerflow.models.shelf import find_model
+
+    if start is not None and init is None:
+        return find_model(start).path
+    if init is None or start is not None:
+        raise RequestError("training starts from --init or from --start; give one of them")
+    return init
 
 
 def _report(progress: Progress) -> None:

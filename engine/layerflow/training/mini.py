@@ -10,12 +10,14 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from layerflow.models.folder import Manifest, ModelFolder, write_manifest
+from layerflow.layout import ALL_LAYERS
+from layerflow.models.folder import MANIFEST, Manifest, ModelFolder, open_model, write_manifest
 from layerflow.sampler import Guidance, NoiseSchedule, Sampler
-from layerflow.training.clips import training_clips
-from layerflow.training.device_clips import DeviceClips
-from layerflow.training.recipe import Model, Recipe, fresh_model, measure_latents
-from layerflow.training.trainer import Progress, Trainer
+from layerflow.training.device_supply import DeviceSupply
+from layerflow.training.recipe import Model, Recipe, fresh_model, measure_latents, started_model
+from layerflow.training.render import RenderConfig
+from layerflow.training.supply import Sources, Supply
+from layerflow.training.trainer import Progress, Trainer, data_step
 
 LICENCE = "Apache-2.0; what it was trained on is in LICENSE-data.md"
 DESCRIPTION = "A small model of animated cut-outs over landscapes, 8 frames of 96x64: a demonstration of the whole way."
@@ -23,7 +25,7 @@ DESCRIPTION = "A small model of animated cut-outs over landscapes, 8 frames of 9
 
 def train(
     pack: Path,
-    init: Path,
+    start: Path,
     folder: Path,
     recipe: Recipe,
     *,
@@ -32,16 +34,30 @@ def train(
     device: torch.device | None = None,
     report: Callable[[Progress], None] = lambda progress: None,
 ) -> ModelFolder:
-    """The model folder `folder/model`, after training on the packed data in `pack` from the start in `init`."""
+    """The model folder `folder/model`, after training on the packed data in `pack` from the start in `start`.
+
+    That is the fitted codec and the text table of a fresh model, or a model folder to go on from.
+    """
     device = device or torch.device("cpu")
-    data = training_clips(pack, np.random.default_rng(seed), num_clips=recipe.num_clips)
-    model = fresh_model(recipe, init, seed=seed)
-    clips, _ = data.batch(np.random.default_rng(seed), 128)
-    measure_latents(model, torch.from_numpy(clips).movedim(-1, -3), NoiseSchedule())
+    size = RenderConfig(num_frames=recipe.num_frames, height=recipe.height, width=recipe.width)
+    data = Supply(
+        sources=Sources.of_pack(pack),
+        config=size,
+        num_clips=recipe.num_clips,
+        renewed=recipe.renewed,
+        seed=seed,
+        step=data_step(folder) if resume else 0,
+    )
+    if (start / MANIFEST).is_file():
+        model = started_model(recipe, open_model(start))
+    else:
+        model = fresh_model(recipe, start, seed=seed)
+        clips, _ = data.batch(np.random.default_rng(seed), 128, ALL_LAYERS)
+        measure_latents(model, torch.from_numpy(clips).movedim(-1, -3), NoiseSchedule())
     trainer = Trainer(
         model=model,
         recipe=recipe,
-        data=data if device.type == "cpu" else DeviceClips(data, device),
+        data=data if device.type == "cpu" else DeviceSupply(data, device),
         folder=folder,
         device=device,
         seed=seed,
@@ -49,13 +65,13 @@ def train(
     )
     if resume:
         trainer.resume()
-    return write_model(trainer.run(), recipe, folder / "model", licences(pack, init))
+    return write_model(trainer.run(), recipe, folder / "model", licences(pack, start))
 
 
-def licences(pack: Path, init: Path) -> dict[str, Path]:
+def licences(pack: Path, start: Path) -> dict[str, Path]:
     """Where the licences of the data and of the start lie, by their place in the model folder."""
     found = {"LICENSE-data.md": pack / "LICENSE-data.md"}
-    return found | {f"{notice.parent.name}/NOTICE": notice for notice in sorted(init.glob("*/NOTICE"))}
+    return found | {f"{notice.parent.name}/NOTICE": notice for notice in sorted(start.glob("*/NOTICE"))}
 
 
 def write_model(model: Model, recipe: Recipe, path: Path, licences: Mapping[str, Path]) -> ModelFolder:
@@ -85,7 +101,9 @@ def manifest(model: Model, recipe: Recipe) -> Manifest:
         name="mini",
         description=DESCRIPTION,
         licence=LICENCE,
-        layouts=recipe.layouts(),
+        layouts=recipe.cases.layouts(),
+        further=recipe.cases.further(),
+        all_layers=ALL_LAYERS,
         sampler=Sampler(num_steps=12, guidance=Guidance(scale=1.0, power=None)),
         steps={"decompose": 2},  # where a plate is given, more steps score lower
         height=recipe.height,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from layerflow.codec import LinearCodec
-from layerflow.layout import LAYERS, Layout, Task, task_layouts
+from layerflow.layout import ALL_LAYERS, ALL_PROMPTS, LAYERS, Layout
 from layerflow.models.codecs import load_linear_codec
+from layerflow.models.folder import SAFE, ModelFolder
 from layerflow.models.text_encoder import load_text
 from layerflow.sampler import NoiseSchedule
 from layerflow.text import T5Text
+from layerflow.training.cases import Cases, Shares
+from layerflow.training.widening import widened
 from layerflow.transformer import LayerFlowTransformer, sincos_positions
 
 
@@ -30,25 +33,35 @@ class Recipe:
     width: int = 96
     num_frames: int = 8
     prompt_tokens: int = 16
-    num_clips: int = 5120  # rendered foregrounds and backgrounds that clips are paired from
-    batch: int = 16
+    num_clips: int = 3072  # rendered foregrounds and backgrounds that clips are paired from
+    renewed: int = 3  # of either, drawn anew at each step
+    batch: int = 24  # of four layers; of more layers fewer
     minutes: float = 80.0
-    adam_lr: float = 1e-3
-    muon_lr: float = 0.02
+    adam_lr: float = 5e-4
+    muon_lr: float = 0.01
     warmup_steps: int = 100
+    decay: float = 0.3  # share of the time at the end in which the learning rates fall to 0
     ema_decay: float = 0.998
     text_dropout: float = 0.1
     pure_noise: float = 0.12  # share of samples at the last timestep, where sampling starts
-    task_shares: tuple[float, ...] = (0.2, 0.5, 0.15, 0.15)  # in the order of layout.TASKS
+    pure_noise_apart: float = 0.3  # the same where a plate is given, which takes a step or two
+    shares: Shares = field(default_factory=Shares)
 
     @classmethod
     def full(cls) -> Recipe:
         """The recipe for a data-centre GPU: about four times the weights and the cached clips. It has not been run."""
         return cls(num_blocks=12, num_heads=6, batch=256, minutes=12.0, adam_lr=6e-4, num_clips=20480)
 
-    def layouts(self) -> dict[Task, Layout]:
-        """The four tasks at this recipe's length."""
-        return task_layouts(self.num_frames, self.num_frames // LinearCodec.temporal)
+    @property
+    def cases(self) -> Cases:
+        """The kinds of batches, at this recipe's length."""
+        return Cases(
+            num_frames=self.num_frames, latent_frames=self.num_frames // LinearCodec.temporal, shares=self.shares
+        )
+
+    def batch_of(self, layout: Layout) -> int:
+        """Clips of a batch: fewer where there are more layers, so that a step takes about as long."""
+        return max(1, self.batch * len(LAYERS) // len(layout.layers))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +89,17 @@ def fresh_model(recipe: Recipe, init: Path, *, seed: int = 0) -> Model:
     return Model(transformer=transformer, codec=codec, text=text)
 
 
+def started_model(recipe: Recipe, folder: ModelFolder) -> Model:
+    """The bundled model in `folder` as the start of more training; one for a single foreground is widened."""
+    codec = load_linear_codec(folder.path / "codec" / "codec.safetensors")
+    text = load_text(folder.path, recipe.prompt_tokens)
+    text.encoder.float().train()
+    network = LayerFlowTransformer.from_pretrained(folder.path / "transformer", **SAFE).float()
+    if not folder.manifest.all_layers:
+        network = widened(network, num_prompts=len(ALL_PROMPTS))
+    return Model(transformer=network.train().requires_grad_(True), codec=codec, text=text)
+
+
 def transformer_config(recipe: Recipe, codec: LinearCodec, text: T5Text) -> dict[str, Any]:
     """Arguments of the transformer for this recipe."""
     patch = 2
@@ -87,15 +111,15 @@ def transformer_config(recipe: Recipe, codec: LinearCodec, text: T5Text) -> dict
         "patch_size": patch,
         "text_width": text.encoder.config.d_model,
         "time_width": recipe.time_width,
-        "text_tokens": 3 * text.num_tokens,
-        "position_frames": recipe.layouts()["generate"].num_latents,
+        "text_tokens": len(ALL_PROMPTS) * text.num_tokens,
+        "position_frames": len(ALL_LAYERS) * recipe.cases.latent_frames,
         "position_rows": recipe.height // codec.spatial // patch,
         "position_columns": recipe.width // codec.spatial // patch,
         "position_scale": 1.0,
         "has_layer_embedding": True,
         "trained_positions": True,
         "has_given_embedding": True,
-        "mixed_layers": len(LAYERS),
+        "mixed_layers": len(ALL_LAYERS),
     }
 
 
@@ -106,8 +130,8 @@ def initialise_positions(transformer: LayerFlowTransformer, recipe: Recipe) -> N
     mostly show the same thing. The table is trained, so this is a start and not a rule.
     """
     frames, rows, columns, width = transformer.video_positions.shape
-    shared = sincos_positions(width, frames // len(LAYERS), rows, columns, scale=1.0)
-    own = 0.3 * torch.randn(len(LAYERS), 1, 1, 1, width)
+    shared = sincos_positions(width, frames // len(ALL_LAYERS), rows, columns, scale=1.0)
+    own = 0.3 * torch.randn(len(ALL_LAYERS), 1, 1, 1, width)
     with torch.no_grad():
         transformer.video_positions.copy_((shared + own).flatten(0, 1))
 
@@ -122,7 +146,10 @@ def initialise_attention(transformer: LayerFlowTransformer) -> None:
 
 @torch.no_grad()
 def measure_latents(model: Model, clips: Tensor, schedule: NoiseSchedule) -> None:
-    """Tells the model how large its latents are, from clips `[B, G, F, 3, H, W]` in [-1, 1], and its noise levels."""
+    """Tells the model how large its latents are, from clips `[B, G, F, 3, H, W]` in [-1, 1], and its noise levels.
+
+    They are of all its layers, in the order of `layout.ALL_LAYERS`.
+    """
     precondition = model.transformer.precondition
     assert precondition is not None
     latents_BGFCHW = model.codec.to_latents(clips)

@@ -76,6 +76,16 @@ def _one(sources: Sequence[Source], rng: np.random.Generator) -> Source:
     return sources[int(rng.integers(len(sources)))]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """Clips of the caches, by their places, and which of their frames are shown."""
+
+    fronts: NDArray[np.int64]  # [foregrounds, N], the first on top
+    behind: NDArray[np.int64]  # [N]
+    times: NDArray[np.int64]  # [N, F]; one frame throughout in a frozen clip
+    captions: tuple[Captions, ...]
+
+
 @dataclass(kw_only=True)
 class Supply:
     """Layered clips without end. `advance` draws some of the caches anew."""
@@ -91,49 +101,55 @@ class Supply:
     def __post_init__(self) -> None:
         shape = (self.num_clips, self.config.num_frames, self.config.height, self.config.width)
         self.foregrounds, self.backgrounds = np.empty((*shape, 4), np.uint8), np.empty((*shape, 3), np.uint8)
+        self.guides = np.empty(shape, np.uint8)  # rough mattes of the foregrounds
         self.shown = [Source(label="", pixels=np.empty(0, np.uint8))] * self.num_clips
         self.places = [""] * self.num_clips
         with one_thread():
             for place in range(self.num_clips):
                 self._draw(place)
 
-    def advance(self) -> None:
-        """Draws the next few places of the caches anew."""
-        first = self.step * self.renewed
+    def advance(self) -> list[int]:
+        """Draws the next few places of the caches anew, and says which."""
+        places = [(self.step * self.renewed + number) % self.num_clips for number in range(self.renewed)]
         self.step += 1
         with one_thread():
-            for place in range(first, first + self.renewed):
-                self._draw(place % self.num_clips)
+            for place in places:
+                self._draw(place)
+        return places
+
+    def draw(self, rng: np.random.Generator, size: int, *, num_foregrounds: int = 1) -> Drawn:
+        """Which clips of the caches are laid over each other, at random, the foregrounds of one never the same."""
+        fronts = np.stack([rng.permutation(self.num_clips)[:num_foregrounds] for _ in range(size)], axis=1)
+        behind = rng.integers(self.num_clips, size=size)
+        times = np.broadcast_to(np.arange(self.config.num_frames), (size, self.config.num_frames)).copy()
+        still = rng.random(size) < self.frozen
+        times[still] = rng.integers(self.config.num_frames, size=(size, 1))[still]
+        captions = tuple(self._captions(fronts[:, place], int(behind[place]), rng) for place in range(size))
+        return Drawn(fronts=fronts, behind=behind, times=times, captions=captions)
 
     def batch(self, rng: np.random.Generator, size: int, layers: Sequence[str]) -> tuple[Floats, list[Captions]]:
         """Float32 [N, L, F, H, W, 3] in [-1, 1] of these layers, with their captions.
 
         A foreground is over mid-grey, mattes are grey. With a foreground2, that is behind the first one and whole.
         """
-        order = np.stack([rng.permutation(self.num_clips)[:2] for _ in range(size)], axis=1)
-        num_front = 2 if "foreground2" in layers else 1
-        behind = rng.integers(self.num_clips, size=size)
-        times = np.broadcast_to(np.arange(self.config.num_frames), (size, self.config.num_frames)).copy()
-        still = rng.random(size) < self.frozen
-        times[still] = rng.integers(self.config.num_frames, size=(size, 1))[still]
-        fronts = [self.foregrounds[row[:, None], times] for row in order[:num_front]]
-        made = pictures(fronts, self.backgrounds[behind[:, None], times])
-        if "guide" in layers:
-            made["guide"] = signed(np.stack([rough_matte(alpha, rng) for alpha in fronts[0][..., 3]])[..., None])
-        captions = [self._captions(order[:num_front, place], behind[place], rng) for place in range(size)]
-        return np.stack([made[name] for name in layers], axis=1), captions
+        drawn = self.draw(rng, size, num_foregrounds=1 + ("foreground2" in layers))
+        fronts = [self.foregrounds[row[:, None], drawn.times] for row in drawn.fronts]
+        made = pictures(fronts, self.backgrounds[drawn.behind[:, None], drawn.times])
+        made["guide"] = signed(self.guides[drawn.fronts[0][:, None], drawn.times][..., None])
+        return np.stack([made[name] for name in layers], axis=1), list(drawn.captions)
 
     def _draw(self, place: int) -> None:
         times_drawn = -(-(self.step * self.renewed - place) // self.num_clips) if self.step else 0
         rng = np.random.default_rng((self.seed, place, max(times_drawn, 0)))
         source = self.sources.foreground(rng, self.config)
         self.foregrounds[place] = render_foreground(source.frames(self.config.num_frames, rng), rng, self.config)
+        self.guides[place] = rough_matte(self.foregrounds[place, ..., 3], rng)
         self.shown[place] = Source(label=source.label, tags=source.tags, pixels=np.empty(0, np.uint8))
         behind = self.sources.background(rng)
         self.backgrounds[place] = render_background(behind.pixels, rng, self.config)
         self.places[place] = behind.label
 
-    def _captions(self, fronts: NDArray[np.int64], behind: np.int64, rng: np.random.Generator) -> Captions:
+    def _captions(self, fronts: NDArray[np.int64], behind: int, rng: np.random.Generator) -> Captions:
         shown = [foreground_caption(self.shown[place].label, self.shown[place].tags, rng) for place in fronts]
         background = background_caption(self.places[behind], self.backgrounds[behind, 0, ::4, ::4], rng)
         return shown[0], background, blended_caption(" and ".join(shown), background), *shown[1:]

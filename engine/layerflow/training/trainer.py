@@ -1,4 +1,4 @@
-"""The training loop: time-boxed, resumable, one task a batch.
+"""The training loop: time-boxed, resumable, one layout a batch.
 
 Shapes: B batch, G layer, F frame, H W pixel rows and columns, f latent frame, C latent channel.
 """
@@ -6,9 +6,8 @@ Shapes: B batch, G layer, F frame, H W pixel rows and columns, f latent frame, C
 from __future__ import annotations
 
 import json
-import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,20 +18,31 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from layerflow.layout import TASKS, Layout
+from layerflow.layout import ALL_LAYERS, ALL_PROMPTS, Layout
 from layerflow.sampler import NoiseSchedule
 from layerflow.text import layer_prompts
 from layerflow.training.objective import v_loss
 from layerflow.training.recipe import Model, Recipe
 
-Prompts = tuple[str, str, str]  # foreground, background, blended
+Prompts = tuple[str, ...]  # in the order of layout.ALL_PROMPTS
 
 
 class LayeredData(Protocol):
     """Where layered clips come from."""
 
-    def batch(self, rng: np.random.Generator, size: int) -> tuple[np.ndarray | Tensor, list[Prompts]]:
-        """Clips `[B, G, F, H, W, 3]` in [-1, 1], layers in the order of `layout.LAYERS`, and their captions."""
+    @property
+    def step(self) -> int:
+        """How often it was advanced."""
+        ...
+
+    def advance(self) -> object:
+        """Makes ready for the next batch."""
+        ...
+
+    def batch(
+        self, rng: np.random.Generator, size: int, layers: Sequence[str]
+    ) -> tuple[np.ndarray | Tensor, list[Prompts]]:
+        """Clips `[B, G, F, H, W, 3]` in [-1, 1] of these layers, and their captions."""
         ...
 
 
@@ -65,7 +75,7 @@ class Trainer:
         self.average = AveragedModel(self.trained, multi_avg_fn=average)
         self.optimizers = _optimizers(self.trained, self.recipe)
         self.schedule = NoiseSchedule()
-        self.layouts = self.recipe.layouts()
+        self.cases = self.recipe.cases
         self.progress = Progress()
         self.rng = np.random.default_rng(self.seed)
         self.noise = torch.Generator().manual_seed(self.seed)
@@ -86,10 +96,11 @@ class Trainer:
         return self.model
 
     def _step(self) -> float:
-        task = TASKS[self.rng.choice(len(TASKS), p=self.recipe.task_shares)]
-        layout = self.layouts[task]
-        clips, captions = self.data.batch(self.rng, self.recipe.batch)
-        with torch.autocast(self.device.type, torch.bfloat16):
+        layout = self.cases.draw(self.rng)
+        self.data.advance()
+        clips, captions = self.data.batch(self.rng, self.recipe.batch_of(layout), layout.layers)
+        filled = tuple(map(ALL_LAYERS.index, layout.layers))
+        with torch.autocast(self.device.type, torch.bfloat16), self.model.transformer.filling(filled):
             loss = self._loss(clips, captions, layout)
         loss.backward()  # type: ignore[no-untyped-call]  # torch has no types here
         nn.utils.clip_grad_norm_(self.trained.parameters(), 1.0)
@@ -108,7 +119,9 @@ class Trainer:
         batch = len(clean)
         noise = torch.randn(batch, layout.num_predicted, *clean.shape[2:], generator=self.noise)
         timestep = torch.randint(0, len(self.schedule.training_signal), (batch,), generator=self.noise)
-        last = torch.rand(batch, generator=self.noise) < self.recipe.pure_noise
+        recipe = self.recipe
+        pure_noise = recipe.pure_noise_apart if layout.is_given("blended") else recipe.pure_noise
+        last = torch.rand(batch, generator=self.noise) < pure_noise
         timestep = torch.where(last, len(self.schedule.training_signal) - 1, timestep)
         text = self._text(captions, layout)
         return v_loss(
@@ -117,8 +130,7 @@ class Trainer:
 
     def _text(self, captions: list[Prompts], layout: Layout) -> Tensor:  # -> [B, prompts, tokens, width]
         """Embeddings with gradients, each prompt dropped to zeros on its own."""
-        names = ("foreground", "background", "blended")
-        rows = [layer_prompts(layout, dict(zip(names, caption, strict=True))) for caption in captions]
+        rows = [layer_prompts(layout, dict(zip(ALL_PROMPTS, caption, strict=False))) for caption in captions]
         text = self.model.text
         tokens = text.ids([prompt for row in rows for prompt in row]).to(self.device)
         hidden = text.encoder(tokens, attention_mask=torch.ones_like(tokens)).last_hidden_state
@@ -128,19 +140,20 @@ class Trainer:
         return embeddings
 
     def _lr_scale(self) -> float:
-        """Linear warm-up by steps, then a cosine over the time box."""
-        done = min(1.0, self.progress.seconds / (self.recipe.minutes * 60))
+        """Linear warm-up by steps, then 1, and a linear fall at the end of the time box (Hu et al. 2024)."""
+        left = max(0.02, 1.0 - self.progress.seconds / (self.recipe.minutes * 60))
         warm = min(1.0, (self.progress.step + 1) / self.recipe.warmup_steps)
-        return warm * (0.02 + 0.98 * 0.5 * (1.0 + math.cos(math.pi * done)))
+        return warm * min(1.0, left / self.recipe.decay)
 
     def save(self) -> None:
         """Writes the checkpoint aside and renames it, so that there is always a whole one."""
+        draws = {"data": self.data.step, "rng": self.rng.bit_generator.state}
         state = {
             "trained": self.trained.state_dict(),
             "average": self.average.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer, _ in self.optimizers],
             "noise": self.noise.get_state(),
-            "progress": json.dumps(asdict(self.progress) | {"rng": self.rng.bit_generator.state}),
+            "progress": json.dumps(asdict(self.progress) | draws),
         }
         self.folder.mkdir(parents=True, exist_ok=True)
         part = self.folder / "last.pt.part"
@@ -148,7 +161,10 @@ class Trainer:
         part.replace(self.folder / "last.pt")
 
     def resume(self) -> None:
-        """Takes up from the checkpoint in `folder`. Raises FileNotFoundError when there is none."""
+        """Takes up from the checkpoint in `folder`, with `data` as far on as it was; ValueError when it is not.
+
+        Raises FileNotFoundError when there is none.
+        """
         state: dict[str, Any] = torch.load(self.folder / "last.pt", weights_only=True, map_location=self.device)
         self.trained.load_state_dict(state["trained"])
         self.average.load_state_dict(state["average"])
@@ -157,7 +173,15 @@ class Trainer:
         self.noise.set_state(state["noise"].cpu())
         record = json.loads(state["progress"])
         self.rng.bit_generator.state = record.pop("rng")
+        if (step := record.pop("data")) != self.data.step:
+            raise ValueError(f"the checkpoint's data is {step} steps on and the one given {self.data.step}")
         self.progress = Progress(**record)
+
+
+def data_step(folder: Path) -> int:
+    """How far on the data was at the checkpoint in `folder`. Raises FileNotFoundError when there is none."""
+    state = torch.load(folder / "last.pt", weights_only=True, map_location="cpu", mmap=True)
+    return int(json.loads(state["progress"])["data"])
 
 
 def _optimizers(trained: nn.Module, recipe: Recipe) -> list[tuple[torch.optim.Optimizer, float]]:
