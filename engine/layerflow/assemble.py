@@ -163,6 +163,23 @@ def _alpha(made: Mapping[str, Tensor]) -> Tensor:  # [1, h, w] in [0, 1]
     return made["alpha"].mean(dim=0, keepdim=True).clamp(0.0, 1.0)
 
 
+def fronts(made: Made) -> tuple[Made, ...]:
+    """The model's layers `[F, 3, h, w]` of each foreground, front to back; its background is all that is behind it."""
+    if "foreground2" not in made:
+        return (made,)
+    second = {"foreground": made["foreground2"], "alpha": made["alpha2"], "background": made["background"]}
+    return {**made, "background": _laid_over(second)}, second
+
+
+def _laid_over(made: Made) -> Tensor:  # [F, 3, h, w] in [0, 1]
+    """The model's foreground over its background, in scene-linear light."""
+    grey, background = (to_pixels(made[name]) for name in ("foreground", "background"))
+    matte = made["alpha"].mean(dim=1).clamp(0.0, 1.0).numpy()
+    straight = layers.straight_from_grey(grey, matte)
+    light, behind = (PLAIN.from_display(picture, color.DEFAULT_LINEAR) for picture in (straight, background))
+    return to_tensor(PLAIN.to_display(layers.over(layers.with_alpha(light, matte), behind), color.DEFAULT_LINEAR))
+
+
 def behind(given: Mapping[str, Tensor], made: Made) -> dict[str, Tensor]:
     """What is left of the plate `given`, `[F, 3, h, w]` in [-1, 1], without the foreground that the model `made`."""
     plate, background = to_pixels(to_unit(given["blended"])), to_pixels(made["background"])

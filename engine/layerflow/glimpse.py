@@ -55,7 +55,7 @@ class Glimpse:
         """The first latent frame of each layer: alone it is decoded in a moment, by any codec."""
         layout = self.conditions.layout
         whole = splice(layout, self.estimate, self.conditions.given)[0]
-        return {name: whole[layout.span(name)][:1] for name in layout.layers}
+        return {name: whole[layout.span(name)][:1] for name in layout.layers if name != "guide"}
 
     def _seen(self, latent: Tensor) -> Tensor:  # [1, C, h, w] -> [1, 3, H, W] in [0, 1]
         with Heeding(self.stopped):
@@ -66,9 +66,10 @@ class Glimpse:
 def _shown(made: Mapping[str, Tensor]) -> dict[str, layers.Pixels]:
     """What is shown of the model's layers, display-referred `[H, W, 3]`."""
     shown = {name: to_pixels(picture)[0] for name, picture in made.items()}
-    if "alpha" in shown:
-        matte = shown["alpha"].mean(axis=-1)
-        straight = layers.straight_from_grey(shown["foreground"], matte)
-        shown["foreground"] = preview.over_checker(layers.with_alpha(straight, matte))
-        shown["alpha"] = matte[..., None].repeat(3, axis=-1)
+    for suffix in ("", "2"):
+        if f"alpha{suffix}" in shown:
+            matte = shown[f"alpha{suffix}"].mean(axis=-1)
+            straight = layers.straight_from_grey(shown[f"foreground{suffix}"], matte)
+            shown[f"foreground{suffix}"] = preview.over_checker(layers.with_alpha(straight, matte))
+            shown[f"alpha{suffix}"] = matte[..., None].repeat(3, axis=-1)
     return shown

@@ -23,7 +23,7 @@ from layerflow.errors import PlateError
 from layerflow.hints import Hint
 from layerflow.layers import PictureFormat, Pixels
 from layerflow.plate.matte import MatteSequence, open_matte
-from layerflow.preprocess import Fit, to_tensor
+from layerflow.preprocess import Fit, to_signed, to_tensor
 from layerflow.window import Window
 from layerflow.wire import Request, parse_matte
 
@@ -112,6 +112,15 @@ def guides_of(request: Request, form: PictureFormat, frames: tuple[int, ...]) ->
         _opened(what, text, form, frames) for what, text in (("guide", request.guide), ("holdout", request.holdout))
     )
     return Guides(guide=guide, kind=cast(GuideKind, request.guide_kind), holdout=holdout, format=form)
+
+
+def guide_picture(clamps: Sequence[Clamps], fit: Fit) -> Tensor:  # [F, 3, h, w] in [-1, 1]
+    """What a model that has learned to go by a rough matte is shown of the guides of a clip's frames.
+
+    Of a guide that only says where there can be foreground, that; of another what it guesses.
+    """
+    rough = [each.high if each.guess is None else each.guess for each in clamps]
+    return to_signed(_shrunk(rough, fit)).expand(-1, 3, -1, -1)
 
 
 def free(height: int, width: int) -> Clamps:

@@ -99,7 +99,7 @@ class Shot:
         """The checked shot: model, plate and output pattern are usable. Nothing is written."""
         folder = find_model(request.model, request.task)
         # Refuses a task that the model was not made for.
-        layout = folder.layout(cast(Task, request.task), faithful=request.faithful)
+        layout = layout_for(request, folder)
         request = replace(request, model=exact_name(request.model, folder))
         request = with_found_loras(request, folder)
         pattern = output_pattern(request.output)
@@ -240,8 +240,8 @@ class Shot:
 
     @property
     def num_foregrounds(self) -> int:
-        """How many foregrounds are taken off the plate, or made, one after another."""
-        return len(self.request.foregrounds) or 1
+        """How many times the model makes what is in front, one behind the other: of one foreground or more at once."""
+        return (len(self.request.foregrounds) or 1) // self.layout.num_foregrounds
 
     @property
     def num_passes(self) -> int:
@@ -347,3 +347,13 @@ class Shot:
 
     def _is_written(self, frame: int) -> bool:
         return all(self.journal.has_written(path) for path in self.delivery.files_of(frame))
+
+
+def layout_for(request: Request, folder: ModelFolder) -> Layout:
+    """The layout that the model makes `request` by. Raises ModelError when it was not made for the task."""
+    return folder.layout(
+        cast(Task, request.task),
+        faithful=request.faithful,
+        num_foregrounds=len(request.foregrounds) or 1,
+        guided=request.guide is not None,
+    )

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 
@@ -25,7 +25,6 @@ from layerflow.errors import RequestError
 from layerflow.files import output_pattern, refused_as
 from layerflow.frame_windows import Window
 from layerflow.intake import check_same_guides, check_same_loras, check_same_plate
-from layerflow.layout import Task
 from layerflow.models.engines import Engines
 from layerflow.models.load import LoadOptions
 from layerflow.models.memory import is_out_of_memory
@@ -33,7 +32,7 @@ from layerflow.models.plans import Plan, plan_below
 from layerflow.models.shelf import find_model
 from layerflow.overlap import make_windows
 from layerflow.provenance import own_pattern, read_backends, read_plans, read_provenance
-from layerflow.shot import OnEvent, OnGlimpse, Shot
+from layerflow.shot import OnEvent, OnGlimpse, Shot, layout_for
 from layerflow.wire import Event, Request
 
 
@@ -156,6 +155,8 @@ def _make_windows(shot: Shot, engines: Engines, begun_under: str, begun_with: st
     Raises RequestError when memory runs out under the lowest plan too; what was done is kept.
     """
     options = LoadOptions.of(shot.request)
+    if shot.folder.manifest.all_layers:
+        options = replace(options, layers=shot.layout.layers)
     if memory := shot.journal.memory() or begun_under:
         options = replace(options, memory=memory)
     options = _going_on(options, shot.journal.backend() or begun_with)
@@ -225,7 +226,7 @@ def rerun(
     if model.sha256 != model_sha256:
         raise RequestError(f"model {request.model} here is not the one that made {path}; install that version of it")
     check_same_loras(path, request)
-    layout = model.layout(cast(Task, request.task))
+    layout = layout_for(request, model)
     check_same_plate(path, request, layout)
     check_same_ending(path, request, layout)
     check_same_guides(path, request, layout)

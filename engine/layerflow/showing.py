@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
 from layerflow.assemble import Frame, model_pictures, share_clipped, stacked
 from layerflow.denoisers import raise_if
 from layerflow.frame_windows import Window
-from layerflow.guides import Guides, hint_of
+from layerflow.guides import Clamps, Guides, guide_picture, hint_of
 from layerflow.hints import Hint
-from layerflow.layout import PROMPT_ORDER, Layout
+from layerflow.layout import ALL_PROMPTS, PROMPT_ORDER, Layout
 from layerflow.models.fitting import fit_to
 from layerflow.models.folder import ModelFolder
 from layerflow.models.load import Engine
@@ -45,7 +45,8 @@ class Showing:
         if self.plate is None:
             return {}
         shown = {number: self._shown(self.plate, number, area) for number in dict.fromkeys(window.frames)}
-        return stacked([shown[number] for number in window.frames])  # a short shot repeats its last frame
+        given = stacked([shown[number] for number in window.frames])  # a short shot repeats its last frame
+        return given | self._guide(window, area)
 
     def closer_fit(self, area: Area) -> Fit:
         """How a part of the plate meets the model's picture; all of it is shown, cropped or not."""
@@ -57,9 +58,23 @@ class Showing:
         if self.guides is None or self.guides.guide is None:
             return None
         clamps = [self.guides.at(number) for number in window.frames]
+        hint = self._hinted(clamps, area)
+        return replace(hint, trust=hint.certain) if "guide" in self.layout.layers else hint
+
+    def _hinted(self, clamps: Sequence[Clamps], area: Area | None) -> Hint:
         if area is None:
             return hint_of(clamps, self.fit)
         return hint_of([each.part(area) for each in clamps], self.closer_fit(area))
+
+    def _guide(self, window: Window, area: Area | None) -> dict[str, Tensor]:
+        """The guide as a layer of its own, where the model has learned to go by one."""
+        if "guide" not in self.layout.layers:
+            return {}
+        assert self.guides is not None
+        fit, clamps = self.fit, [self.guides.at(number) for number in window.frames]
+        if area is not None:
+            fit, clamps = self.closer_fit(area), [each.part(area) for each in clamps]
+        return {"guide": guide_picture(clamps, fit)}
 
     def encode(
         self, engine: Engine, given: Mapping[str, Tensor], depth: int = 0, *, hint: Hint | None = None
@@ -96,13 +111,15 @@ class Showing:
             )
 
     def _prompts(self, depth: int) -> dict[str, str]:
-        """By layer; the foregrounds that are still there belong to the background of the one that is taken off."""
+        """By layer; the foregrounds that are still there belong to the background of those that are taken off."""
         request = self.request
         prompts = {name: getattr(request, name) for name in PROMPT_ORDER}
         if not request.foregrounds:
             return prompts
-        front, *rest = request.foregrounds[depth:]
-        return prompts | {"foreground": front, "background": ", ".join(filter(None, (*rest, request.background)))}
+        names = [name for name in ALL_PROMPTS if name.startswith("foreground")][: self.layout.num_foregrounds]
+        left = request.foregrounds[depth:]
+        prompts |= dict(zip(names, left, strict=False))
+        return prompts | {"background": ", ".join(filter(None, (*left[len(names) :], request.background)))}
 
     def _shown(self, plate: Plate, number: int, area: Area | None) -> dict[str, Tensor]:
         """The pictures of one plate frame that the model is shown."""

@@ -48,7 +48,9 @@ class Reuse:
 
     def allows(self, changes: dict[str, float]) -> bool:
         """Whether a step may be reused after these changes, by layer."""
-        return all(change <= (self.alpha_limit if name == "alpha" else self.limit) for name, change in changes.items())
+        return all(
+            change <= (self.alpha_limit if name.startswith("alpha") else self.limit) for name, change in changes.items()
+        )
 
 
 @contextmanager

@@ -66,7 +66,7 @@ def test_each_foreground_has_its_own_prompt_and_those_behind_belong_to_its_backg
         asked.append(clip)
         return encode_clip(engine, clip)
 
-    monkeypatch.setattr("layerflow.shot.encode_clip", encode)
+    monkeypatch.setattr("layerflow.showing.encode_clip", encode)
     render(model, tmp_path / "out", plate=write_plate(tmp_path / "plate", count=1), background="night", **TWO)
     assert [(clip.prompts["foreground"], clip.prompts["background"]) for clip in asked] == [
         ("a red dog", "the garden, night"),
