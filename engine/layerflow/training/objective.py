@@ -8,6 +8,10 @@ Shapes: B batch, F latent frame of the whole sequence, C channel, H W latent row
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import torch
 from torch import Tensor
 
 from layerflow.denoisers import given_mask
@@ -25,8 +29,13 @@ def v_loss(
     timestep: Tensor,  # [B] int, in [0, 999]
     layout: Layout,
     schedule: NoiseSchedule,
+    *,
+    weights: Mapping[str, float] = MappingProxyType({}),
 ) -> Tensor:
-    """Mean squared error of v over the predicted latents, a scalar."""
+    """Mean squared error of v over the predicted latents, a scalar.
+
+    `weights` are of layers whose error counts for more or less than that of others, which have 1; as released, all do.
+    """
     given = given_mask(layout).to(clean.device)
     a = schedule.training_signal.to(clean)[timestep][:, None, None, None, None]
     sigma = (1.0 - a**2).sqrt()
@@ -35,5 +44,16 @@ def v_loss(
     noisy[:, ~given] = a * target + sigma * noise
     v = transformer(noisy, timestep.to(clean), text, layer_index(layout).to(clean), given if layout.given else None)
     error = v[:, ~given].float() - (a * noise - sigma * target)
-    loss: Tensor = error.square().mean()
-    return loss
+    loss: Tensor = error.square()
+    if weights:
+        loss = loss * frame_weights(layout, weights)[~given.cpu()].to(loss)[:, None, None, None]
+    return loss.mean()
+
+
+def frame_weights(layout: Layout, weights: Mapping[str, float]) -> Tensor:  # [F]
+    """How much each latent frame counts, 1 on average over those that are predicted."""
+    every = torch.ones(layout.num_latents)
+    for name, weight in weights.items():
+        if name in layout.layers:
+            every[layout.span(name)] = weight
+    return every / every[~given_mask(layout)].mean()

@@ -45,12 +45,22 @@ class Recipe:
     text_dropout: float = 0.1
     pure_noise: float = 0.12  # share of samples at the last timestep, where sampling starts
     pure_noise_apart: float = 0.3  # the same where a plate is given, which takes a step or two
+    alpha_weight: float = 2.5  # of the error of an alpha where a plate is given; as released it would be 1
     shares: Shares = field(default_factory=Shares)
 
     @classmethod
     def full(cls) -> Recipe:
         """The recipe for a data-centre GPU: about four times the weights and the cached clips. It has not been run."""
-        return cls(num_blocks=12, num_heads=6, batch=256, minutes=12.0, adam_lr=6e-4, num_clips=20480)
+        return cls(
+            num_blocks=12,
+            num_heads=6,
+            batch=256,
+            minutes=12.0,
+            adam_lr=6e-4,
+            muon_lr=0.02,
+            num_clips=20480,
+            renewed=1,  # the GPU takes several steps in the time of a few clips
+        )
 
     @property
     def cases(self) -> Cases:

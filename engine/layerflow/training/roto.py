@@ -7,9 +7,9 @@ import numpy as np
 
 from layerflow.training.render import Pixels
 
-GROWN, SHRUNK, SHIFTED, BLURRED = 0.12, 0.05, 0.05, 0.04  # the most, of the picture's height
+GROWN, SHRUNK, SHIFTED, BLURRED = 0.09, 0.03, 0.03, 0.04  # the most, of the picture's height
 HELD = 0.3  # share of mattes whose outline is kept for two frames, as one that is drawn on every other is
-BOXES = 0.15  # share that are the box around the thing, or the ellipse in it
+BOXES = 0.08  # share that are the box around the thing, or the ellipse in it
 
 
 def rough_matte(alpha: Pixels, rng: np.random.Generator) -> Pixels:

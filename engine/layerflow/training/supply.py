@@ -8,7 +8,9 @@ Letters: N clips, L layers, F frame, H W pixels.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -104,9 +106,8 @@ class Supply:
         self.guides = np.empty(shape, np.uint8)  # rough mattes of the foregrounds
         self.shown = [Source(label="", pixels=np.empty(0, np.uint8))] * self.num_clips
         self.places = [""] * self.num_clips
-        with one_thread():
-            for place in range(self.num_clips):
-                self._draw(place)
+        with one_thread(), ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(self._draw, range(self.num_clips)))
 
     def advance(self) -> list[int]:
         """Draws the next few places of the caches anew, and says which."""

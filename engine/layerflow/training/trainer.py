@@ -125,7 +125,14 @@ class Trainer:
         timestep = torch.where(last, len(self.schedule.training_signal) - 1, timestep)
         text = self._text(captions, layout)
         return v_loss(
-            self.model.transformer, clean, noise.to(clean), text, timestep.to(self.device), layout, self.schedule
+            self.model.transformer,
+            clean,
+            noise.to(clean),
+            text,
+            timestep.to(self.device),
+            layout,
+            self.schedule,
+            weights=dict.fromkeys(("alpha", "alpha2"), recipe.alpha_weight) if layout.is_given("blended") else {},
         )
 
     def _text(self, captions: list[Prompts], layout: Layout) -> Tensor:  # -> [B, prompts, tokens, width]
