@@ -66,10 +66,19 @@ def model_pictures(frame: Frame, layout: Layout, fit: Fit) -> dict[str, Tensor]:
 
     Alpha is only there where the plate has one.
     """
-    display = frame.tone.to_display(frame.pixels, frame.colorspace)
+    return _given_pictures(frame.tone.to_display(frame.pixels, frame.colorspace), layout, fit)
+
+
+def pictures_and_clipped(frame: Frame, layout: Layout, fit: Fit) -> tuple[dict[str, Tensor], float]:
+    """As `model_pictures`, and the share of the frame's pixels that the model sees clipped."""
+    display, clipped = frame.tone.to_display_and_lost(frame.pixels, frame.colorspace)
+    return _given_pictures(display, layout, fit), clipped
+
+
+def _given_pictures(display: Pixels, layout: Layout, fit: Fit) -> dict[str, Tensor]:  # [H, W, 3 | 4] in [0, 1]
     picture = to_tensor(layers.opaque(display)[None])
     views = dict.fromkeys(DELIVERED, to_signed(picture))
-    if frame.has_alpha:
+    if display.shape[-1] == 4:
         views |= _foreground_views(display)
     return {name: fit.to_model(views[name])[0] for name in given_layers(layout) if name in views}
 
@@ -89,11 +98,6 @@ def _foreground_views(display: Pixels) -> dict[str, Tensor]:  # [H, W, 4] -> [1,
     rgba = to_tensor(display[None])
     alpha = to_signed(rgba[:, 3:]).expand(-1, 3, -1, -1)
     return {"foreground": signed_foreground(rgba[:, :3], rgba[:, 3:]), "alpha": alpha}
-
-
-def share_clipped(frame: Frame) -> float:
-    """Share of pixels outside what the model can see."""
-    return frame.tone.share_lost(frame.pixels, frame.colorspace)
 
 
 def assemble(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
-from layerflow.assemble import Frame, model_pictures, share_clipped, stacked
+from layerflow.assemble import Frame, model_pictures, pictures_and_clipped, stacked
 from layerflow.denoisers import raise_if
 from layerflow.frame_windows import Window
 from layerflow.guides import Clamps, Guides, guide_picture, hint_of
@@ -126,9 +126,10 @@ class Showing:
         frame = self._read(plate, number)
         if area is not None:
             return model_pictures(frame.part(area), self.layout, self.closer_fit(area))
-        if clipped := share_clipped(frame):
+        pictures, clipped = pictures_and_clipped(frame, self.layout, self.fit)
+        if clipped:
             self.clipped[number] = clipped
-        return model_pictures(frame, self.layout, self.fit)
+        return pictures
 
     def _read(self, plate: Plate, number: int) -> Frame:
         raise_if(self.stopped)

@@ -41,7 +41,13 @@ class Tone:
 
     def to_display(self, pixels: Pixels, source: str) -> Pixels:
         """`pixels` [..., 3 | 4] of colour space `source` as the model sees them, display-referred [0, 1]."""
-        return self._shown(pixels, source).clip(0.0, 1.0)
+        return _clipped(self._shown(pixels, source))
+
+    def to_display_and_lost(self, pixels: Pixels, source: str) -> tuple[Pixels, float]:
+        """As `to_display`, and the share of `pixels` that the model sees clipped."""
+        shown = self._shown(pixels, source)
+        lost = _share_outside(shown[..., :3])  # before it is clipped
+        return _clipped(shown), lost
 
     def from_display(self, shown: Pixels, target: str) -> Pixels:
         """What `shown` [..., 3 | 4] in [0, 1] is in the linear space `target`; alpha untouched."""
@@ -52,13 +58,8 @@ class Tone:
         encoded[..., :3] = low + (np.exp(above * self._steepness) - 1) * self._unit
         return color.from_display(encoded, target)
 
-    def share_lost(self, pixels: Pixels, source: str) -> float:
-        """Share of `pixels` [..., 3 | 4] that the model sees clipped."""
-        shown = self._shown(pixels[..., :3], source)
-        outside = (shown < -TOLERANCE) | (shown > 1.0 + TOLERANCE)
-        return float(outside.any(-1).mean())
-
     def _shown(self, pixels: Pixels, source: str) -> Pixels:
+        """A new array, nothing of it clipped."""
         encoded = color.to_display(pixels, source)
         if self.shoulder:
             low, above = self._parted(encoded[..., :3])
@@ -81,6 +82,16 @@ class Tone:
     @property
     def _unit(self) -> np.float32:
         return np.float32((1 - self.knee) / self._steepness)
+
+
+def _clipped(shown: Pixels) -> Pixels:  # in place
+    clipped: Pixels = np.clip(shown, 0.0, 1.0, out=shown)
+    return clipped
+
+
+def _share_outside(shown: Pixels) -> float:  # [..., 3]
+    outside = (shown < -TOLERANCE) | (shown > 1.0 + TOLERANCE)
+    return float(outside.any(-1).mean())
 
 
 PLAIN = Tone(shoulder=False)

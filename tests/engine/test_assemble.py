@@ -17,7 +17,7 @@ from layerflow.assemble import (
     given_layers,
     made_layer,
     model_pictures,
-    share_clipped,
+    pictures_and_clipped,
     stacked,
     takes_apart,
 )
@@ -195,9 +195,11 @@ def test_a_model_without_alpha_gives_its_foreground_as_it_is() -> None:
 def test_the_share_that_the_model_cannot_see() -> None:
     pixels = np.full((10, 10, 3), 0.5, np.float32)
     frame = Frame(pixels=pixels, colorspace=LINEAR)
-    assert share_clipped(frame) == 0.0
+    assert pictures_and_clipped(frame, LAYOUTS["decompose"], SAME)[1] == 0.0
     pixels[0, :3, 1], pixels[1, :2, 2] = 17.0, -0.1
-    assert share_clipped(frame) == pytest.approx(0.05)
+    pictures, clipped = pictures_and_clipped(frame, LAYOUTS["decompose"], SAME)
+    assert clipped == pytest.approx(0.05)
+    assert pictures["blended"].equal(model_pictures(frame, LAYOUTS["decompose"], SAME)["blended"])
 
 
 def test_stacking_keeps_frames_in_order() -> None:

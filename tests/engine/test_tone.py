@@ -84,9 +84,18 @@ def test_a_display_plate_is_only_encoded() -> None:
 
 
 def test_what_is_lost_is_told_by_its_share() -> None:
-    assert SCENE.share_lost(grey(0.0, 1.0, 4.0, PEAK), LINEAR) == 0.0
-    assert SCENE.share_lost(grey(17.0, 1.0, -0.1, 2.0), LINEAR) == 0.5
-    assert PLAIN.share_lost(grey(0.5, 1.2, 1.0, 0.0), "sRGB") == 0.25
+    def lost(tone: Tone, pixels: np.ndarray, source: str) -> float:
+        shown, share = tone.to_display_and_lost(pixels, source)
+        assert np.array_equal(shown, tone.to_display(pixels, source))
+        return share
+
+    assert lost(SCENE, grey(0.0, 1.0, 4.0, PEAK), LINEAR) == 0.0
+    assert lost(SCENE, grey(17.0, 1.0, -0.1, 2.0), LINEAR) == 0.5
+    bright = grey(0.5, 1.2, 1.0, 0.0)
+    assert lost(PLAIN, bright, "sRGB") == 0.25
+    assert np.array_equal(bright, grey(0.5, 1.2, 1.0, 0.0))  # the plate's own pixels stay as they are
+    alpha = np.full((1, 4, 1), 3.0, np.float32)
+    assert lost(PLAIN, np.concatenate([grey(0.5, 1.0, 1.0, 0.0), alpha], axis=-1), "sRGB") == 0.0  # alpha is no light
 
 
 def test_a_plate_that_the_model_repeats_comes_back_as_light() -> None:
