@@ -5,7 +5,7 @@ image matting", with the constants of their evaluation code; dtSSD is of Erofeev
 benchmark for video matting", the root of the mean over pixels instead of the sum, so that sizes can be compared.
 All are 0 for equal mattes and nothing is scaled: papers print SAD, gradient and connectivity in thousands.
 
-Mattes are [H, W] in [0, 1].
+Mattes are [H, W] in [0, 1], and boolean for the intersection over union.
 """
 
 from __future__ import annotations
@@ -25,6 +25,12 @@ LEVELS = np.arange(11) / 10  # of the matte, at which connectedness is looked at
 SLIGHT = 0.15  # so much above its connected level a pixel may be
 
 Mask = NDArray[np.bool_]
+
+
+def iou(made: Mask, truth: Mask) -> float:
+    """Intersection over union of two boolean mattes of any shape; 1 when both are empty."""
+    union = np.logical_or(made, truth).sum()
+    return float(np.logical_and(made, truth).sum() / union) if union else 1.0
 
 
 def sad(made: Pixels, truth: Pixels) -> float:
