@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 
-from layerflow.evaluate.score import iou
+from layerflow.evaluate.mattes import iou
 from layerflow.exr import read_stack
 from layerflow.models.engines import Engines
 from layerflow.preview import to_bytes, write_picture

@@ -16,7 +16,9 @@ from statistics import mean, stdev
 import torch
 
 from layerflow import color, layers
-from layerflow.evaluate.score import LINEAR, decompose, layer_stack, psnr, score_clip
+from layerflow.evaluate.made import LINEAR, decompose, layer_stack
+from layerflow.evaluate.pictures import psnr
+from layerflow.evaluate.score import score_clip
 from layerflow.layout import PROMPT_ORDER, Layout, Task
 from layerflow.models.load import Engine, load_engine
 from layerflow.models.shelf import find_model

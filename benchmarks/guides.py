@@ -18,7 +18,7 @@ import OpenImageIO as oiio
 from scipy.ndimage import gaussian_filter, maximum_filter, minimum_filter, shift
 
 from layerflow import exr, shots
-from layerflow.evaluate.score import iou
+from layerflow.evaluate.mattes import iou
 from layerflow.guides import Clamps, hint_of, of_garbage, of_roto, of_trimap
 from layerflow.layers import Pixels
 from layerflow.plate import open_plate

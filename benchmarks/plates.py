@@ -28,8 +28,7 @@ import torch
 from layerflow import exr, layers, recomposition, refine, shots
 from layerflow.color import to_display
 from layerflow.difference import Difference
-from layerflow.evaluate.mattes import MatteScore
-from layerflow.evaluate.score import iou
+from layerflow.evaluate.mattes import MatteScore, iou
 from layerflow.evaluate.synthetic import COLORSPACE, KINDS, LayeredShot, Truth
 from layerflow.layers import Pixels
 from layerflow.plate import open_plate

@@ -20,7 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from layerflow.evaluate.clips import clip_of
-from layerflow.evaluate.score import iou, psnr
+from layerflow.evaluate.mattes import iou
+from layerflow.evaluate.pictures import psnr
 from layerflow.layout import Task
 from layerflow.models.load import Engine, LoadOptions, load_engine
 from layerflow.models.shelf import find_model

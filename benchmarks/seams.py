@@ -24,7 +24,7 @@ from torch import Tensor
 
 from layerflow.assemble import Frame, model_pictures, stacked
 from layerflow.denoisers import LayerDenoiser, splice
-from layerflow.evaluate.score import iou
+from layerflow.evaluate.mattes import iou
 from layerflow.frame_windows import Window, windows
 from layerflow.layout import LAYERS, PROMPT_ORDER, TASKS, Layout, Task
 from layerflow.models.fitting import fit_to

@@ -11,7 +11,8 @@ from statistics import mean
 
 import torch
 
-from layerflow.evaluate.score import decompose, score_clip
+from layerflow.evaluate.made import decompose
+from layerflow.evaluate.score import score_clip
 from layerflow.models.fitting import fit_to
 from layerflow.models.load import load_engine
 from layerflow.models.shelf import find_model
@@ -29,7 +30,7 @@ SHAPES = {
     "2.39:1": (248, 104),
 }
 KINDS: tuple[FitKind, ...] = ("bucket", "pad", "crop")
-SCORES = {"matte_iou": ".3f", "alpha_mae": ".3f", "foreground_psnr": ".1f", "background_psnr": ".1f"}
+SCORES = {"matte_iou": ".3f", "matte_mae": ".3f", "foreground_psnr": ".1f", "background_psnr": ".1f"}
 
 
 def main(num_clips: int = 64) -> None:

@@ -14,7 +14,9 @@ import torch
 
 from layerflow import color, layers
 from layerflow.assemble import Frame, model_pictures, stacked
-from layerflow.evaluate.score import iou, layer_stack, psnr
+from layerflow.evaluate.made import layer_stack
+from layerflow.evaluate.mattes import iou
+from layerflow.evaluate.pictures import psnr
 from layerflow.layers import Pixels
 from layerflow.models.load import load_engine
 from layerflow.models.shelf import find_model

@@ -9,6 +9,8 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 from layerflow.cli.app import run
+from layerflow.evaluate.score import Evaluation
+from layerflow.evaluate.whole import Wish
 from layerflow.training.recipe import Recipe
 
 
@@ -23,16 +25,35 @@ def last_json(capsys):
     return json.loads(capsys.readouterr().out.splitlines()[-1])
 
 
-def test_evaluate(stand_in, capsys):
-    def evaluate_model(model, **options):
-        assert (model, options["num_clips"], options["steps"], options["seed"]) == ("big", 8, None, 3)
-        return {"matte_iou": 0.5625, "background_psnr_db": 23.0}
+def test_evaluate(stand_in, tmp_path, capsys):
+    wishes = []
 
-    stand_in(module("layerflow.evaluate.score", evaluate_model=evaluate_model))
+    def evaluate(wish, *, told, on_event):
+        wishes.append((wish, told))
+        return Evaluation(scores={"decompose.matte_iou": 0.5625, "decompose.background_psnr": 23.0}, notes=["absent"])
+
+    stand_in(module("layerflow.evaluate.whole", evaluate=evaluate, Wish=Wish))
     assert run(["evaluate", "--model", "big", "--clips", "8", "--seed", "3"]) == 0
-    assert capsys.readouterr().out == "matte_iou: 0.562\nbackground_psnr_db: 23.000\n"
-    assert run(["evaluate", "--model", "big", "--clips", "8", "--seed", "3", "--json"]) == 0
-    assert last_json(capsys) == {"matte_iou": 0.5625, "background_psnr_db": 23.0}
+    out, err = capsys.readouterr()
+    assert out == "decompose.matte_iou: 0.562\ndecompose.background_psnr: 23.0 dB\n" and err == "absent\n"
+    assert wishes[0] == (
+        Wish(model="big", num_clips=8, seed=3),
+        "layerflow evaluate --model big --clips 8 --seed 3",
+    )
+    folder = str(tmp_path)
+    tasks = ["--task", "generate", "--task", "decompose", "--steps", "2"]
+    assert run(["evaluate", *tasks, "--davis", folder, "--pack", folder, "--page", "new", "--json"]) == 0
+    assert last_json(capsys) == {"decompose.matte_iou": 0.5625, "decompose.background_psnr": 23.0}
+    wish = Wish(model="mini", tasks=("generate", "decompose"), steps=2, davis=tmp_path, pack=tmp_path, page=Path("new"))
+    said = f"layerflow evaluate --task generate --task decompose --steps 2 --davis {folder} --pack {folder}"
+    assert wishes[1] == (wish, said)
+
+
+def test_evaluate_says_where_the_page_is(stand_in, capsys):
+    stand_in(module("layerflow.evaluate.whole", evaluate=lambda wish, **_: Evaluation(), Wish=Wish))
+    assert run(["evaluate", "--page", "new"]) == 0
+    assert capsys.readouterr().out == f"page: {Path('new') / 'index.html'}\n"
+    assert run(["evaluate", "--task", "peel"]) == 2
 
 
 def test_train_mini(stand_in, tmp_path, capsys):

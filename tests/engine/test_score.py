@@ -7,12 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny import NUM_FRAMES, write_tiny_model
 
 from layerflow import color
 from layerflow.errors import ModelError
 from layerflow.evaluate.clips import clip_of
-from layerflow.evaluate.score import evaluate_model, iou, psnr, score_clip
+from layerflow.evaluate.mattes import iou
+from layerflow.evaluate.names import MEASURES, WHOSE, meaning, measure_of, whose
+from layerflow.evaluate.pictures import psnr
+from layerflow.evaluate.rough import rough_clamps
+from layerflow.evaluate.score import Evaluation, evaluate_model, evaluate_tasks, mean_scores, score_clip
 from layerflow.layers import LayerStack, PictureFormat
+from layerflow.layout import task_layouts
 from layerflow.models.folder import open_model
 from layerflow.models.load import load_engine
 from layerflow.training.clips import ClipBatch
@@ -52,7 +58,7 @@ def test_psnr_on_paper() -> None:
 @pytest.mark.parametrize("index", [0, 1])
 def test_the_truth_scores_as_the_truth(truth: ClipBatch, index: int) -> None:
     score = score_clip(answer(truth, index), truth, index)
-    assert score["matte_iou"] == 1.0 and score["alpha_mae"] < 1e-6
+    assert score["matte_iou"] == 1.0 and score["matte_mae"] < 1e-6
     assert min(score["foreground_psnr"], score["background_psnr"]) > 90
     assert score["recomposition_psnr"] > 60  # linear-light over, as the clips were made
 
@@ -60,12 +66,12 @@ def test_the_truth_scores_as_the_truth(truth: ClipBatch, index: int) -> None:
 def test_each_score_judges_its_own_layer(truth: ClipBatch) -> None:
     best = score_clip(answer(truth, 0), truth, 0)
     plate = score_clip(answer(truth, 0, background=truth.blended[0]), truth, 0)
-    assert plate["background_psnr"] == pytest.approx(best["plate_as_background_psnr"], abs=1e-3)
+    assert plate["background_psnr"] == pytest.approx(best["plate_background_psnr"], abs=1e-3)
     assert (plate["matte_iou"], plate["foreground_psnr"]) == (best["matte_iou"], best["foreground_psnr"])
     white = np.concatenate([truth.foreground[0], np.full_like(truth.alpha[0], 255)], axis=-1) / 255
     solid = score_clip(answer(truth, 0, foreground=white), truth, 0)
-    assert solid["matte_iou"] == pytest.approx(best["whole_frame_iou"]) and solid["matte_iou"] < 0.6
-    assert solid["alpha_mae"] == pytest.approx(1 - float(truth.alpha[0].mean()) / 255, abs=1e-5)
+    assert solid["matte_iou"] == pytest.approx(best["whole_matte_iou"]) and solid["matte_iou"] < 0.6
+    assert solid["matte_mae"] == pytest.approx(1 - float(truth.alpha[0].mean()) / 255, abs=1e-5)
     assert solid["background_psnr"] == best["background_psnr"]
 
 
@@ -75,7 +81,98 @@ def test_a_model_is_scored_the_same_every_time(tiny_model: Path) -> None:
     assert [(event.done, event.total) for event in said] == [(1, 2), (2, 2)]
     assert all(math.isfinite(score) for score in scores.values())
     assert scores == evaluate_model(str(tiny_model), num_clips=2, steps=1)
-    assert scores["plate_as_background_psnr"] < 30 and scores["model_background_psnr"] < 30
+    assert scores["plate_background_psnr"] < 30 and scores["model_background_psnr"] < 30
+
+
+@pytest.fixture(scope="module")
+def scored(tiny_model: Path) -> Evaluation:
+    """Every task of a model of random weights."""
+    return evaluate_tasks(str(tiny_model), num_clips=2, steps=1)
+
+
+def test_every_task_is_scored(scored: Evaluation) -> None:
+    assert list(scored.examples) == ["decompose", "decompose_rough", "generate", "background", "foreground"]
+    assert all(len(examples) == 2 for examples in scored.examples.values()) and scored.notes == []
+    assert all(math.isfinite(score) for score in scored.scores.values())
+    decomposed = {name.removeprefix("decompose.") for name in scored.scores if name.startswith("decompose.")}
+    made = {name for name in decomposed if whose(name)[0] == ""}
+    assert {f"model_{name}" for name in made} <= decomposed  # beside what an artist gets, what the model made
+    assert {"matte_dtssd", "background_psnr_hole", "foreground_gmsd", "recomposition_psnr"} <= made
+    assert scored.scores["decompose.recomposition_psnr"] > 60 > scored.scores["decompose.model_recomposition_psnr"]
+    assert scored.scores["background.model_recomposition_psnr"] < 60
+
+
+def test_what_a_task_is_given_is_not_scored(scored: Evaluation) -> None:
+    """The layers that a task makes have their motion looked at; a given one's is the clip's own."""
+    moving = {name for name in scored.scores if name.endswith("_flow")}
+    assert "background.background_flow" in moving and "background.foreground_flow" not in moving
+    assert "foreground.foreground_flow" in moving and "foreground.background_flow" not in moving
+    assert "generate.foreground_prompt" in scored.scores and "foreground.foreground_prompt" not in scored.scores
+
+
+def test_the_held_out_clips_are_beside_what_is_made(scored: Evaluation, truth: ClipBatch) -> None:
+    change = np.abs(np.diff(truth.background[:2] / 255.0, axis=1)).mean()
+    assert scored.scores["background.true_background_change"] == pytest.approx(change, rel=1e-4)
+
+
+def test_every_score_has_a_meaning(scored: Evaluation) -> None:
+    names = [*scored.scores, "real.dog_iou", "real.mean_rough_iou", "generate.background_overall_consistency"]
+    assert all(meaning(name) for name in names)
+    told = {whose(name.partition(".")[2])[0] for name in scored.scores} - {""}
+    assert told == set(WHOSE)
+    text = (Path(__file__).parents[2] / "docs" / "evaluate.md").read_text(encoding="utf-8")
+    assert [name for name in (*MEASURES, *WHOSE) if f"`{name}`" not in text and f"`{name}_`" not in text] == []
+    assert measure_of("decompose.model_matte_mae") is MEASURES["matte_mae"]
+    with pytest.raises(KeyError, match="no score"):
+        measure_of("decompose.beauty")
+
+
+def test_examples_show_the_middle_frame(scored: Evaluation, truth: ClipBatch) -> None:
+    first = scored.examples["decompose"][0]
+    assert first.iou is not None and first.prompts["foreground"] == truth.captions[0][0]
+    middle = truth.alpha.shape[1] // 2
+    assert (first.pictures["true matte"][..., :1] == truth.alpha[0, middle]).all()
+    assert np.abs(first.pictures["plate"] / 255 - truth.blended[0, middle]).max() <= 0.5 / 255 + 1e-6
+    assert "rough matte given" in scored.examples["decompose_rough"][0].pictures
+    generated = scored.examples["generate"][0]
+    assert generated.pictures["background"].shape == (64, 2 * 96, 3) and generated.movies["blended"].shape[0] == 8
+
+
+def test_a_task_alone(tiny_model: Path) -> None:
+    found = evaluate_tasks(str(tiny_model), tasks=("foreground",), num_clips=1, steps=1)
+    assert list(found.examples) == ["foreground"]
+
+
+def test_a_model_without_a_task_says_so(tmp_path: Path) -> None:
+    every = task_layouts(NUM_FRAMES, 2)
+    only = write_tiny_model(tmp_path / "only", layouts={"decompose": every["decompose"]})
+    found = evaluate_tasks(str(only), num_clips=1, steps=1, rough=False)
+    assert list(found.examples) == ["decompose"]
+    assert [note.partition(":")[0] for note in found.notes] == [
+        f"{task} was not scored" for task in ("generate", "background", "foreground")
+    ]
+    with pytest.raises(ModelError, match="cannot generate"):
+        evaluate_tasks(str(only), tasks=("decompose", "generate"), num_clips=1)
+
+
+def test_a_mean_is_over_those_that_have_it() -> None:
+    assert mean_scores([{"a": 1.0, "b": 2.0}, {"a": 3.0}]) == {"a": 2.0, "b": 2.0}
+
+
+def test_a_rough_roto_gives_away_what_is_out_alone(truth: ClipBatch) -> None:
+    """A model that takes an alpha is shown the rough one; another one only knows where there is nothing."""
+    layouts, alpha = task_layouts(NUM_FRAMES, 2), truth.alpha[0][..., 0] / np.float32(255)
+    free, native = (rough_clamps(alpha, layouts[task]) for task in ("decompose", "background"))
+    for clamps, matte in zip(free, alpha, strict=True):
+        assert (clamps.low == 0).all() and clamps.guess is None
+        assert (clamps.high[matte > 0.02] == 1).all() and (clamps.high == 0).any()
+    assert all((each.guess >= matte).all() for each, matte in zip(native, alpha, strict=True))
+
+
+def test_a_rough_roto_is_kept_to(scored: Evaluation) -> None:
+    """Outside of it there is no foreground, so a random model's matte gets nearer to the truth."""
+    assert scored.scores["decompose_rough.matte_mae"] < scored.scores["decompose.matte_mae"]
+    assert scored.scores["decompose_rough.rough_matte_iou"] > 0.4
 
 
 def test_a_model_of_clips_of_another_length_is_refused(released_model: Path) -> None:

@@ -20,7 +20,7 @@ def clip_of(engine: Engine, task: Task, truth: ClipBatch, index: int) -> Clip:
     Its captions are the prompts and its index is the seed.
     """
     model, layout = engine.folder.manifest, engine.folder.layout(task)
-    plate = _plate(task, truth, index)
+    plate = given_pictures(task, truth, index)
     given, height, width = {}, model.height, model.width
     if plate is not None:
         fit = fit_to(engine.folder, width=plate.shape[2], height=plate.shape[1])
@@ -38,7 +38,7 @@ def clip_of(engine: Engine, task: Task, truth: ClipBatch, index: int) -> Clip:
     )
 
 
-def _plate(task: Task, truth: ClipBatch, index: int) -> Pixels | None:
+def given_pictures(task: Task, truth: ClipBatch, index: int) -> Pixels | None:
     """The straight display-referred pictures `[F, H, W, 3 | 4]` that `task` starts from."""
     if task == "generate":
         return None

@@ -1,35 +1,42 @@
-"""How well a model takes apart clips whose layers are known.
+"""How well a model does its tasks, on clips whose layers are known and with words for sprites it has seen.
 
-Scored is what an artist gets: the assembled layers, straight alpha, in linear light; compared display-referred, as the
-held-out clips were made. PSNR is per clip, then averaged.
-
-Shapes: F frame, H W rows and columns.
+Scored is what an artist gets and, beside it, the model's own layers (`model_*`), both straight and in linear light,
+compared display-referred, as the held-out clips were made. Every score is of a clip, then averaged over those that
+have it. What each task is scored on is in `rows`, what each name means in `names`, how to read it in docs/evaluate.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
-import torch
 
-from layerflow import color, layers
-from layerflow.assemble import Frame, Made, assemble, model_pictures, stacked
-from layerflow.decomposition import Decomposition
-from layerflow.difference import Difference
 from layerflow.errors import ModelError
-from layerflow.layers import LayerStack, PictureFormat, Pixels
-from layerflow.layout import Layout
-from layerflow.models.fitting import fit_to
+from layerflow.evaluate.examples import Example
+from layerflow.evaluate.layer_scores import Scores, trivial_scores
+from layerflow.evaluate.probe import bundled_probe
+from layerflow.evaluate.rows import PROBED, ROWS, Trial, stack_scores
+from layerflow.evaluate.truth import Truth
+from layerflow.layers import LayerStack
+from layerflow.layout import TASKS, Task
 from layerflow.models.load import Engine, load_engine
 from layerflow.models.shelf import find_model
-from layerflow.pipeline import Clip, make_clip, pick_sampler
-from layerflow.preprocess import Fit, FitKind
 from layerflow.training.clips import ClipBatch
 from layerflow.training.heldout import heldout_clips
 from layerflow.wire import Event
 
-LINEAR = color.DEFAULT_LINEAR
+OnEvent = Callable[[Event], None]
+
+
+@dataclass(kw_only=True)
+class Evaluation:
+    """What was measured."""
+
+    scores: Scores = field(default_factory=dict)  # by "ROW.NAME"
+    examples: dict[str, list[Example]] = field(default_factory=dict)  # by row, in the order of the clips
+    notes: list[str] = field(default_factory=list)  # what was not measured, and why
 
 
 def evaluate_model(
@@ -38,113 +45,89 @@ def evaluate_model(
     num_clips: int = 64,
     steps: int | None = None,
     seed: int = 0,
-    on_event: Callable[[Event], None] = lambda event: None,
-) -> dict[str, float]:
-    """Mean scores of decomposition on the held-out clips, and those of the trivial answers.
+    on_event: OnEvent = lambda event: None,
+) -> Scores:
+    """Mean scores of decomposition on the held-out clips, and of the trivial answers, by their names alone.
 
-    `model_background_psnr` is the background as the model made it, before the plate is shown outside the matte.
-    `matte_iou` and `alpha_mae` judge the matte at 0.5 and as it is; `background_psnr`, `recomposition_psnr` and
-    `foreground_psnr` (over mid-grey) are in dB; `plate_as_background_psnr` is what the plate itself scores as a
-    background, `whole_frame_iou` a matte that is white everywhere. Raises ModelError, also for a model of clips of
-    another length.
+    Raises as `evaluate_tasks` does.
     """
-    folder, truth = find_model(model, "decompose"), heldout_clips(num_clips)
-    length, own = truth.blended.shape[1], folder.layout("decompose").num_frames
+    found = evaluate_tasks(
+        model, tasks=("decompose",), rough=False, num_clips=num_clips, steps=steps, seed=seed, on_event=on_event
+    )
+    return {name.removeprefix("decompose."): value for name, value in found.scores.items()}
+
+
+def evaluate_tasks(
+    model: str,
+    *,
+    tasks: Sequence[Task] = (),
+    rough: bool = True,
+    num_clips: int = 64,
+    steps: int | None = None,
+    seed: int = 0,
+    on_event: OnEvent = lambda event: None,
+) -> Evaluation:
+    """Scores of `tasks`, or of all that the model does; of decomposition also with a `rough` roto given.
+
+    `seed` is the noise's; the clips are always the same. Raises ModelError, also for a task that is asked for and that
+    the model does not do, and for a model of clips of another length.
+    """
+    engines, lacking = _engines(model, tasks or TASKS, asked=bool(tasks))
+    found = Evaluation(notes=[f"{task} was not scored: {why}" for task, why in lacking.items()])
+    truth = heldout_clips(num_clips)
+    rows = [name for name, (task, _) in ROWS.items() if task in engines and (rough or name != "decompose_rough")]
+    for number, name in enumerate(rows):
+        task, score = ROWS[name]
+        trial = Trial(engine=engines[task], clips=_fitting(truth, engines[task]), steps=steps, seed=seed)
+        scores = []
+        for index in range(num_clips):
+            clip, example = score(trial, index)
+            scores.append(clip)
+            found.examples.setdefault(name, []).append(example)
+            on_event(Event("step", done=number * num_clips + index + 1, total=len(rows) * num_clips))
+        found.scores |= {f"{name}.{key}": value for key, value in mean_scores(scores).items()}
+    if "generate" in rows:
+        found.scores |= {f"generate.{layer}_prompt_ceiling": bundled_probe(layer).ceiling for layer in PROBED}
+    return found
+
+
+def score_clip(stack: LayerStack, truth: ClipBatch, index: int) -> Scores:
+    """The scores of one decomposed clip: of its layers, of what they come to over each other, and trivial ones."""
+    known = Truth.of(truth, index)
+    return stack_scores(stack, known) | trivial_scores(known)
+
+
+def mean_scores(scores: Sequence[Mapping[str, float]]) -> Scores:
+    """The mean of each score over the clips that have it."""
+    names = dict.fromkeys(chain.from_iterable(scores))
+    return {name: float(np.mean([each[name] for each in scores if name in each])) for name in names}
+
+
+def _engines(model: str, tasks: Sequence[Task], *, asked: bool) -> tuple[dict[Task, Engine], dict[Task, ModelError]]:
+    """What does each task, loaded once; and why nothing does, of those that were not `asked` for."""
+    loaded: dict[str, Engine] = {}
+    found: dict[Task, Engine] = {}
+    lacking: dict[Task, ModelError] = {}
+    for task in tasks:
+        try:
+            folder = find_model(model, task)
+            folder.layout(task)
+        except ModelError as error:
+            lacking[task] = error
+            continue
+        place = str(folder.path)
+        if place not in loaded:
+            loaded[place] = load_engine(folder)
+        found[task] = loaded[place]
+    if lacking and (asked or not found):
+        raise next(iter(lacking.values()))
+    return found, lacking
+
+
+def _fitting(truth: ClipBatch, engine: Engine) -> ClipBatch:
+    length, folder = truth.blended.shape[1], engine.folder
+    own = next(iter(folder.manifest.layouts.values())).num_frames
     if own != length:
-        raise ModelError(f"held-out clips have {length} frames and model {model} makes {own}; score one of {length}")
-    engine = load_engine(folder)
-    scores = []
-    for index in range(num_clips):
-        made, bare = decompose(engine, truth, index, steps=steps, seed=seed)
-        score = score_clip(made, truth, index)
-        scores.append(score | {"model_background_psnr": score_clip(bare, truth, index)["background_psnr"]})
-        on_event(Event("step", done=index + 1, total=num_clips))
-    return {name: float(np.mean([score[name] for score in scores])) for name in scores[0]}
-
-
-def decompose(
-    engine: Engine, truth: ClipBatch, index: int, *, steps: int | None, seed: int, kind: FitKind = "bucket"
-) -> tuple[LayerStack, LayerStack]:
-    """The layers that the engine makes of clip `index`, with its captions as prompts; and those its model made.
-
-    `kind` says how a clip of another shape meets the model's.
-    """
-    layout = engine.folder.layout("decompose")
-    plates = [Frame(pixels=_float(picture), colorspace=color.display_space()) for picture in truth.blended[index]]
-    height, width = plates[0].pixels.shape[:2]
-    fit = fit_to(engine.folder, width=width, height=height, kind=kind)
-    prompts = dict(zip(("foreground", "background", "blended"), truth.captions[index], strict=True))
-    clip = Clip(
-        layout=layout,
-        prompts=prompts,
-        given=stacked([model_pictures(plate, layout, fit) for plate in plates]),
-        seed=seed,
-        height=fit.rows,
-        width=fit.columns,
-        drawn=engine.folder.manifest.fidelity.posterior,
-    )
-    sampler = pick_sampler(engine.folder.sampler("decompose"), steps=steps, guidance=None, kind=None)
-    with torch.inference_mode():
-        made = make_clip(engine, clip, sampler)
-    numbers = tuple(range(len(plates)))
-    decomposition = Decomposition(
-        frames=numbers, made=[made], read=plates.__getitem__, fit=fit, target=LINEAR, kind="fast"
-    )
-    delivered = [decomposition.layers(number).layers for number in numbers]
-    return _stack(delivered, fit), layer_stack(made, plates, layout, fit)
-
-
-def layer_stack(made: Made, plates: Sequence[Frame | None], layout: Layout, fit: Fit) -> LayerStack:
-    """The layers of one clip as the model made them, `[F, 3, h, w]`; `plates` are its frames."""
-    return _stack(
-        [
-            assemble({name: pixels[number] for name, pixels in made.items()}, plate, layout, fit, LINEAR)
-            for number, plate in enumerate(plates)
-        ],
-        fit,
-    )
-
-
-def _stack(assembled: Sequence[Mapping[str, Pixels]], fit: Fit) -> LayerStack:
-    return LayerStack(
-        layers={name: np.stack([frame[name] for frame in assembled]) for name in assembled[0]},
-        frames=tuple(range(len(assembled))),
-        format=PictureFormat(width=fit.width, height=fit.height),
-        colorspace=LINEAR,
-    )
-
-
-def score_clip(stack: LayerStack, truth: ClipBatch, index: int) -> dict[str, float]:
-    """The scores of one decomposed clip."""
-    alpha, background = truth.alpha[index][..., 0] / 255.0, truth.background[index] / 255.0
-    blended, straight = truth.blended[index], truth.foreground[index] / 255.0
-    made = {name: color.to_display(pixels, LINEAR).clip(0.0, 1.0) for name, pixels in stack.layers.items()}
-    matte = made["foreground"][..., 3]
-    recomposed = color.to_display(layers.recompose(stack), LINEAR).clip(0.0, 1.0)
-    grey = layers.grey_from_straight(_float(straight), _float(alpha))
-    return {
-        "matte_iou": iou(matte > 0.5, alpha > 0.5),
-        "alpha_mae": float(np.abs(matte - alpha).mean()),
-        "foreground_psnr": psnr(layers.grey_from_straight(made["foreground"][..., :3], matte), grey),
-        "background_psnr": psnr(made["background"], background),
-        "recomposition_psnr": psnr(recomposed, blended),
-        "plate_as_background_psnr": psnr(blended, background),
-        "whole_frame_iou": iou(np.ones_like(alpha, bool), alpha > 0.5),
-    }
-
-
-def iou(made: np.ndarray, truth: np.ndarray) -> float:
-    """Intersection over union of two boolean mattes; 1 when both are empty."""
-    union = np.logical_or(made, truth).sum()
-    return float(np.logical_and(made, truth).sum() / union) if union else 1.0
-
-
-def psnr(made: np.ndarray, truth: np.ndarray) -> float:
-    """Peak signal-to-noise ratio in dB for values in [0, 1], at most 100."""
-    difference = Difference()
-    difference.add(made, truth)
-    return min(100.0, 100.0 if difference.psnr_db is None else difference.psnr_db)
-
-
-def _float(values: np.ndarray) -> Pixels:
-    return np.asarray(values, np.float32)
+        name = folder.manifest.name
+        raise ModelError(f"held-out clips have {length} frames and model {name} makes {own}; score one of {length}")
+    return truth
