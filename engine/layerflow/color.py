@@ -148,7 +148,7 @@ def _known(name: str) -> str | None:
     return found if _config().getColorSpaceIndex(found) >= 0 else None
 
 
-def _by(*names: str) -> dict[str, str]:
+def _by(*names: str) -> dict[str, Any]:
     """What tells OpenImageIO to convert between `names` by another config than its default.
 
     It parses any config that it is told of again in every call, which takes 20 ms, be it the default by an empty name.

@@ -22,6 +22,7 @@ from torch import Tensor
 from layerflow.errors import PlateError
 from layerflow.hints import Hint
 from layerflow.layers import PictureFormat, Pixels
+from layerflow.layout import Layout
 from layerflow.plate.matte import MatteSequence, open_matte
 from layerflow.preprocess import Fit, to_signed, to_tensor
 from layerflow.window import Window
@@ -176,6 +177,17 @@ def hint_of(clamps: Sequence[Clamps], fit: Fit) -> Hint:
     certain = (inside | outside).float()
     trust = torch.tensor([BETWEEN if each.guess is None else 1.0 for each in clamps])[:, None, None, None]
     return Hint(alpha=alpha.clamp(low, high), certain=certain, trust=certain.maximum(trust))
+
+
+def hint_for(layout: Layout, clamps: Sequence[Clamps], fit: Fit) -> Hint:
+    """As `hint_of`; to a model that is shown the guide as a layer of its own, no more than what is certain."""
+    hint = hint_of(clamps, fit)
+    return replace(hint, trust=hint.certain) if "guide" in layout.layers else hint
+
+
+def given_guide(layout: Layout, clamps: Sequence[Clamps], fit: Fit) -> dict[str, Tensor]:
+    """The guide as such a layer; nothing for a model that has none."""
+    return {"guide": guide_picture(clamps, fit)} if "guide" in layout.layers else {}
 
 
 def _shrunk(planes: Sequence[Pixels], fit: Fit) -> Tensor:  # [H, W] each -> [F, 1, h, w]

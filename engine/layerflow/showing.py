@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
 from layerflow.assemble import Frame, model_pictures, pictures_and_clipped, stacked
 from layerflow.denoisers import raise_if
 from layerflow.frame_windows import Window
-from layerflow.guides import Clamps, Guides, guide_picture, hint_of
+from layerflow.guides import Clamps, Guides, given_guide, hint_for
 from layerflow.hints import Hint
 from layerflow.layout import ALL_PROMPTS, PROMPT_ORDER, Layout
 from layerflow.models.fitting import fit_to
@@ -57,24 +57,19 @@ class Showing:
         """What a guide says of the alpha of `window`, or of an `area` of it; None without one. Raises PlateError."""
         if self.guides is None or self.guides.guide is None:
             return None
-        clamps = [self.guides.at(number) for number in window.frames]
-        hint = self._hinted(clamps, area)
-        return replace(hint, trust=hint.certain) if "guide" in self.layout.layers else hint
+        return hint_for(self.layout, *self._clamped(window, area))
 
-    def _hinted(self, clamps: Sequence[Clamps], area: Area | None) -> Hint:
+    def _clamped(self, window: Window, area: Area | None) -> tuple[list[Clamps], Fit]:
+        """What the guides say of the frames of `window`, and how that meets the model's picture."""
+        assert self.guides is not None
+        clamps = [self.guides.at(number) for number in window.frames]
         if area is None:
-            return hint_of(clamps, self.fit)
-        return hint_of([each.part(area) for each in clamps], self.closer_fit(area))
+            return clamps, self.fit
+        return [each.part(area) for each in clamps], self.closer_fit(area)
 
     def _guide(self, window: Window, area: Area | None) -> dict[str, Tensor]:
         """The guide as a layer of its own, where the model has learned to go by one."""
-        if "guide" not in self.layout.layers:
-            return {}
-        assert self.guides is not None
-        fit, clamps = self.fit, [self.guides.at(number) for number in window.frames]
-        if area is not None:
-            fit, clamps = self.closer_fit(area), [each.part(area) for each in clamps]
-        return {"guide": guide_picture(clamps, fit)}
+        return given_guide(self.layout, *self._clamped(window, area)) if "guide" in self.layout.layers else {}
 
     def encode(
         self, engine: Engine, given: Mapping[str, Tensor], depth: int = 0, *, hint: Hint | None = None

@@ -7,6 +7,7 @@ import json
 import pytest
 import torch
 from networks import every_shape, inputs_of, network_of
+from ship_skeleton import bundled_networks
 
 from layerflow.errors import ModelError
 from layerflow_export.core import OPSETS, denoiser
@@ -94,15 +95,17 @@ def test_without_the_exporter_it_is_a_sentence(tiny_model, tmp_path, monkeypatch
     assert not list(tmp_path.iterdir())
 
 
-def test_the_bundled_models_comes_with_the_package_and_is_true():
+def test_the_bundled_models_come_with_the_package_and_are_true():
     """Where this fails, `tests/export/ship_skeleton.py` has not been run since the model or the network changed."""
-    transformer = network_of("mini")
-    skeleton = read_skeleton(SHIPPED / key_of(transformer)[:16])
-    assert skeleton is not None and len(list(SHIPPED.iterdir())) == 1
-    network = denoiser(transformer, open_graph(skeleton, transformer))
-    for shape in ((1, 8, 8, 12, 2, 16), (2, 8, 8, 12, 3, 16), (1, 4, 6, 4, 1, 5)):
-        inputs = inputs_of(transformer, shape)
-        with torch.inference_mode():
-            v, eager = network(**inputs), transformer(**inputs)
-        assert (v - eager).abs().max() <= 2e-6 * eager.abs().max()
-    assert json.loads((skeleton.path.parent / MANIFEST).read_text())["plain"]
+    networks = list(bundled_networks())
+    assert len(list(SHIPPED.iterdir())) == len(networks)
+    for transformer in networks:
+        skeleton = read_skeleton(SHIPPED / key_of(transformer)[:16])
+        assert skeleton is not None
+        network, layers = denoiser(transformer, open_graph(skeleton, transformer)), transformer.config.mixed_layers
+        for shape in ((1, 2 * layers, 8, 12, 2, 16), (2, 2 * layers, 8, 12, 3, 16), (1, layers, 6, 4, 1, 5)):
+            inputs = inputs_of(transformer, shape)
+            with torch.inference_mode():
+                v, eager = network(**inputs), transformer(**inputs)
+            assert (v - eager).abs().max() <= 2e-6 * eager.abs().max()
+        assert json.loads((skeleton.path.parent / MANIFEST).read_text())["plain"]

@@ -15,7 +15,7 @@ from layerflow import color
 from layerflow.assemble import Frame, Made, assemble, made_layer, model_pictures, stacked
 from layerflow.decomposition import Decomposition
 from layerflow.evaluate.clips import given_pictures
-from layerflow.guides import Clamps, hint_of
+from layerflow.guides import Clamps, given_guide, hint_for
 from layerflow.layers import LayerStack, PictureFormat, Pixels
 from layerflow.layout import PROMPT_ORDER, Layout, Task
 from layerflow.models.fitting import fit_to
@@ -65,18 +65,20 @@ class MadeClip:
 
 
 def make(engine: Engine, asked: Asked) -> MadeClip:
-    """The layers that the engine makes of what is `asked`. Raises as `make_clip` does."""
-    layout = engine.folder.layout(asked.task)
+    """The layers that the engine, loaded for that layout, makes of what is `asked`. Raises as `make_clip` does."""
+    layout = engine.folder.layout(asked.task, guided=asked.clamps is not None)
     fit = fit_to(engine.folder, width=asked.width, height=asked.height, kind=asked.kind)
     plates = [] if asked.given is None else [Frame(pixels=each, colorspace=_DISPLAY) for each in asked.given]
+    given = stacked([model_pictures(plate, layout, fit) for plate in plates]) if plates else {}
+    clamps = asked.clamps
     clip = Clip(
         layout=layout,
         prompts=asked.prompts,
-        given=stacked([model_pictures(plate, layout, fit) for plate in plates]) if plates else {},
+        given=given if clamps is None else given | given_guide(layout, clamps, fit),
         seed=asked.seed,
         height=fit.rows,
         width=fit.columns,
-        hint=None if asked.clamps is None else hint_of(asked.clamps, fit),
+        hint=None if clamps is None else hint_for(layout, clamps, fit),
         drawn=engine.folder.manifest.fidelity.posterior,
     )
     sampler = pick_sampler(engine.folder.sampler(asked.task), steps=asked.steps, guidance=None, kind=None)

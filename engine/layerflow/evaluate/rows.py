@@ -27,7 +27,7 @@ from layerflow.evaluate.rough import SHARE, rough_clamps
 from layerflow.evaluate.truth import Truth, foreground_over_grey, shown, shown_recomposed
 from layerflow.layers import LayerStack, Pixels
 from layerflow.layout import Task
-from layerflow.models.load import Engine
+from layerflow.models.load import Engine, LoadOptions, load_engine
 from layerflow.training.clips import ClipBatch
 
 PROBED: tuple[Probed, ...] = ("foreground", "background")
@@ -57,8 +57,8 @@ class Trial:
     def decompose_rough(self, index: int) -> tuple[Scores, Example]:
         """The layers of a plate by a rough roto, and the rough roto by itself."""
         truth, asked = Truth.of(self.clips, index), self._asked("decompose", index)
-        clamps = rough_clamps(truth.alpha, self.engine.folder.layout("decompose"))
-        made, rough = make(self.engine, replace(asked, clamps=clamps)), rough_matte(truth.alpha, SHARE)
+        clamps = rough_clamps(truth.alpha, self.engine.folder.layout("decompose", guided=True))
+        made, rough = make(self._guided, replace(asked, clamps=clamps)), rough_matte(truth.alpha, SHARE)
         scores = taken_apart_scores(made, truth) | prefixed("rough", matte_scores(rough, truth.alpha))
         return scores, taken_apart_example(f"clip {index}", made, truth, iou=scores.get("matte_iou"), rough=rough)
 
@@ -86,6 +86,15 @@ class Trial:
         """What is in front of a given background."""
         asked = self._asked("foreground", index)
         return self._made("foreground", index, make(self.engine, asked), asked.prompts)
+
+    @cached_property
+    def _guided(self) -> Engine:
+        """The engine, or the same model loaded for another layout, where it has learned to go by a guide."""
+        folder = self.engine.folder
+        layout = folder.layout("decompose", guided=True)
+        if "guide" not in layout.layers:
+            return self.engine
+        return load_engine(folder, LoadOptions(device=str(self.engine.device), layers=layout.layers))
 
     @cached_property
     def _probes(self) -> dict[Probed, Probe]:
