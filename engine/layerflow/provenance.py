@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import platform
-from importlib.metadata import version
 from pathlib import Path
 
 from layerflow import exr
@@ -14,6 +13,7 @@ from layerflow.models.float8 import precision_of
 from layerflow.models.folder import ModelFolder
 from layerflow.models.load import Engine
 from layerflow.models.plans import PLANS
+from layerflow.versions import version_of
 from layerflow.wire import Request
 
 LIBRARIES = ("torch", "diffusers", "transformers", "numpy", "OpenImageIO", "OpenEXR")
@@ -38,12 +38,12 @@ def record_of(request: Request, model: ModelFolder) -> dict[str, str]:
 def environment_of(engine: Engine) -> dict[str, str]:
     """What made the pixels on this machine, as header strings."""
     return {
-        "layerflow:version": version("layerflow"),
+        "layerflow:version": version_of("layerflow"),
         MADE_BY: engine.backend,
         "layerflow:precision": precision_of(engine.transformer),
         "layerflow:textPrecision": engine.text.precision,
         "layerflow:device": str(engine.device),
-        "layerflow:libraries": ", ".join(f"{name} {version(name)}" for name in LIBRARIES),
+        "layerflow:libraries": ", ".join(f"{name} {version_of(name)}" for name in LIBRARIES),
         "layerflow:python": platform.python_version(),
     }
 

@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,6 +17,7 @@ from layerflow.models.adapter_files import find_lora
 from layerflow.models.folder import ModelFolder
 from layerflow.models.hashes import file_sha256
 from layerflow.transformer import LayerFlowTransformer
+from layerflow.versions import version_of
 from layerflow.wire import checks
 
 GRAPH, DATA, MANIFEST = "model.onnx", "model.onnx.data", "manifest.json"
@@ -127,7 +127,7 @@ def read_graph_manifest(folder: Path) -> GraphManifest:
 
 def made_with() -> dict[str, str]:
     """The versions that a graph depends on."""
-    return {name: version(name) for name in MAKERS}
+    return {name: version_of(name) for name in MAKERS}
 
 
 def content_hash(transformer: LayerFlowTransformer, opset: int, *, versions: Mapping[str, str] | None = None) -> str:

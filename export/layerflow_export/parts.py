@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +20,7 @@ from layerflow.models.hashes import file_sha256
 from layerflow.models.places import DTYPES
 from layerflow.models.plans import FULL
 from layerflow.models.t5 import load_t5
+from layerflow.versions import version_of
 from layerflow_export.decoder import decoder_of
 from layerflow_export.manifest import DATA, GRAPH, MANIFEST, Origin, made_with
 from layerflow_export.onnx_export import graph_of
@@ -138,7 +138,7 @@ def export_part(part: Part, target: Path, origin: Origin) -> PartManifest:
             inputs={str(value.name): _sides(value) for value in graph.graph.inputs},
             outputs={str(value.name): _sides(value) for value in graph.graph.outputs},
             prompt_tokens=part.prompt_tokens,
-            versions={**made_with(), "transformers": version("transformers")},
+            versions={**made_with(), "transformers": version_of("transformers")},
             sha256={name: file_sha256(folder / name) for name in (GRAPH, DATA)},
         )
         (folder / MANIFEST).write_text(json.dumps(manifest.to_dict(), indent=1) + "\n", encoding="utf-8")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import json
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -34,8 +36,13 @@ def pick_text_precision(asked: str, path: Path, device: torch.device) -> str:
 
 def num_weights(path: Path) -> int:
     """How many weights the encoder in `path` has, as its config says."""
-    with torch.device("meta"):
-        return int(T5EncoderModel(T5Config.from_pretrained(path, local_files_only=True)).num_parameters())
+    return _num_weights(T5Config.from_pretrained(path, local_files_only=True).to_json_string())
+
+
+@functools.cache
+def _num_weights(config: str) -> int:
+    with torch.device("meta"):  # weights without numbers, but it is slow to build all the same
+        return int(T5EncoderModel(T5Config.from_dict(json.loads(config))).num_parameters())
 
 
 def load_t5(path: Path, *, device: torch.device, precision: str, residence: Residence) -> Any:

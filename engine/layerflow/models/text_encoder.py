@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from layerflow.models.folder import SAFE, ModelFolder, reason_of
 from layerflow.models.t5 import Residence, load_t5, pick_text_precision
 from layerflow.models.text_cache import TextCache
 from layerflow.text import Dropped, PromptTokens, T5Text, TextEncoder
+from layerflow.versions import version_of
 
 LIBRARIES = ("torch", "transformers", "tokenizers")
 
@@ -103,7 +103,7 @@ def _deciding(folder: ModelFolder, device: torch.device, precision: str) -> dict
     """
     named = {name: digest for name, digest in folder.manifest.sha256.items() if name.startswith(_PARTS)}
     names = (*LIBRARIES, "bitsandbytes") if precision == "int8" else LIBRARIES
-    libraries = {name: version(name) for name in names}
+    libraries = {name: version_of(name) for name in names}
     kind = torch.cuda.get_device_name(device) if device.type == "cuda" else torch.backends.cpu.get_cpu_capability()
     tokens = str(folder.manifest.prompt_tokens)
     return {"tokens": tokens, "precision": precision, "device": f"{device.type} {kind}", **libraries, **named}
