@@ -8,6 +8,7 @@ import click
 
 import layerflow
 from layerflow.cli.background import background
+from layerflow.cli.data import data
 from layerflow.cli.decompose import decompose
 from layerflow.cli.doctor import doctor
 from layerflow.cli.edit import edit
@@ -42,6 +43,7 @@ for verb in (
     serve,
     jobs,
     models,
+    data,
     train,
 ):
     layerflow_command.add_command(verb)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -27,14 +27,14 @@ _SPEED_WINDOW_S = 1800.0  # one step of a large model can take minutes, so the s
 
 
 @contextmanager
-def progress(console: Console | None = None) -> Iterator[Callable[[Event], None]]:
-    """A function that shows each event on `console` (default: stderr)."""
+def progress(console: Console | None = None, *, frames: str = "Writing frames") -> Iterator[Callable[[Event], None]]:
+    """A function that shows each event on `console` (default: stderr); `frames` names what "frame" counts."""
     console = console or Console(stderr=True)
     if not console.is_terminal:
         yield lambda event: _log(console, event)
         return
     with _bars(console) as bars:
-        yield _Bars(bars).show
+        yield _Bars(bars, _COUNTED | {"frame": frames}).show
 
 
 def _log(console: Console, event: Event) -> None:
@@ -69,8 +69,8 @@ class _Amount(ProgressColumn):
 class _Bars:
     """One bar per kind of counted work, and one for the stage at hand."""
 
-    def __init__(self, bars: Progress) -> None:
-        self._bars = bars
+    def __init__(self, bars: Progress, counted: Mapping[str, str]) -> None:
+        self._bars, self._counted = bars, counted
         self._tasks: dict[str, TaskID] = {}
 
     def show(self, event: Event) -> None:
@@ -86,6 +86,6 @@ class _Bars:
         kind = event.kind
         if kind not in self._tasks:
             self._tasks[kind] = self._bars.add_task(
-                _COUNTED.get(kind, ""), total=total, completed=event.done, in_bytes=kind == "download"
+                self._counted.get(kind, ""), total=total, completed=event.done, in_bytes=kind == "download"
             )
         return self._tasks[kind]
