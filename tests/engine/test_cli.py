@@ -31,6 +31,7 @@ VERBS = [
     "serve",
     "jobs",
     "models",
+    "data",
     "train",
 ]
 

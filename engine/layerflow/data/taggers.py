@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -47,8 +48,10 @@ class GroundingTagger:
             text_threshold=self._thresholds[1],
             target_sizes=[picture.shape[:2]],
         )
+        if not len(found["boxes"]):  # then transformers still gives one empty label
+            return []
         rows = zip(found["text_labels"], found["boxes"].tolist(), found["scores"].tolist(), strict=True)
-        tags = [Tag(label=str(label).strip(), box=_inside(box, picture), score=score) for label, box, score in rows]
+        tags = [Tag(label=_words(label), box=_inside(box, picture), score=score) for label, box, score in rows]
         return sorted((tag for tag in tags if _has_area(tag)), key=lambda tag: -tag.score)
 
 
@@ -73,7 +76,7 @@ class FlorenceTagger:
         found = self._processor.post_process_generation(text=text, task=_TASK, image_size=size)[_TASK]
         rows = zip(found["labels"], found["bboxes"], strict=True)
         tags = [
-            Tag(label=str(label).strip(), box=_inside(box, picture), score=1.0 / (1 + place))
+            Tag(label=_words(label), box=_inside(box, picture), score=1.0 / (1 + place))
             for place, (label, box) in enumerate(rows)
         ]
         return [tag for tag in tags if _has_area(tag)]
@@ -89,6 +92,11 @@ def tagger_of(weights: Weights, names: Sequence[str] = ()) -> Tagger:
     if kind == "florence2":
         return FlorenceTagger(weights)
     raise ModelError(f"{weights.name} is a {kind}; give a Grounding DINO or a Florence-2 as detector")
+
+
+def _words(label: str) -> str:
+    """A label without the marks that tokenizers put around and between words."""
+    return " ".join(re.sub(r"\[[A-Z]+\]|</?s>|\.", " ", label).split())
 
 
 def _inside(box: Sequence[float], picture: Pixels) -> tuple[float, float, float, float]:
