@@ -19,8 +19,9 @@ from layerflow.training.render import RenderConfig
 from layerflow.training.supply import Sources, Supply
 from layerflow.training.trainer import Progress, Trainer, data_step
 
+CARD = "MODEL_CARD.md"
 LICENCE = "Apache-2.0; what it was trained on is in LICENSE-data.md"
-DESCRIPTION = "A small model of animated cut-outs over landscapes, 8 frames of 96x64: a demonstration of the whole way."
+DESCRIPTION = "A small model of cut-outs over landscapes, 8 frames of 96x64: a demonstration of the whole way."
 
 
 def train(
@@ -69,8 +70,9 @@ def train(
 
 
 def licences(pack: Path, start: Path) -> dict[str, Path]:
-    """Where the licences of the data and of the start lie, by their place in the model folder."""
+    """Where the licences of data and start lie, and the card of a model gone on from, by place in the model folder."""
     found = {"LICENSE-data.md": pack / "LICENSE-data.md"}
+    found |= {card.name: card for card in start.glob(CARD)}
     return found | {f"{notice.parent.name}/NOTICE": notice for notice in sorted(start.glob("*/NOTICE"))}
 
 
