@@ -256,10 +256,15 @@ def commands(group=layerflow_command):
 
 def test_the_documentation_names_every_verb_option_and_exit_code():
     text = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
-    options = {name for command in commands() for parameter in command.params for name in parameter.opts}
+    options = {
+        name
+        for command in commands()
+        for parameter in command.params
+        for name in (*parameter.opts, *parameter.secondary_opts)
+    }
     documented = set(re.findall(r"(?<!\S)`?\(?(-{1,2}[a-z][a-z-]*)", text.replace("`", " ")))
     assert documented - {"--help"} == {name for name in options if name.startswith("-")}
-    assert {command.name for command in commands()} | set(VERBS) <= set(re.findall(r"[a-z]+", text))
+    assert {command.name for command in commands()} | set(VERBS) <= set(re.findall(r"[a-z]+(?:-[a-z]+)*", text))
     codes = {error.exit_code for error in vars(errors).values() if isinstance(error, type)}
     assert {int(code) for code in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)} == codes | {0, SERVER_EXIT_CODE}
 

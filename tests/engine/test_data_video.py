@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
@@ -26,7 +24,6 @@ from layerflow.data.supply import LayeredFolder
 from layerflow.data.video_maker import VideoPlan, make_video
 from layerflow.errors import PlateError
 
-PLATES = Path(__file__).parents[2].parent / "shared/plates"
 SEGMENTER = MotionSegmenter(gaps=(1, 2), rounds=2)
 TOOLS = Tools(segmenter=SEGMENTER, inpainter=TemporalInpainter(), captioner=GivenNames(), name="opencv")
 
@@ -176,15 +173,3 @@ def test_a_video_without_licence_is_refused_before_any_work(tmp_path, shot):
     write_clip(tmp_path / "film", shot[0][:4])
     with pytest.raises(PlateError, match="film states no licence"):
         make_video([tmp_path / "film"], tmp_path / "out", TOOLS, taking=Taking())
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not PLATES.is_dir(), reason="shared/plates is not beside the project")
-@pytest.mark.parametrize(("name", "least"), [("dog", 0.75), ("goat", 0.6), ("rhino", 0.7)])
-def test_real_animals_are_found(name, least):
-    frames = np.stack([open_footage(path).read(0) for path in sorted((PLATES / name / "bl").iterdir())])
-    masks = np.stack(
-        [open_footage(path, raw=True).read(0)[..., 0] for path in sorted((PLATES / name / "mask").iterdir())]
-    )
-    kept, _ = things(MotionSegmenter().tracks(frames))
-    assert overlap(kept[0].masks, masks > 127) > least
