@@ -5,6 +5,7 @@ Time runs from 0 at the first frame to 1 at the last. Places are pixels from the
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
@@ -34,11 +35,16 @@ class Pose:
 
     def matrix(self, source: tuple[int, int], canvas: tuple[int, int], *, mirrored: bool) -> Matrix:
         """The map [2, 3] from pixels of a source of (height, width) to those of a canvas, pixel centres at integers."""
-        cos, sin = np.cos(self.turn) * self.scale, np.sin(self.turn) * self.scale
-        turned = np.array([[cos, -sin], [sin, cos]]) @ np.diag([-1.0 if mirrored else 1.0, 1.0])
-        middle = np.array([source[1] - 1, source[0] - 1]) / 2
-        centre = np.array([canvas[1] - 1, canvas[0] - 1]) / 2 + [self.x, self.y - self.lift]
-        return np.column_stack([turned, centre - turned @ middle])
+        cos, sin = math.cos(self.turn) * self.scale, math.sin(self.turn) * self.scale
+        flip = -1.0 if mirrored else 1.0
+        right, down = (source[1] - 1) / 2, (source[0] - 1) / 2
+        x, y = (canvas[1] - 1) / 2 + self.x, (canvas[0] - 1) / 2 + self.y - self.lift
+        return np.array(
+            [
+                [cos * flip, -sin, x - cos * flip * right + sin * down],
+                [sin * flip, cos, y - sin * flip * right - cos * down],
+            ]
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
