@@ -16,9 +16,10 @@ from layerflow.evaluate.mattes import iou
 from layerflow.evaluate.names import MEASURES, WHOSE, meaning, measure_of, whose
 from layerflow.evaluate.pictures import psnr
 from layerflow.evaluate.rough import rough_clamps
+from layerflow.evaluate.rows import ROWS, Trial
 from layerflow.evaluate.score import Evaluation, evaluate_model, evaluate_tasks, mean_scores, score_clip
 from layerflow.layers import LayerStack, PictureFormat
-from layerflow.layout import task_layouts
+from layerflow.layout import LAYERS, task_layouts
 from layerflow.models.folder import open_model
 from layerflow.models.load import load_engine
 from layerflow.training.clips import ClipBatch
@@ -125,6 +126,17 @@ def test_every_score_has_a_meaning(scored: Evaluation) -> None:
     assert measure_of("decompose.model_matte_mae") is MEASURES["matte_mae"]
     with pytest.raises(KeyError, match="no score"):
         measure_of("decompose.beauty")
+
+
+def test_clips_that_are_made_up_have_noise_of_their_own(tiny_model: Path, truth: ClipBatch) -> None:
+    """Two clips of the same words and pictures come out alike when decomposed, and not when they are generated."""
+    twice = ClipBatch(
+        **{name: np.repeat(getattr(truth, name)[:1], 2, axis=0) for name in LAYERS},
+        captions=truth.captions[:1] * 2,
+    )
+    trial = Trial(engine=load_engine(open_model(tiny_model)), clips=twice, steps=1, seed=0)
+    alike = {name: score(trial, 0)[0] == score(trial, 1)[0] for name, (_, score) in ROWS.items()}
+    assert alike["decompose"] and not alike["background"] and not alike["foreground"]
 
 
 def test_examples_show_the_middle_frame(scored: Evaluation, truth: ClipBatch) -> None:

@@ -42,7 +42,7 @@ th:first-child, td:first-child { text-align: left; white-space: nowrap; }
 .pictures { display: flex; flex-wrap: wrap; gap: .6rem; }
 figure { margin: 0; }
 figcaption { font-size: .8rem; opacity: .75; }
-img { height: 128px; image-rendering: pixelated; display: block; }
+img { height: 112px; image-rendering: pixelated; display: block; }
 """
 
 

@@ -81,18 +81,15 @@ def score_real(
     Every frame of every plate is taken apart at its own size by `shots.render`, without a guide and with the mask grown
     by a twentieth of the height as one. Raises as that does.
     """
-    scores: Scores = {}
+    found: dict[str, Scores] = {}
     sequences = find_sequences(folder)
     for done, sequence in enumerate(sequences, 1):
-        found = _score(sequence, model=model, steps=steps, seed=seed)
-        scores |= {f"{sequence.name}_{name}": value for name, value in found.items()}
-        scores |= {f"mean_{name}": _mean(scores, sequences[:done], name) for name in found}
+        found[sequence.name] = _score(sequence, model=model, steps=steps, seed=seed)
         on_event(Event("step", done=done, total=len(sequences)))
-    return scores
-
-
-def _mean(scores: Scores, sequences: list[Sequence], name: str) -> float:
-    return float(np.mean([scores[f"{each.name}_{name}"] for each in sequences]))
+    found["mean"] = {
+        kind: float(np.mean([each[kind] for each in found.values()])) for kind in next(iter(found.values()))
+    }
+    return {f"{name}_{kind}": value for name, each in found.items() for kind, value in each.items()}
 
 
 def _score(sequence: Sequence, *, model: str, steps: int | None, seed: int) -> Scores:

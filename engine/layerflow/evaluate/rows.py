@@ -65,8 +65,7 @@ class Trial:
     def generate(self, index: int) -> tuple[Scores, Example]:
         """A shot of words alone, for a sprite and a kind of landscape that the bundled model has seen."""
         aim = self._aims[index]
-        asked = replace(self._asked("generate", index), prompts=aim.prompts, seed=self.seed + index)
-        made = make(self.engine, asked)
+        made = make(self.engine, replace(self._asked("generate", index), prompts=aim.prompts))
         scores, example = self._made("generate", index, made, aim.prompts)
         return scores | aim.told(self._probes, shown(made.delivered)), example
 
@@ -105,7 +104,9 @@ class Trial:
         return wanted(len(self.clips.captions), self._probes)
 
     def _asked(self, task: Task, index: int) -> Asked:
-        return Asked.of(task, self.clips, index, seed=self.seed, steps=self.steps)
+        """Clip `index` for `task`; where layers are made up, each clip has noise of its own."""
+        seed = self.seed if task == "decompose" else self.seed + index
+        return Asked.of(task, self.clips, index, seed=seed, steps=self.steps)
 
     def _made(self, task: Task, index: int, made: MadeClip, prompts: Mapping[str, str]) -> tuple[Scores, Example]:
         pictures, own = _pictures(made.delivered), shown(made.own)
