@@ -51,7 +51,7 @@ class Size:
 SIZE = (
     Size(clients=16, jobs=200, worker_kills=20, server_kills=2)
     if os.environ.get("LAYERFLOW_CHAOS") == "full"
-    else Size(clients=8, jobs=16, worker_kills=2, server_kills=1)
+    else Size(clients=6, jobs=12, worker_kills=1, server_kills=1)
 )
 
 
