@@ -42,7 +42,7 @@ def convert(pixels: NDArray[np.float32], source: str, target: str) -> NDArray[np
     if source == target or pixels.size == 0:
         return pixels.copy()
     rows = np.ascontiguousarray(pixels[..., :3], np.float32).reshape(-1, pixels.shape[-2], 3)
-    result = oiio.ImageBufAlgo.colorconvert(oiio.ImageBuf(rows), source, target, unpremult=False, **_by(source, target))
+    result = _converted(oiio.ImageBuf(rows), source, target)
     if result.has_error:
         raise ColorError(f"{source} cannot be turned into {target} ({result.geterror()}); choose another colour space")
     out = pixels.astype(np.float32)
@@ -148,12 +148,14 @@ def _known(name: str) -> str | None:
     return found if _config().getColorSpaceIndex(found) >= 0 else None
 
 
-def _by(*names: str) -> dict[str, Any]:
-    """What tells OpenImageIO to convert between `names` by another config than its default.
+def _converted(picture: oiio.ImageBuf, source: str, target: str) -> oiio.ImageBuf:
+    """By OpenImageIO's default config where that knows both names.
 
     It parses any config that it is told of again in every call, which takes 20 ms, be it the default by an empty name.
     """
-    return {} if os.environ.get("OCIO") or _default_names().issuperset(names) else {"colorconfig": _BUILT_IN}
+    if os.environ.get("OCIO") or _default_names().issuperset((source, target)):
+        return oiio.ImageBufAlgo.colorconvert(picture, source, target, unpremult=False)
+    return oiio.ImageBufAlgo.colorconvert(picture, source, target, unpremult=False, colorconfig=_BUILT_IN)
 
 
 @functools.cache
