@@ -35,7 +35,7 @@ MEASURES: dict[str, Measure] = {  # by the end of a name, the longest that fits
     "psnr_outside": _psnr("PSNR outside of it"),
     "ssim": Measure(says="SSIM", better="higher"),
     "gmsd": Measure(says="GMSD", better="lower"),
-    "flow": Measure(says="dynamic degree, optical flow of a frame in heights", unit="%", digits=2),
+    "flow": Measure(says="dynamic degree, optical flow of a frame in the height", unit="%", digits=2),
     "change": Measure(says="mean absolute difference of neighbouring frames", digits=4),
     "warped": Measure(says="what flow leaves of that difference", digits=4, better="lower"),
     "coverage": Measure(says="mean alpha"),
