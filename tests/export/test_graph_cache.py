@@ -60,7 +60,7 @@ def test_one_form_is_exported_once_whatever_its_weights(tiny_model, exporter):
 def test_another_precision_or_version_is_another_graph(tiny_model, exporter, monkeypatch):
     transformer = network_of(tiny_model)
     folders = {found(transformer), found(network_of(tiny_model, torch.float16))}
-    monkeypatch.setattr("layerflow_export.manifest.version", lambda name: "0.0.1")
+    monkeypatch.setattr("layerflow_export.manifest.version_of", lambda name: "0.0.1")
     assert len({*folders, found(transformer)}) == 3
 
 
@@ -89,7 +89,7 @@ def test_a_damaged_graph_is_made_again(tiny_model, exporter, name):
 def test_what_was_not_used_for_longest_goes(tiny_model, exporter, monkeypatch):
     transformer, folders = network_of(tiny_model), []
     for number in range(MAX_SKELETONS + 2):
-        monkeypatch.setattr("layerflow_export.manifest.version", lambda name, number=number: f"0.0.{number}")
+        monkeypatch.setattr("layerflow_export.manifest.version_of", lambda name, number=number: f"0.0.{number}")
         folders.append(found(transformer))
         for past, folder in enumerate(reversed(folders)):
             if folder.exists():
