@@ -121,6 +121,7 @@ class Heeding(TorchFunctionMode):
 
 def _settle(num_threads: int, stream: torch.cuda.Stream | None) -> None:
     """Makes a new thread compute as another does; both settings are a thread's own."""
+    torch.get_num_threads()  # a thread's first call takes over what any thread set last, and what it set itself is lost
     torch.set_num_threads(num_threads)
     if stream is not None:
         torch.cuda.set_stream(

@@ -103,6 +103,26 @@ def test_a_job_computes_as_its_caller_does() -> None:
     assert seen == [(3, "raise")]
 
 
+def test_a_job_keeps_to_it_whatever_its_caller_does_meanwhile() -> None:
+    before, seen, changed = torch.get_num_threads(), [], threading.Event()
+    torch.set_num_threads(3)
+
+    def job() -> int:
+        assert changed.wait(10)
+        return torch.get_num_threads()
+
+    try:
+        with Worker(CPU, never) as worker:
+            worker.submit(threading.Event().is_set, lambda _: None)
+            worker.wait(0)  # its thread is there
+            torch.set_num_threads(1)
+            changed.set()
+            worker.submit(job, seen.append)
+    finally:
+        torch.set_num_threads(before)
+    assert seen == [3]
+
+
 @pytest.mark.parametrize("own", [None, ValueError("of the caller")])
 def test_what_a_job_raises_comes_up_here_and_nothing_is_begun_after_it(own: ValueError | None) -> None:
     begun: list[int] = []
