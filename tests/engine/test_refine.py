@@ -106,6 +106,22 @@ def test_any_size_gives_a_matte(size, cell, kind):
     assert 0 <= refined.alpha.min() <= refined.alpha.max() <= 1
 
 
+@pytest.mark.parametrize("kind", ["fast", "best"])
+@pytest.mark.parametrize("width", [15, 20, 30])
+@pytest.mark.parametrize("seed", range(3))
+def test_an_edge_wider_than_the_models_pixels_stays_clear_of_the_texture_behind(seed, width, kind):
+    way = ((np.arange(120, dtype=np.float32) - 60 + width / 2) / width).clip(0, 1)
+    alpha = np.tile(way * way * (3 - 2 * way), (96, 1))
+    grain = np.random.default_rng(seed).uniform(0, 1, (96, 120, 3)).astype(np.float32)
+    background = cv2.GaussianBlur(grain, (0, 0), 0.8)
+    plate = background + alpha[..., None] * (painted(96, 120, (0.1, 0.3, 0.5), seed) - background)
+    soft = as_made_small(alpha, CELL, 0.02, seed)
+    refined = refine.matte([plate], [soft], 0, kind=kind, cell=CELL).alpha
+    assert error(refined, alpha) < 1.02 * error(soft, alpha)
+    steps = [np.stack([np.diff(each)[1:], np.diff(each, axis=0)[:, 1:]]) for each in (refined, soft, alpha)]
+    assert error(steps[0], steps[2]) < 1.5 * error(steps[1], steps[2])
+
+
 def test_far_from_an_edge_a_matte_that_is_nearly_certain_is_certain(scene):
     soft = np.where(strands() > 0.5, 0.99, 0.01).astype(np.float32)
     refined = refine.matte([scene[3]], [soft], 0, kind="fast", cell=2.0).alpha

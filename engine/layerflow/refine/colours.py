@@ -2,8 +2,8 @@
 
 A model's colours are off a little everywhere, and the plate shows how much where only one layer is seen. That
 difference, spread from there under the other layer by a pyramid (push-pull, Gortler et al. 1996), corrects the model
-where the plate cannot: a background agrees with the plate around its hole. It is taken between logarithms, so that a
-highlight a thousand times the model's white counts as a difference of some stops, and does not drown what is around.
+where the plate cannot: a background agrees with the plate around its hole. It is taken between logarithms, so
+that a highlight a thousand times the model's white counts as some stops, and does not drown what is around.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layerflow.layers import Pixels
-from layerflow.refine.grid import enlarged, grid_of, shrunk
+from layerflow.refine.grid import enlarged, grid_of, shrunk, spread
 
 SEEN = 0.02  # a layer whose weight is that near to 1 shows as the plate
 BLOCK = 1 / 4  # blocks per pixel, whose mean colours are compared
@@ -45,7 +45,7 @@ def _agreed(plate: Pixels, where: NDArray[np.bool_], estimate: Pixels) -> Pixels
     sums = (shrunk(_floats(cv2.copyTo(colour, mask)), blocks) for colour in (plate, estimate))
     own, other = (np.arcsinh(each / np.maximum(seen, 1e-6)[..., None] / KNEE) for each in sums)
     stops = _floats((own - other) * seen[..., None])
-    changed = enlarged(_spread(shrunk(stops, grid), shrunk(seen, grid)), plate.shape)
+    changed = enlarged(spread(shrunk(stops, grid), shrunk(seen, grid), DOUBT), plate.shape)
     for start in range(0, len(plate), STRIP):
         rows = slice(start, start + STRIP)
         changed[rows] = _brighter(estimate[rows], changed[rows])
@@ -57,16 +57,6 @@ def _brighter(colour: Pixels, stops: Pixels) -> Pixels:
     up = np.exp(stops)
     down = 1 / up
     return _floats(0.5 * (colour * (up + down) + np.sqrt(colour * colour + KNEE * KNEE) * (up - down)))
-
-
-def _spread(sums: Pixels, weight: Pixels) -> Pixels:
-    """The mean of `sums` [h, w, 3] over `weight` [h, w], from ever further away where there is less weight."""
-    height, width = weight.shape
-    if max(height, width) == 1:
-        return _floats(sums / np.maximum(weight, 1e-6)[..., None])
-    half = (height + 1) // 2, (width + 1) // 2
-    far = enlarged(_spread(shrunk(sums, half), shrunk(weight, half)), sums.shape)
-    return _floats((sums + DOUBT * far) / (weight + DOUBT)[..., None])
 
 
 def _floats(values: NDArray[Any]) -> Pixels:

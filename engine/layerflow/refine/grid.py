@@ -28,10 +28,44 @@ def shrunk(pixels: Pixels, grid: tuple[int, int]) -> Pixels:
     return _floats(small, (*grid, *pixels.shape[2:]))
 
 
-def enlarged(small: Pixels, shape: tuple[int, ...]) -> Pixels:
-    """`small` [h, w, ...] at `shape` (H, W, ...), linear between the centres of its cells."""
-    full = cv2.resize(small, shape[1::-1], interpolation=cv2.INTER_LINEAR)
+def enlarged(small: Pixels, shape: tuple[int, ...], *, cubic: bool = False) -> Pixels:
+    """`small` [h, w, ...] at `shape` (H, W, ...), linear between the centres of its cells, or bicubic."""
+    full = cv2.resize(small, shape[1::-1], interpolation=cv2.INTER_CUBIC if cubic else cv2.INTER_LINEAR)
     return _floats(full, (*shape[:2], *small.shape[2:]))
+
+
+def spread(sums: Pixels, weight: Pixels, doubt: float, *, fading: bool = False) -> Pixels:
+    """The mean of `sums` [h, w, C] over `weight` [h, w], from ever further away where there is less weight.
+
+    A pyramid, push-pull (Gortler et al. 1996); `doubt` is the weight at a point that counts as much as all that is
+    further away. `fading`, what comes from far away is the less the less alike two points are at that distance, down to
+    0 where they have nothing in common: simple kriging (Matheron 1963) with the covariances that are seen.
+    """
+    height, width = weight.shape
+    if max(height, width) == 1:
+        return _floats(sums / np.maximum(weight, 1e-6)[..., None], sums.shape)
+    half = (height + 1) // 2, (width + 1) // 2
+    fewer = shrunk(sums, half), shrunk(weight, half)
+    far = enlarged(spread(*fewer, doubt, fading=fading), sums.shape)
+    if fading:
+        far *= _lasting(_alike(sums, weight), _alike(*fewer))
+    return _floats((sums + doubt * far) / (weight + doubt)[..., None], sums.shape)
+
+
+def _lasting(near: float | None, away: float | None) -> float:
+    """What is left of a covariance at twice the distance, 0 to 1; all of it where one of the two is not known."""
+    if near is None or away is None:
+        return 1.0
+    return min(1.0, max(0.0, away) / near) if near > 0 else 0.0
+
+
+def _alike(sums: Pixels, weight: Pixels) -> float | None:
+    """The mean product of points side by side, in which noise of their own has no part; None where there are none."""
+    product = count = 0.0
+    for one, other in ((np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1])):
+        product += float(np.sum(sums[one] * sums[other], dtype=np.float64))
+        count += float(np.sum(weight[one] * weight[other], dtype=np.float64))
+    return product / count if count > 0 else None
 
 
 def patches(

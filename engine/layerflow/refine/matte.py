@@ -27,6 +27,8 @@ class Matte:
 
 def agreed(mattes: Sequence[Matte]) -> Matte:
     """The mean of `mattes` of one frame, of each most where it is least uncertain."""
+    if len(mattes) == 1:
+        return mattes[0]
     weights = [1 / (each.uncertainty**2 + DOUBT**2) for each in mattes]
     total = np.sum(weights, axis=0)
     pairs = [(each.alpha * weight, each.uncertainty * weight) for each, weight in zip(mattes, weights, strict=True)]
