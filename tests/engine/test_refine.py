@@ -206,6 +206,24 @@ def test_a_models_wrong_exposure_is_corrected_under_the_other_layer(scene):
         assert error(found, true) < 0.05 * error(estimate, true)
 
 
+@pytest.mark.parametrize("coverage", [0.25, 1.0])
+@pytest.mark.parametrize("cells", [12, 20])
+def test_errors_that_differ_from_place_to_place_are_not_carried_far(cells, coverage):
+    rows, columns = np.mgrid[:192, :240]
+    inward = 70 - np.hypot(rows - 96, columns - 120)
+    alpha = np.where(inward > 0, coverage, 0).astype(np.float32)
+    worse = []
+    for seed in range(8):
+        background = painted(192, 240, (0.3, 0.4, 0.6), seed)
+        stops = np.random.default_rng(seed).normal(0, 0.3, (cells * 4 // 5, cells, 3)).astype(np.float32)
+        estimate = background * np.exp(cv2.resize(stops, (240, 192), interpolation=cv2.INTER_CUBIC))
+        plate = background + alpha[..., None] * (0.8 - background)
+        made = refine.colours(plate, alpha, np.full_like(plate, 0.8), estimate)[1]
+        worse.append(error(made[inward > 30], background[inward > 30]))
+        worse[-1] /= error(estimate[inward > 30], background[inward > 30])
+    assert np.mean(worse) < 1.005
+
+
 def test_a_highlight_does_not_drown_its_surroundings(scene):
     alpha, foreground, background, plate = scene
     lit = plate.copy()

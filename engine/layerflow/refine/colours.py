@@ -2,7 +2,9 @@
 
 A model's colours are off a little everywhere, and the plate shows how much where only one layer is seen. That
 difference, spread from there under the other layer by a pyramid (push-pull, Gortler et al. 1996), corrects the model
-where the plate cannot: a background agrees with the plate around its hole. It is taken between logarithms, so
+where the plate cannot: a background agrees with the plate around its hole. How far into a hole the difference is worth
+anything is seen in the plate as well: it fades as fast as differences become unlike with distance (simple kriging), so
+that a wrong exposure is corrected everywhere and an error of one place only there. It is taken between logarithms, so
 that a highlight a thousand times the model's white counts as some stops, and does not drown what is around.
 """
 
@@ -45,7 +47,7 @@ def _agreed(plate: Pixels, where: NDArray[np.bool_], estimate: Pixels) -> Pixels
     sums = (shrunk(_floats(cv2.copyTo(colour, mask)), blocks) for colour in (plate, estimate))
     own, other = (np.arcsinh(each / np.maximum(seen, 1e-6)[..., None] / KNEE) for each in sums)
     stops = _floats((own - other) * seen[..., None])
-    changed = enlarged(spread(shrunk(stops, grid), shrunk(seen, grid), DOUBT), plate.shape)
+    changed = enlarged(spread(shrunk(stops, grid), shrunk(seen, grid), DOUBT, fading=True), plate.shape)
     for start in range(0, len(plate), STRIP):
         rows = slice(start, start + STRIP)
         changed[rows] = _brighter(estimate[rows], changed[rows])
