@@ -10,16 +10,18 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
+from layerflow.data.manifest import MANIFEST as DATASET
 from layerflow.layout import ALL_LAYERS
 from layerflow.models.folder import MANIFEST, Manifest, ModelFolder, open_model, write_manifest
 from layerflow.sampler import Guidance, NoiseSchedule, Sampler
 from layerflow.training.device_supply import DeviceSupply
+from layerflow.training.folder_supply import FolderSupply, licences_of
 from layerflow.training.recipe import Model, Recipe, fresh_model, measure_latents, started_model
 from layerflow.training.render import RenderConfig
 from layerflow.training.supply import Sources, Supply
 from layerflow.training.trainer import Progress, Trainer, data_step
 
-CARD = "MODEL_CARD.md"
+CARD, DATA_LICENCE = "MODEL_CARD.md", "LICENSE-data.md"
 LICENCE = "Apache-2.0; what it was trained on is in LICENSE-data.md"
 DESCRIPTION = "A small model of cut-outs over landscapes, 8 frames of 96x64: a demonstration of the whole way."
 
@@ -35,20 +37,13 @@ def train(
     device: torch.device | None = None,
     report: Callable[[Progress], None] = lambda progress: None,
 ) -> ModelFolder:
-    """The model folder `folder/model`, after training on the packed data in `pack` from the start in `start`.
+    """The model folder `folder/model`, after training on the data in `pack` from the start in `start`.
 
-    That is the fitted codec and the text table of a fresh model, or a model folder to go on from.
+    Data is what `layerflow train pack` or `layerflow data` wrote. The start is the fitted codec and the text table of a
+    fresh model, or a model folder to go on from.
     """
     device = device or torch.device("cpu")
-    size = RenderConfig(num_frames=recipe.num_frames, height=recipe.height, width=recipe.width)
-    data = Supply(
-        sources=Sources.of_pack(pack),
-        config=size,
-        num_clips=recipe.num_clips,
-        renewed=recipe.renewed,
-        seed=seed,
-        step=data_step(folder) if resume else 0,
-    )
+    data = supply_of(pack, recipe, seed=seed, step=data_step(folder) if resume else 0)
     if (start / MANIFEST).is_file():
         model = started_model(recipe, open_model(start))
     else:
@@ -58,7 +53,7 @@ def train(
     trainer = Trainer(
         model=model,
         recipe=recipe,
-        data=data if device.type == "cpu" else DeviceSupply(data, device),
+        data=DeviceSupply(data, device) if isinstance(data, Supply) and device.type != "cpu" else data,
         folder=folder,
         device=device,
         seed=seed,
@@ -66,12 +61,31 @@ def train(
     )
     if resume:
         trainer.resume()
+    if (pack / DATASET).is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / DATA_LICENCE).write_text(licences_of(pack), encoding="utf-8")
+        return write_model(trainer.run(), recipe, folder / "model", licences(folder, start))
     return write_model(trainer.run(), recipe, folder / "model", licences(pack, start))
+
+
+def supply_of(data: Path, recipe: Recipe, *, seed: int, step: int) -> Supply | FolderSupply:
+    """The clips of a packed dataset or of a dataset folder, after so many steps. Raises PlateError."""
+    size = RenderConfig(num_frames=recipe.num_frames, height=recipe.height, width=recipe.width)
+    if (data / DATASET).is_file():
+        return FolderSupply(folder=data, config=size, step=step)
+    return Supply(
+        sources=Sources.of_pack(data),
+        config=size,
+        num_clips=recipe.num_clips,
+        renewed=recipe.renewed,
+        seed=seed,
+        step=step,
+    )
 
 
 def licences(pack: Path, start: Path) -> dict[str, Path]:
     """Where the licences of data and start lie, and the card of a model gone on from, by place in the model folder."""
-    found = {"LICENSE-data.md": pack / "LICENSE-data.md"}
+    found = {DATA_LICENCE: pack / DATA_LICENCE}
     found |= {card.name: card for card in start.glob(CARD)}
     return found | {f"{notice.parent.name}/NOTICE": notice for notice in sorted(start.glob("*/NOTICE"))}
 
