@@ -38,6 +38,7 @@ from layerflow.wire import Request
 from layerflow.wire.request import CHOICES
 
 T = TypeVar("T")
+Estimate = tuple[refine.Matte, Pixels, Pixels]  # with foreground and background
 
 COLUMNS = {"2B": 720, "mini": 96}  # of a model's picture
 REFINES = CHOICES["refine"]
@@ -91,11 +92,24 @@ def _enlarged(pixels: np.ndarray, rows: int, columns: int) -> Pixels:
     return to_pixels(resize(to_tensor(pixels[None].astype(np.float32)), rows, columns))[0].clip(0, 1)
 
 
+def refining(kind: str, truths: list[Truth], guesses: list[Guess], at: int, cell: float) -> Callable[[], Estimate]:
+    """What refines frame `at` of neighbours."""
+    plate, own = truths[at].plate, guesses[at]
+    pictures = [SCENE.to_display(one.plate, COLORSPACE) for one in truths]
+
+    def refined() -> Estimate:
+        made = refine.matte(pictures, [one.matte for one in guesses], at, kind=kind, cell=cell)
+        if kind == "off":
+            return made, own.foreground, own.background
+        return made, *refine.colours(plate, made.alpha, own.foreground, own.background)
+
+    return refined
+
+
 @dataclass(kw_only=True)
 class Trial:
     """One way of refining one shot: its scores so far."""
 
-    columns: int  # of the model
     matte: MatteScore = field(default_factory=MatteScore)
     background: Difference = field(default_factory=Difference)
     worst_ulp: float = 0.0
@@ -103,25 +117,15 @@ class Trial:
     refine_s: float = 0.0
     solve_s: float = 0.0
 
-    def add(self, kind: str, truths: list[Truth], guesses: list[Guess], at: int) -> None:
-        """Refines frame `at` of neighbours and takes its scores."""
-        truth, own = truths[at], guesses[at]
+    def add(self, truth: Truth, estimate: Callable[[], Estimate]) -> None:
+        """Makes the layers of a frame, puts them back together and takes their scores."""
         plate = truth.plate
-        pictures = [SCENE.to_display(one.plate, COLORSPACE) for one in truths]
-        cell = plate.shape[1] / self.columns
-
-        def refined() -> tuple[refine.Matte, Pixels, Pixels]:
-            made = refine.matte(pictures, [one.matte for one in guesses], at, kind=kind, cell=cell)
-            if kind == "off":
-                return made, own.foreground, own.background
-            return made, *refine.colours(plate, made.alpha, own.foreground, own.background)
-
-        (made, front, back), refine_s = _timed(refined)
+        (made, front, back), refine_s = _timed(estimate)
         solved, solve_s = _timed(
             lambda: recomposition.solve(plate, made.alpha, front, back, uncertainty=made.uncertainty)
         )
         self.refine_s, self.solve_s = self.refine_s + refine_s, self.solve_s + solve_s
-        self.megapixels += plate[..., 0].size / 1e6
+        self.megapixels += truth.alpha.size / 1e6
         self._score(truth, plate, solved)
 
     def _score(self, truth: Truth, plate: Pixels, solved: recomposition.Recomposed) -> None:
@@ -162,11 +166,11 @@ def synthetic(width: str = "3840", height: str = "2160", frames: str = "3", *mod
         shot = LayeredShot(kind=kind, width=int(width), height=int(height))
         for model in models or COLUMNS:
             columns = COLUMNS[model]
-            trials = {name: Trial(columns=columns) for name in REFINES}
+            trials = {name: Trial() for name in REFINES}
             for numbers, truths, at in neighbours(shot, int(frames)):
                 guesses = [guess(truth, columns, number) for number, truth in zip(numbers, truths, strict=True)]
                 for name, trial in trials.items():
-                    trial.add(name, truths, guesses, at)
+                    trial.add(truths[at], refining(name, truths, guesses, at, int(width) / columns))
             for name, trial in trials.items():
                 print(f"| {kind} | {model} | {name} | {trial.row()} |", flush=True)
 
