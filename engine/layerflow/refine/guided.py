@@ -19,6 +19,7 @@ fast, so no motion has to be known; there are more points to each model, and wha
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,12 +28,21 @@ from layerflow.layers import Pixels
 from layerflow.refine.grid import enlarged, extremes, filtered, grid_of, patches, shrunk
 from layerflow.refine.matte import CERTAIN, Matte, agreed
 from layerflow.refine.models import borne_out, dot, fitted
-from layerflow.refine.texture import share_of_matte
+from layerflow.refine.texture import Covariances, coarse, detail, of_layers, variance
 
 BETWEEN = 2.0  # points per cell, for how a bicubic enlarging goes between cells
 TAPS = 0.1, 0.8, 0.1  # of a matte's cells, once they were enlarged by bicubic and averaged again
 EXPLAINED = 0.5  # share of alpha's variance left over, from which on a model's own alpha counts for nothing
 SMALL = 1e-3  # variance of alpha that is not worth explaining
+
+
+@dataclass(frozen=True, kw_only=True)
+class Detailed:
+    """A matte with the plate's detail, its own noise not yet removed."""
+
+    alpha: Pixels  # [H, W]
+    trust: Pixels  # [h, w] in [0, 1], in detail
+    texture: Covariances  # [h, w, 3] of the layers' colours around each point
 
 
 def refined(
@@ -46,35 +56,44 @@ def refined(
     picture, soft = pictures[at], mattes[at].clip(0.0, 1.0)
     grid = grid_of(soft, 1 / cell)
     frames = [(filtered(shrunk(one, grid), TAPS), shrunk(other, grid)) for one, other in _with(at, pictures, mattes)]
-    detailed, trust = _detailed(picture, soft, frames, grid_of(soft, BETWEEN / cell))
-    return agreed([_explained(picture, detailed, enlarged(trust, grid_of(soft, fine / cell))) for fine in grids])
+    detailed = _detailed(picture, soft, frames, grid_of(soft, BETWEEN / cell))
+    return agreed([_explained(picture, detailed, grid_of(soft, fine / cell)) for fine in grids])
 
 
 def _detailed(
     picture: Pixels, soft: Pixels, frames: Sequence[tuple[Pixels, Pixels]], grid: tuple[int, int]
-) -> tuple[Pixels, Pixels]:
-    """`soft` [H, W] with the detail that it lacks by models of `frames`, itself first, and the trust in it, [h, w]."""
+) -> Detailed:
+    """`soft` [H, W] with the detail that it lacks, by models of `frames`, itself first."""
     blurred, alpha = frames[0]
     low, high = extremes(alpha)
     slope = fitted(frames, _open(low, high)).slope
-    share = share_of_matte(picture, blurred, alpha, slope, high <= CERTAIN, low >= 1 - CERTAIN)
-    trust = borne_out(slope, frames) * share
+    every, alone = detail(picture, blurred), (alpha, high <= CERTAIN, low >= 1 - CERTAIN)
+    foreign = variance(slope, of_layers(every, *alone)) / np.maximum(variance(slope, every), 1e-9)
+    trust = borne_out(slope, frames) * (1 - foreign).clip(0.0, 1.0)
+    first, rest = (fine + wide for fine, wide in zip(every, coarse(blurred), strict=True))
     slope, low, high = (enlarged(each, grid) for each in (slope * trust[..., None], low, high))
     offset = -dot(slope, enlarged(blurred, grid, cubic=True))
-    return _applied(picture, soft, slope, (offset, np.ones_like(low), low, high)), trust
+    more = _applied(picture, soft, slope, (offset, np.ones_like(low), low, high))
+    return Detailed(alpha=more, trust=trust, texture=of_layers((first, rest), *alone))
 
 
-def _explained(picture: Pixels, matte: Pixels, trust: Pixels) -> Matte:
-    """`matte` [H, W] by models of itself, as far as they explain it and `trust` [h, w] goes, of detail on their grid.
+def _explained(picture: Pixels, detailed: Detailed, grid: tuple[int, int]) -> Matte:
+    """A matte by models of itself on `grid`, as far as they explain it better than it may be by itself.
 
-    Where their own alpha is not taken, they add the detail that is finer than their grid, which the first pass gave too
-    little of: with slopes that were averaged, and shrunk by a trust that is more often too small than too great. It
-    goes by the square of trust, so that little is added twice where there is little.
+    They do so where detail is to be trusted, or where they leave more of it over than the texture of the layers is:
+    that is noise, of which their own alpha has none, while texture is in it in full. Elsewhere they add the detail
+    that is finer than their grid, which the first pass gave too little of: with slopes that were averaged, and shrunk
+    by a trust that is more often too small than too great. It goes by the square of trust, so that little is added
+    twice where there is little.
     """
-    small, alpha = shrunk(picture, trust.shape), shrunk(matte, trust.shape)
+    matte = detailed.alpha
+    small, alpha = shrunk(picture, grid), shrunk(matte, grid)
     low, high = extremes(alpha)
     models = fitted([(small, alpha)], _open(low, high))
-    taken = trust * (1 - models.left / ((models.variance + SMALL) * EXPLAINED)).clip(0.0, 1.0)
+    trust, first, rest = (enlarged(each, grid) for each in (detailed.trust, *detailed.texture))
+    noise = 1 - variance(models.slope, (first, rest)) / np.maximum(models.left, 1e-9)
+    unexplained = models.left / ((models.variance + SMALL) * EXPLAINED)
+    taken = np.maximum(trust, noise.clip(0.0, 1.0)) * (1 - unexplained).clip(0.0, 1.0)
     more = (1 - taken) * trust**2
     offset = taken * models.offset - more * dot(models.slope, small)
     slope = models.slope * (taken + more)[..., None]

@@ -21,45 +21,47 @@ Mask = NDArray[np.bool_]
 Covariances = tuple[Pixels, Pixels]  # [h, w, 3] each, of channels 00, 01, 02 and 11, 12, 22; OpenCV shrinks no six
 
 
-def share_of_matte(
-    picture: Pixels, blurred: Pixels, alpha: Pixels, slope: Pixels, outside: Mask, inside: Mask
-) -> Pixels:
-    """How much of `slope` . (`picture` - `blurred`) is detail of the matte, [h, w] in [0, 1]; 1 if nothing is known.
-
-    `picture` is [H, W, 3], `blurred` [h, w, 3] the same without its detail, `alpha` [h, w]. The background is seen
-    alone at the points `outside`, the foreground at those `inside`, [h, w].
-    """
-    every = _detail(picture, blurred)
-    texture = np.zeros_like(alpha)
-    for alone, weight in ((outside, 1 - alpha), (inside, alpha)):
-        if alone.any():
-            texture += weight * _variance(slope, _carried(every, alone))
-    share: Pixels = (1 - texture / np.maximum(_variance(slope, every), 1e-9)).clip(0.0, 1.0)
-    return share
-
-
-def _detail(picture: Pixels, blurred: Pixels) -> Covariances:
-    """The covariances of `picture` - `blurred` around each point, by some of the pixels."""
+def detail(picture: Pixels, blurred: Pixels) -> Covariances:
+    """The covariances of `picture` [H, W, 3] - `blurred` [h, w, 3] around each point, by some of the pixels."""
     grid = blurred.shape[:2]
     step = max(1, round(min(picture.shape[0] / grid[0], picture.shape[1] / grid[1]) / SAMPLES))
     seen = np.ascontiguousarray(picture[step // 2 :: step, step // 2 :: step])
-    fine = seen - enlarged(blurred, seen.shape, cubic=True)
-    red, green, blue = np.split(fine, 3, axis=-1)
-    rest = np.concatenate([green * green, green * blue, blue * blue], axis=-1)
-    return smoothed(shrunk(red * fine, grid)), smoothed(shrunk(rest, grid))
+    first, rest = _squared(seen - enlarged(blurred, seen.shape, cubic=True))
+    return smoothed(shrunk(first, grid)), smoothed(shrunk(rest, grid))
 
 
-def _carried(every: Covariances, alone: Mask) -> Covariances:
-    """The covariances at the points `alone`, spread to all others."""
-    weight = alone.astype(np.float32)
-    first, rest = (spread(each * weight[..., None], weight, DOUBT) for each in every)
+def coarse(small: Pixels) -> Covariances:
+    """The covariances of a picture [h, w, 3] around each point."""
+    first, rest = (
+        smoothed(square) - mean for square, mean in zip(_squared(small), _squared(smoothed(small)), strict=True)
+    )
     return first, rest
 
 
-def _variance(slope: Pixels, every: Covariances) -> Pixels:
+def of_layers(every: Covariances, alpha: Pixels, outside: Mask, inside: Mask) -> Covariances:
+    """What the texture of both layers has in the covariances `every`, by `alpha` [h, w]; 0 where nothing is known.
+
+    The background is seen alone at the points `outside`, the foreground at those `inside`, [h, w].
+    """
+    first, rest = np.zeros_like(every[0]), np.zeros_like(every[1])
+    for alone, weight in ((outside, 1 - alpha), (inside, alpha)):
+        if alone.any():
+            seen = alone.astype(np.float32)
+            for texture, each in zip((first, rest), every, strict=True):
+                texture += weight[..., None] * spread(each * seen[..., None], seen, DOUBT)
+    return first, rest
+
+
+def variance(slope: Pixels, every: Covariances) -> Pixels:
     """That of slope . colour, [h, w], where colours have the covariances `every`."""
     red, green, blue = np.split(slope, 3, axis=-1)
     first = red * slope * np.array((1, 2, 2), np.float32)
     rest = np.concatenate([green * green, 2 * green * blue, blue * blue], axis=-1)
-    variance: Pixels = (first * every[0] + rest * every[1]).sum(axis=-1)
-    return variance
+    total: Pixels = (first * every[0] + rest * every[1]).sum(axis=-1)
+    return total
+
+
+def _squared(colour: Pixels) -> Covariances:
+    """The products of the channels."""
+    red, green, blue = np.split(colour, 3, axis=-1)
+    return red * colour, np.concatenate([green * green, green * blue, blue * blue], axis=-1)
