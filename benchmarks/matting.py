@@ -8,7 +8,7 @@ by its multi-level estimate; where nothing is in by the trimap, there is none. O
 are solved to put the plate back together.
 
 Printed are the measures of plates.py, PSNR of the foreground on black besides, and seconds of processor time a frame.
-It needs `pip install pymatting`.
+It needs PyMatting, of the extra `bench`.
 """
 
 from __future__ import annotations
