@@ -119,3 +119,20 @@ def test_layers_may_be_given_in_any_set() -> None:
 
 def folder_of_two() -> Layout:
     return next(layout for _, layout in further_layouts(8, 2) if layout.num_foregrounds == 2)
+
+
+def test_layers_that_are_not_there_are_seen_and_copied_as_zeros(network: LayerFlowTransformer) -> None:
+    """What is filled against a whole sequence of which the rest is zero, by the modules' own plain way."""
+    filled, num_layers = (0, 1, 4, 6), len(ALL_LAYERS)
+    frames = [2 * layer + frame for layer in filled for frame in range(2)]
+    generator = torch.Generator().manual_seed(2)
+    channels, width = network.config.latent_channels, network.video_positions.shape[-1]
+    some = torch.randn(1, len(frames), channels, 4, 6, generator=generator)
+    whole = torch.zeros(1, 2 * num_layers, channels, 4, 6)
+    whole[:, frames] = some
+    hidden = torch.randn(1, 2 * num_layers, 2, 3, width, generator=generator)
+    with torch.no_grad():
+        seen = network.layer_view(whole).unflatten(1, (2 * num_layers, -1))[:, frames].flatten(1, 2)
+        torch.testing.assert_close(network.layer_view(some, filled), seen, atol=1e-5, rtol=1e-5)
+        copied = network.copy_gate(hidden, whole)[:, frames]
+        torch.testing.assert_close(network.copy_gate(hidden[:, frames], some, filled), copied, atol=1e-5, rtol=1e-5)

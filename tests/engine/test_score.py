@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tiny import NUM_FRAMES, write_tiny_model
+from torch import Tensor
 
 from layerflow import color
 from layerflow.errors import ModelError
@@ -21,7 +22,9 @@ from layerflow.evaluate.score import Evaluation, evaluate_model, evaluate_tasks,
 from layerflow.layers import LayerStack, PictureFormat
 from layerflow.layout import LAYERS, task_layouts
 from layerflow.models.folder import open_model
-from layerflow.models.load import load_engine
+from layerflow.models.load import Engine, load_engine
+from layerflow.pipeline import Clip, make_clip
+from layerflow.sampler import Sampler
 from layerflow.training.clips import ClipBatch
 from layerflow.training.heldout import heldout_clips
 
@@ -202,3 +205,23 @@ def test_a_held_out_clip_is_as_long_as_the_model_s(released_model: Path, truth: 
     assert (given[own:] == given[own - 1]).all() and (given[0] != given[own - 1]).any()
     assert clip.seed == 1 and [*clip.prompts.values()] == [*truth.captions[1]]
     assert clip_of(engine, "generate", truth, 0).given == {}
+
+
+def test_a_model_that_has_learned_to_go_by_a_guide_is_shown_it(
+    truth: ClipBatch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Clip] = []
+
+    def made(engine: Engine, clip: Clip, sampler: Sampler) -> dict[str, Tensor]:
+        asked.append(clip)
+        return make_clip(engine, clip, sampler)
+
+    monkeypatch.setattr("layerflow.evaluate.made.make_clip", made)
+    engine = load_engine(open_model(write_tiny_model(tmp_path / "guided", further=True)))
+    trial = Trial(engine=engine, clips=truth, steps=1, seed=0)
+    trial.decompose(0)
+    trial.decompose_rough(0)
+    without, by_guide = asked
+    assert "guide" not in without.layout.layers and without.hint is None
+    assert by_guide.layout.is_given("guide") and by_guide.given["guide"].max() == 1
+    assert by_guide.hint is not None and by_guide.hint.trust.equal(by_guide.hint.certain)
