@@ -7,7 +7,7 @@ diffusers' own classes; what is LayerFlow's is here: stored position tables, the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import ClassVar
 
@@ -21,11 +21,10 @@ from diffusers.models.transformers.cogvideox_transformer_3d import CogVideoXBloc
 from einops import rearrange
 from torch import Tensor, nn
 
-from layerflow.mixing import CopyGate, LayerView, Preconditioner, Slots
+from layerflow.mixing import CopyGate, LayerView, PooledText, Preconditioner, Slots
+from layerflow.pixel_head import PixelHead
 
-MIXING = ("layer_view.", "copy_gate.", "precondition.", "video_positions")  # what is of single layers
-
-OF_LAYERS = ("layer_view.", "copy_gate.", "precondition.", "video_positions")  # weights of single layers
+OF_LAYERS = ("layer_view.", "copy_gate.", "precondition.", "pixel_head.", "video_positions")  # of single layers
 NORM_OUT_EPS = 1e-6  # as in the release; diffusers builds this norm with 1e-5
 
 
@@ -88,6 +87,8 @@ class LayerFlowTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: 
         trained_positions: bool = False,
         has_given_embedding: bool = False,
         mixed_layers: int = 0,  # layers that see and copy each other's input, preconditioned; 0: as released
+        pixel_widths: Sequence[int] = (),  # channels of a head in pixels, for mixed layers; none: as released
+        has_pooled_text: bool = False,
     ) -> None:
         super().__init__()
         width = num_attention_heads * attention_head_dim
@@ -128,6 +129,8 @@ class LayerFlowTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: 
         self.layer_view = LayerView(width, mixed_layers, latent_channels, patch_size) if mixed_layers else None
         self.copy_gate = CopyGate(width, mixed_layers, patch_size) if mixed_layers else None
         self.precondition = Preconditioner(mixed_layers, latent_channels) if mixed_layers else None
+        self.pooled_text = PooledText(width, time_width) if has_pooled_text else None
+        self.pixel_head = PixelHead(mixed_layers, latent_channels, time_width, pixel_widths) if pixel_widths else None
         self.filled: Slots | None = None
 
     @contextmanager
@@ -210,11 +213,14 @@ class LayerFlowTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: 
         if self.layer_view is not None:
             video_BTD = video_BTD + self.layer_view(latents, self.filled)
         temb = self.time_embedding(self.time_proj(timestep).to(video_BTD.dtype))
+        if self.pooled_text is not None:
+            temb = temb + self.pooled_text(text_BND)
         for block in self.transformer_blocks:
             video_BTD, text_BND = block(video_BTD, text_BND, temb)
         # A LayerNorm works on each token alone, so leaving the text out here changes nothing.
         hidden = self.norm_out(self.norm_final(video_BTD), temb=temb)
-        return self._to_latents(hidden, latents)
+        v = self._to_latents(hidden, latents)
+        return v if self.pixel_head is None else v + self.pixel_head(v, latents, temb, self.filled)
 
     def positions(self, num_text: int, frames: int, rows: int, columns: int) -> tuple[Tensor, Tensor]:
         """Positions of the text tokens `[N, D]` and of the video tokens `[F, H, W, D]`."""
@@ -245,6 +251,8 @@ class LayerFlowTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: 
             state |= {f"copy_gate.gates.{place}.weight": weight, f"copy_gate.gates.{place}.bias": bias}
         state["precondition.rms"] = self.precondition.rms[list(slots)]
         state["precondition.signal"] = self.precondition.signal
+        if self.pixel_head is not None:
+            state |= {f"pixel_head.{name}": value for name, value in self.pixel_head.of_slots(slots).items()}
         narrow.load_state_dict(state, assign=True)
         narrow.train(self.training)
         return narrow

@@ -11,8 +11,10 @@ from torch import Tensor
 
 from layerflow.errors import ModelError
 from layerflow.layout import ALL_LAYERS, LAYERS, Layout, further_layouts, task_layouts
+from layerflow.models.codecs import load_linear_codec
 from layerflow.models.folder import ModelFolder, open_model
 from layerflow.models.load import LoadOptions, load_engine
+from layerflow.training.widening import grown
 from layerflow.transformer import LayerFlowTransformer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -28,8 +30,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
 @pytest.fixture
 def network(folder: ModelFolder) -> LayerFlowTransformer:
     """All layers, each with weights, sizes and positions of its own."""
-    whole = LayerFlowTransformer.from_pretrained(folder.path / "transformer")
     torch.manual_seed(5)
+    plain = LayerFlowTransformer.from_pretrained(folder.path / "transformer")
+    whole = grown(plain, load_linear_codec(folder.path / "codec" / "codec.safetensors"), pixel_widths=(8, 16))
+    for part in (whole.pixel_head, whole.pooled_text):
+        for parameter in part.parameters():
+            torch.nn.init.normal_(parameter, std=0.1)
+    whole.pixel_head.rms.uniform_(0.2, 1.0)
     whole.precondition.rms.uniform_(0.2, 1.0)
     whole.precondition.signal.copy_(torch.linspace(1, 0, 1000))
     return whole
@@ -72,6 +79,12 @@ def test_weights_of_layers_that_are_not_there_have_no_part(network: LayerFlowTra
             network.layer_view.proj.weight.unflatten(1, (7, -1))[:, slot] = 9.0
             for own in (network.copy_gate.gates[slot], *network.copy_gate.gates):
                 own.weight.unflatten(0, (7, -1))[slot] = 9.0
+            head = network.pixel_head
+            head.rms[slot] = 9.0
+            head.into.weight.unflatten(1, (7, -1))[:, slot] = 9.0
+            head.added.weight.unflatten(0, (7, -1))[slot] = 9.0
+            gates = head.gates.weight.unflatten(0, (7, 7, -1))
+            gates[slot], gates[:, slot] = 9.0, 9.0
         assert torch.equal(network(*sample(network, layout)), before)
 
 

@@ -74,6 +74,22 @@ def test_two_foregrounds_are_never_the_same_clip() -> None:
     assert all((clip[1] != clip[3]).any() for clip in clips)
 
 
+def test_where_a_foreground_is_made_up_it_is_whole_and_has_a_name() -> None:
+    fed = Supply(sources=sources(shares=(0.2, 0.2, 0.2, 0.4)), config=CONFIG, num_clips=120)
+    drawn = fed.draw(np.random.default_rng(0), 200, num_foregrounds=2, framed=True)
+    labels = {fed.shown[place].label for place in drawn.fronts.flat}
+    assert labels == {"fox", "pear", "cart"}
+    alpha = fed.foregrounds[np.unique(drawn.fronts), ..., 3] / 255
+    assert alpha[:, :, :, [0, -1]].mean() < 0.02 and alpha.mean(axis=(1, 2, 3)).min() > 0.04
+    anywhere = fed.draw(np.random.default_rng(0), 200)
+    assert {fed.shown[place].label for place in anywhere.fronts.flat} == labels | {"shape"}
+
+
+def test_a_supply_with_nothing_framed_gives_what_it_has() -> None:
+    fed = Supply(sources=sources(shares=(0.0, 0.0, 0.0, 1.0)), config=CONFIG, num_clips=3)
+    assert fed.batch(np.random.default_rng(0), 4, TWO, framed=True)[0].shape[0] == 4
+
+
 def test_clips_composed_on_a_device_are_those_of_the_cpu() -> None:
     fed = supply()
     there = DeviceSupply(supply(), torch.device("cpu"))

@@ -36,6 +36,7 @@ RECIPE = Recipe(
     num_heads=2,
     head_width=16,
     time_width=16,
+    pixel_widths=(4, 6),
     height=32,
     width=48,
     prompt_tokens=8,
@@ -54,7 +55,7 @@ class TwoColours:
         self.step += 1
 
     def batch(
-        self, rng: np.random.Generator, size: int, layers: Sequence[str]
+        self, rng: np.random.Generator, size: int, layers: Sequence[str], *, framed: bool = False
     ) -> tuple[np.ndarray, list[tuple[str, ...]]]:
         clips = rng.normal(0.0, 0.01, (size, len(layers), 8, 32, 48, 3)).astype(np.float32)
         for place, name in enumerate(layers):

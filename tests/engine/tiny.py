@@ -43,15 +43,18 @@ def write_tiny_model(
     layouts = task_layouts(NUM_FRAMES, NUM_FRAMES // LinearCodec.temporal) if layouts is None else layouts
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        save_linear_codec(random_linear_codec(codec_channels), folder / "codec")
+        codec = random_linear_codec(codec_channels)
+        save_linear_codec(codec, folder / "codec")
         options = {"has_given_embedding": True, "mixed_layers": len(LAYERS), "trained_positions": True}
+        options |= {"pixel_widths": [4, 6], "has_pooled_text": True}
         if further:
             frames, prompts = len(ALL_LAYERS) * NUM_FRAMES // LinearCodec.temporal, len(ALL_PROMPTS)
             options |= {"mixed_layers": len(ALL_LAYERS), "text_tokens": prompts * PROMPT_TOKENS}
             options |= {"position_frames": frames}
-        tiny_transformer(codec_channels, layouts, **{**options, **(transformer or {})}).save_pretrained(
-            folder / "transformer"
-        )
+        network = tiny_transformer(codec_channels, layouts, **{**options, **(transformer or {})})
+        if network.pixel_head is not None:
+            network.pixel_head.take_codec(codec, torch.ones(network.config.mixed_layers, codec_channels))
+        network.save_pretrained(folder / "transformer")
         write_text(folder)
     more = further_layouts(NUM_FRAMES, NUM_FRAMES // LinearCodec.temporal) if further else ()
     return _finish(folder, name, layouts, codec="linear", further=more, all_layers=ALL_LAYERS if further else ())

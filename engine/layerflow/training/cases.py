@@ -16,15 +16,15 @@ TWO = 0.4  # how often there are two foregrounds where any layers may be given
 class Shares:
     """How often a batch is of which kind; together 1."""
 
-    generate: float = 0.12
-    decompose: float = 0.30
-    background: float = 0.05
-    foreground: float = 0.05
-    guided: float = 0.17  # a plate and a rough matte
-    matted: float = 0.04  # a plate and its alpha
-    decompose_two: float = 0.15
-    generate_two: float = 0.05
-    any: float = 0.07  # whichever layers are given
+    generate: float = 0.28
+    decompose: float = 0.23
+    background: float = 0.04
+    foreground: float = 0.06
+    guided: float = 0.19  # a plate and a rough matte
+    matted: float = 0.03  # a plate and its alpha
+    decompose_two: float = 0.09
+    generate_two: float = 0.04
+    any: float = 0.04  # whichever layers are given
 
     def __post_init__(self) -> None:
         shares = list(asdict(self).values())

@@ -39,9 +39,11 @@ class DeviceSupply:
         ):
             cache[places] = torch.from_numpy(drawn[places]).to(self.device)
 
-    def batch(self, rng: np.random.Generator, size: int, layers: Sequence[str]) -> tuple[Tensor, list[Captions]]:
+    def batch(
+        self, rng: np.random.Generator, size: int, layers: Sequence[str], *, framed: bool = False
+    ) -> tuple[Tensor, list[Captions]]:
         """Clips `[B, G, F, H, W, 3]` in [-1, 1] of these layers on the device, and their captions."""
-        drawn = self.supply.draw(rng, size, num_foregrounds=1 + ("foreground2" in layers))
+        drawn = self.supply.draw(rng, size, num_foregrounds=1 + ("foreground2" in layers), framed=framed)
         made = self._pictures(drawn)
         return torch.stack([made[name] for name in layers], dim=1), list(drawn.captions)
 

@@ -34,8 +34,13 @@ class FolderSupply:
         """Counts a step: every clip follows from what the trainer draws, so nothing has to be kept."""
         self.step += 1
 
-    def batch(self, rng: np.random.Generator, size: int, layers: Sequence[str]) -> tuple[Floats, list[Captions]]:
-        """As `Supply.batch`. Raises PlateError for a picture that cannot be read, or where there is no second clip."""
+    def batch(
+        self, rng: np.random.Generator, size: int, layers: Sequence[str], *, framed: bool = False
+    ) -> tuple[Floats, list[Captions]]:
+        """As `Supply.batch`, framed as the folder has them.
+
+        Raises PlateError for a picture that cannot be read, or where there is no second clip.
+        """
         source = self._two if "foreground2" in layers else self._one
         clips, captions = source.batch(rng, size)
         made = dict(zip(_names(source.shape.num_foregrounds), clips.swapaxes(0, 1), strict=True))

@@ -17,7 +17,7 @@ from layerflow.models.text_encoder import load_text
 from layerflow.sampler import NoiseSchedule
 from layerflow.text import T5Text
 from layerflow.training.cases import Cases, Shares
-from layerflow.training.widening import widened
+from layerflow.training.widening import grown, widened
 from layerflow.transformer import LayerFlowTransformer, sincos_positions
 
 
@@ -29,22 +29,24 @@ class Recipe:
     num_heads: int = 4
     head_width: int = 64
     time_width: int = 128
+    pixel_widths: tuple[int, ...] = (48, 64, 128)  # channels of the head in pixels, from fine to coarse
     height: int = 64
     width: int = 96
     num_frames: int = 8
     prompt_tokens: int = 16
     num_clips: int = 3072  # rendered foregrounds and backgrounds that clips are paired from
-    renewed: int = 3  # of either, drawn anew at each step
+    renewed: int = 4  # of either, drawn anew at each step
     batch: int = 24  # of four layers; of more layers fewer
     minutes: float = 80.0
     adam_lr: float = 5e-4
     muon_lr: float = 0.01
+    beside_lr: float = 1e-3  # of what is beside the blocks: the head in pixels, the pooled text
     warmup_steps: int = 100
     decay: float = 0.3  # share of the time at the end in which the learning rates fall to 0
     ema_decay: float = 0.998
     text_dropout: float = 0.1
     pure_noise: float = 0.12  # share of samples at the last timestep, where sampling starts
-    pure_noise_apart: float = 0.3  # the same where a plate is given, which takes a step or two
+    pure_noise_apart: float = 0.6  # the same where a plate is given, which takes a step or two
     alpha_weight: float = 2.5  # of the error of an alpha where a plate is given; as released it would be 1
     shares: Shares = field(default_factory=Shares)
 
@@ -107,6 +109,7 @@ def started_model(recipe: Recipe, folder: ModelFolder) -> Model:
     network = LayerFlowTransformer.from_pretrained(folder.path / "transformer", **SAFE).float()
     if not folder.manifest.all_layers:
         network = widened(network, num_prompts=len(ALL_PROMPTS))
+    network = grown(network, codec, pixel_widths=recipe.pixel_widths)
     return Model(transformer=network.train().requires_grad_(True), codec=codec, text=text)
 
 
@@ -130,6 +133,8 @@ def transformer_config(recipe: Recipe, codec: LinearCodec, text: T5Text) -> dict
         "trained_positions": True,
         "has_given_embedding": True,
         "mixed_layers": len(ALL_LAYERS),
+        "pixel_widths": list(recipe.pixel_widths),
+        "has_pooled_text": True,
     }
 
 
@@ -165,3 +170,5 @@ def measure_latents(model: Model, clips: Tensor, schedule: NoiseSchedule) -> Non
     latents_BGFCHW = model.codec.to_latents(clips)
     precondition.rms.copy_(latents_BGFCHW.square().mean(dim=(0, 2, 4, 5)).sqrt())
     precondition.signal.copy_(schedule.training_signal)
+    if model.transformer.pixel_head is not None:
+        model.transformer.pixel_head.take_codec(model.codec, precondition.rms)

@@ -27,6 +27,7 @@ class RenderConfig:
     width: int = 96
     min_scale: float = 0.35  # of the canvas height
     max_scale: float = 1.1
+    spread: float = 1.0  # of the room that a sprite's centre may be in
     drift: float = 0.5  # share of clips whose sprite drifts, and whose background pans
     max_drift: float = 0.3  # of the canvas width, over the whole clip
     max_turn: float = 0.2  # radians
@@ -44,7 +45,7 @@ def render_foreground(sprite: Pixels, rng: np.random.Generator, config: RenderCo
     colour = _tinted(sprite[..., :3], rng, config.tint)
     premultiplied = np.concatenate([colour * alpha, alpha], axis=-1)
     size = round(config.height * rng.uniform(config.min_scale, config.max_scale))
-    room = np.array([config.width, config.height]) * 0.5 - size * 0.3
+    room = config.spread * (np.array([config.width, config.height]) * 0.5 - size * 0.3)
     centres = _path(np.maximum(room, 4), rng, config)
     placed = place(
         premultiplied, (size, size), centres, rng.uniform(-1, 1) * config.max_turn, rng.random() < 0.5, config

@@ -33,6 +33,8 @@ from layerflow.training.shapes import draw_shape
 
 Captions = tuple[str, ...]  # in the order of layout.ALL_PROMPTS
 PROCEDURAL = 0.1  # share of backgrounds that are made up
+FRAMED = 0.5  # share of foregrounds with a name that are drawn as somebody would frame them
+SHAPE = "shape"  # the label of what is made up and has no name
 _UNIT = (np.arange(256) / 255).astype(np.float32)
 
 
@@ -60,7 +62,7 @@ class Sources:
         kind = int(rng.choice(len(self.shares), p=self.shares))
         if kind == len(self.shares) - 1:
             photo = _one(self.photos, rng).pixels
-            return Source(label="shape", pixels=draw_shape(rng, config.num_frames, config.height, photo[None]))
+            return Source(label=SHAPE, pixels=draw_shape(rng, config.num_frames, config.height, photo[None]))
         return _one((self.sprites, self.stills, self.cutouts)[kind], rng)
 
     def background(self, rng: np.random.Generator) -> Source:
@@ -104,6 +106,7 @@ class Supply:
         shape = (self.num_clips, self.config.num_frames, self.config.height, self.config.width)
         self.foregrounds, self.backgrounds = np.empty((*shape, 4), np.uint8), np.empty((*shape, 3), np.uint8)
         self.guides = np.empty(shape, np.uint8)  # rough mattes of the foregrounds
+        self.framed = np.zeros(self.num_clips, bool)
         self.shown = [Source(label="", pixels=np.empty(0, np.uint8))] * self.num_clips
         self.places = [""] * self.num_clips
         with one_thread(), ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -118,9 +121,15 @@ class Supply:
                 self._draw(place)
         return places
 
-    def draw(self, rng: np.random.Generator, size: int, *, num_foregrounds: int = 1) -> Drawn:
-        """Which clips of the caches are laid over each other, at random, the foregrounds of one never the same."""
-        fronts = np.stack([rng.permutation(self.num_clips)[:num_foregrounds] for _ in range(size)], axis=1)
+    def draw(self, rng: np.random.Generator, size: int, *, num_foregrounds: int = 1, framed: bool = False) -> Drawn:
+        """Which clips of the caches are laid over each other, at random, the foregrounds of one never the same.
+
+        Where a model makes up a foreground, that is one of those `framed`: whole, of some size, and with a name.
+        """
+        places = np.arange(self.num_clips)
+        if framed and self.framed.sum() >= num_foregrounds:
+            places = np.flatnonzero(self.framed)
+        fronts = np.stack([rng.permutation(places)[:num_foregrounds] for _ in range(size)], axis=1)
         behind = rng.integers(self.num_clips, size=size)
         times = np.broadcast_to(np.arange(self.config.num_frames), (size, self.config.num_frames)).copy()
         still = rng.random(size) < self.frozen
@@ -128,12 +137,14 @@ class Supply:
         captions = tuple(self._captions(fronts[:, place], int(behind[place]), rng) for place in range(size))
         return Drawn(fronts=fronts, behind=behind, times=times, captions=captions)
 
-    def batch(self, rng: np.random.Generator, size: int, layers: Sequence[str]) -> tuple[Floats, list[Captions]]:
-        """Float32 [N, L, F, H, W, 3] in [-1, 1] of these layers, with their captions.
+    def batch(
+        self, rng: np.random.Generator, size: int, layers: Sequence[str], *, framed: bool = False
+    ) -> tuple[Floats, list[Captions]]:
+        """Float32 [N, L, F, H, W, 3] in [-1, 1] of these layers, with their captions; `framed` as `draw` has it.
 
         A foreground is over mid-grey, mattes are grey. With a foreground2, that is behind the first one and whole.
         """
-        drawn = self.draw(rng, size, num_foregrounds=1 + ("foreground2" in layers))
+        drawn = self.draw(rng, size, num_foregrounds=1 + ("foreground2" in layers), framed=framed)
         fronts = [self.foregrounds[row[:, None], drawn.times] for row in drawn.fronts]
         made = pictures(fronts, self.backgrounds[drawn.behind[:, None], drawn.times])
         made["guide"] = signed(self.guides[drawn.fronts[0][:, None], drawn.times][..., None])
@@ -143,7 +154,9 @@ class Supply:
         times_drawn = -(-(self.step * self.renewed - place) // self.num_clips) if self.step else 0
         rng = np.random.default_rng((self.seed, place, max(times_drawn, 0)))
         source = self.sources.foreground(rng, self.config)
-        self.foregrounds[place] = render_foreground(source.frames(self.config.num_frames, rng), rng, self.config)
+        self.framed[place] = source.label != SHAPE and rng.random() < FRAMED
+        config = framing(self.config) if self.framed[place] else self.config
+        self.foregrounds[place] = render_foreground(source.frames(config.num_frames, rng), rng, config)
         self.guides[place] = rough_matte(self.foregrounds[place, ..., 3], rng)
         self.shown[place] = Source(label=source.label, tags=source.tags, pixels=np.empty(0, np.uint8))
         behind = self.sources.background(rng)
@@ -154,6 +167,11 @@ class Supply:
         shown = [foreground_caption(self.shown[place].label, self.shown[place].tags, rng) for place in fronts]
         background = background_caption(self.places[behind], self.backgrounds[behind, 0, ::4, ::4], rng)
         return shown[0], background, blended_caption(" and ".join(shown), background), *shown[1:]
+
+
+def framing(config: RenderConfig) -> RenderConfig:
+    """As `config`, but that a thing is whole, of some size, near the middle and in no hurry."""
+    return replace(config, min_scale=0.6, max_scale=0.9, spread=0.3, max_drift=0.1)
 
 
 def pictures(fronts: Sequence[Pixels], background: Pixels) -> dict[str, Floats]:

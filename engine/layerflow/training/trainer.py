@@ -24,6 +24,7 @@ from layerflow.text import layer_prompts
 from layerflow.training.objective import v_loss
 from layerflow.training.recipe import Model, Recipe
 
+BESIDE = ("pixel_head.", "pooled_text.")  # what may be new beside blocks that have learned for long
 Prompts = tuple[str, ...]  # in the order of layout.ALL_PROMPTS
 
 
@@ -40,9 +41,12 @@ class LayeredData(Protocol):
         ...
 
     def batch(
-        self, rng: np.random.Generator, size: int, layers: Sequence[str]
+        self, rng: np.random.Generator, size: int, layers: Sequence[str], *, framed: bool
     ) -> tuple[np.ndarray | Tensor, list[Prompts]]:
-        """Clips `[B, G, F, H, W, 3]` in [-1, 1] of these layers, and their captions."""
+        """Clips `[B, G, F, H, W, 3]` in [-1, 1] of these layers, and their captions.
+
+        `framed`: a model makes up the foreground, so show it as somebody would frame it.
+        """
         ...
 
 
@@ -98,7 +102,8 @@ class Trainer:
     def _step(self) -> float:
         layout = self.cases.draw(self.rng)
         self.data.advance()
-        clips, captions = self.data.batch(self.rng, self.recipe.batch_of(layout), layout.layers)
+        size, framed = self.recipe.batch_of(layout), not any(map(layout.is_given, ("blended", "foreground")))
+        clips, captions = self.data.batch(self.rng, size, layout.layers, framed=framed)
         filled = tuple(map(ALL_LAYERS.index, layout.layers))
         with torch.autocast(self.device.type, torch.bfloat16), self.model.transformer.filling(filled):
             loss = self._loss(clips, captions, layout)
@@ -194,10 +199,19 @@ def data_step(folder: Path) -> int:
 def _optimizers(trained: nn.Module, recipe: Recipe) -> list[tuple[torch.optim.Optimizer, float]]:
     """Muon for the blocks' matrices, AdamW for everything else, each with its peak learning rate."""
     matrices = [p for name, p in trained.named_parameters() if _is_block_matrix(name, p)]
-    others = [p for name, p in trained.named_parameters() if p.requires_grad and not _is_block_matrix(name, p)]
     muon = torch.optim.Muon(matrices, lr=recipe.muon_lr, weight_decay=0.0)
-    adam = torch.optim.AdamW(others, lr=recipe.adam_lr, betas=(0.9, 0.98), weight_decay=0.0)
-    return [(muon, recipe.muon_lr), (adam, recipe.adam_lr)]
+    rest = {name: p for name, p in trained.named_parameters() if p.requires_grad and not _is_block_matrix(name, p)}
+    beside = [p for name, p in rest.items() if any(part in name for part in BESIDE)]
+    others = [p for name, p in rest.items() if not any(part in name for part in BESIDE)]
+    return [
+        (muon, recipe.muon_lr),
+        _adam(others, recipe.adam_lr),
+        *([_adam(beside, recipe.beside_lr)] if beside else []),
+    ]
+
+
+def _adam(parameters: list[nn.Parameter], peak: float) -> tuple[torch.optim.Optimizer, float]:
+    return torch.optim.AdamW(parameters, lr=peak, betas=(0.9, 0.98), weight_decay=0.0), peak
 
 
 def _is_block_matrix(name: str, parameter: nn.Parameter) -> bool:

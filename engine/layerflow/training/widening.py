@@ -1,10 +1,17 @@
-"""A network for one foreground as the start of one for two, and for a guide: it begins with all that is learned."""
+"""A smaller network as the start of a larger one, which begins with all that is learned.
+
+A network for one foreground becomes one for two and for a guide; one without a head in pixels is given one.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from layerflow.codec import LinearCodec
 from layerflow.layout import ALL_LAYERS, LAYERS
 from layerflow.transformer import LayerFlowTransformer
 
@@ -18,7 +25,7 @@ def widened(network: LayerFlowTransformer, *, num_prompts: int) -> LayerFlowTran
 
     A new layer begins as one that it is like, but sees and copies only the old ones, and none of them it.
     """
-    old, own = network.float().state_dict(), {k: v for k, v in network.config.items() if not k.startswith("_")}
+    old, own = network.float().state_dict(), _own_config(network)
     frames = len(network.video_positions) // len(LAYERS)
     tokens = len(network.text_positions) // 3
     wider = {"mixed_layers": len(ALL_LAYERS), "position_frames": frames * len(ALL_LAYERS)}
@@ -40,6 +47,25 @@ def widened(network: LayerFlowTransformer, *, num_prompts: int) -> LayerFlowTran
     state["precondition.rms"] = old["precondition.rms"][begins]
     wide.load_state_dict(state)
     return wide
+
+
+@torch.no_grad()
+def grown(network: LayerFlowTransformer, codec: LinearCodec, *, pixel_widths: Sequence[int]) -> LayerFlowTransformer:
+    """A network of the same results that may learn to pool text and, with `pixel_widths`, to add to them in pixels.
+
+    In float32; the codec is its model's. What it has of these already it keeps.
+    """
+    own, state = _own_config(network), dict(network.float().state_dict())
+    own |= {"has_pooled_text": True, "pixel_widths": own["pixel_widths"] or list(pixel_widths)}
+    wide: LayerFlowTransformer = LayerFlowTransformer(**own)
+    if wide.pixel_head is not None and network.precondition is not None:
+        wide.pixel_head.take_codec(codec, network.precondition.rms)
+    wide.load_state_dict(wide.state_dict() | state)
+    return wide
+
+
+def _own_config(network: LayerFlowTransformer) -> dict[str, Any]:
+    return {name: value for name, value in network.config.items() if not name.startswith("_")}
 
 
 def _spread(weight: Tensor, dim: int, kept: list[int]) -> Tensor:
