@@ -90,7 +90,9 @@ class Layout:
         return ALL_PROMPTS.index(prompt)
 
     def is_given(self, layer: str) -> bool:
-        """Whether any latent frame of `layer` is part of the condition."""
+        """Whether any latent frame of `layer` is part of the condition; none is of a layer that is not there."""
+        if layer not in self.layers:
+            return False
         span = self.span(layer)
         return any(start < span.stop and span.start < stop for start, stop in self.given)
 

@@ -55,7 +55,7 @@ class PixelHead(nn.Module):
         self.before = nn.ModuleList(Residual(width, time_width) for width in widths)
         self.after = nn.ModuleList(Residual(width, time_width) for width in widths[:-1])
         self.added = nn.Conv2d(widths[0], num_layers * PICTURE, 1)
-        self.gates = nn.Conv2d(widths[0], num_layers**2 * SIDE**2, 1)
+        self.gates = nn.Conv2d(widths[0], num_layers * (num_layers + 1) * SIDE**2, 1)
         for parameter in (*self.added.parameters(), *self.gates.parameters()):
             nn.init.zeros_(parameter)
 
@@ -74,17 +74,40 @@ class PixelHead(nn.Module):
         `made` is the whole sequence that comes out of a network and `latents` what went in; `temb` `[B, time width]` is
         the embedding of the timestep.
         """
-        num_layers = len(filled or range(self.num_layers))
-        rms = (self.rms if filled is None else self.rms[list(filled)])[:, None, None, None]
-        shown = _pictures(latents_BFCHW, rms, self.decode)  # [B, n, G, P, h, w]
-        seen = torch.cat([shown, _pictures(made_BFCHW, rms, self.decode)], dim=3).flatten(0, 1).flatten(1, 2)
+        rms = self._rms(filled)
+        pictures = self.pictures(made_BFCHW, latents_BFCHW, temb, filled)
+        return _latents(pictures, rms, self.encode)
+
+    def pictures(
+        self,
+        made_BFCHW: Tensor,
+        latents_BFCHW: Tensor,
+        temb: Tensor,
+        filled: Slots | None = None,
+        frames_BN: Tensor | None = None,
+    ) -> Tensor:  # -> [B, n, G, P, h, w]
+        """What is to be added, in pixels times what `forward` has at unit variance; of some frames alone where asked.
+
+        No frame is looked at in another, so one is as good as all to learn from.
+        """
+        num_layers, rms = len(filled or range(self.num_layers)), self._rms(filled)
+        shown = picked(as_pictures(latents_BFCHW, rms, self.decode), frames_BN)
+        made = picked(as_pictures(made_BFCHW, rms, self.decode), frames_BN)
+        seen = torch.cat([shown, made], dim=3).flatten(0, 1).flatten(1, 2)
         hidden = self.into(seen) if filled is None else conv2d(seen, self._into(filled), self.into.bias)
         hidden = self._unet(hidden, temb)
         added = self.added(hidden) if filled is None else conv2d(hidden, *self._added(filled))
         gates = self.gates(hidden) if filled is None else conv2d(hidden, *self._gates(filled))
         added = rearrange(added, "n (g p) h w -> n g p h w", g=num_layers)
-        pictures = added + _copied(gates, shown.flatten(0, 1))
-        return _latents(pictures.unflatten(0, (made_BFCHW.shape[0], -1)), rms, self.encode)
+        copied = _copied(gates, shown.flatten(0, 1), made.flatten(0, 1))
+        return (added + copied).unflatten(0, (made_BFCHW.shape[0], -1))
+
+    def target(self, missing_BFCHW: Tensor, filled: Slots | None = None, frames_BN: Tensor | None = None) -> Tensor:
+        """What `pictures` should give where `missing` is what should be added."""
+        return picked(as_pictures(missing_BFCHW, self._rms(filled), self.decode), frames_BN)
+
+    def _rms(self, filled: Slots | None) -> Tensor:  # [G, 1, 1, 1, C]
+        return (self.rms if filled is None else self.rms[list(filled)])[:, None, None, None]
 
     def _unet(self, hidden: Tensor, temb: Tensor) -> Tensor:  # [N, D, h, w]
         kept = []
@@ -108,12 +131,12 @@ class PixelHead(nn.Module):
         return weights[list(slots)].flatten(0, 1), biases[list(slots)].flatten(0, 1)
 
     def _gates(self, slots: Slots) -> tuple[Tensor, Tensor]:
-        both = {"g": self.num_layers, "s": self.num_layers}
+        both = {"g": self.num_layers, "s": self.num_layers + 1}
         whole: Any = self.gates
         weights = rearrange(whole.weight, "(g s p) d y x -> g s p d y x", **both)
         biases = rearrange(whole.bias, "(g s p) -> g s p", **both)
-        own = list(slots)
-        return weights[own][:, own].flatten(0, 2), biases[own][:, own].flatten(0, 2)
+        own, sources = list(slots), [*slots, self.num_layers]
+        return weights[own][:, sources].flatten(0, 2), biases[own][:, sources].flatten(0, 2)
 
     def of_slots(self, slots: Slots) -> dict[str, Tensor]:
         """The weights of a head of these layers alone, with the same results; those that are of no layer are shared."""
@@ -144,26 +167,33 @@ class Residual(nn.Module):
         return pictures + added
 
 
-def _pictures(latents_BFCHW: Tensor, rms_G111C: Tensor, decode: Tensor) -> Tensor:  # -> [B, n, G, P, h, w]
+def as_pictures(latents_BFCHW: Tensor, rms_G111C: Tensor, decode: Tensor) -> Tensor:  # -> [B, n, G, P, h, w]
     """Every pixel of every layer, `n` frames."""
     rows = rearrange(latents_BFCHW, "b (g f) c h w -> b g f h w c", g=len(rms_G111C))
     blocks = linear((rows * rms_G111C).contiguous(), decode)  # or it is multiplied in small pieces
     return rearrange(blocks, f"b g f h w {BLOCK} -> b (f t) g (p q c) (h i) (w j)", **SIDES)
 
 
+def picked(pictures_BnGPhw: Tensor, frames_BN: Tensor | None) -> Tensor:
+    """These frames of each clip of a batch, or all."""
+    if frames_BN is None:
+        return pictures_BnGPhw
+    return pictures_BnGPhw[torch.arange(len(frames_BN))[:, None], frames_BN]
+
+
 def _latents(pictures_BnGPhw: Tensor, rms_G111C: Tensor, encode: Tensor) -> Tensor:  # -> [B, F, C, H, W]
-    """The reverse of `_pictures`."""
+    """The reverse of `as_pictures`."""
     blocks = rearrange(pictures_BnGPhw, f"b (f t) g (p q c) (h i) (w j) -> b g f h w {BLOCK}", **SIDES)
     rows = linear(blocks.contiguous(), encode) / rms_G111C
     return rearrange(rows, "b g f h w c -> b (g f) c h w")
 
 
-def _copied(gates: Tensor, shown: Tensor) -> Tensor:  # [N, G G 4, h, w], [N, G, P, h, w] -> [N, G, P, h, w]
-    """For each layer the sum of all of them, each by its gate."""
+def _copied(gates: Tensor, shown: Tensor, made: Tensor) -> Tensor:  # [N, G (G + 1) 4, h, w], [N, G, P, h, w] twice
+    """For each layer, `[N, G, P, h, w]`: all that is shown and what was made of itself, each by its gate."""
     num_layers = shown.shape[1]
-    weights = rearrange(gates, "n (g s p) h w -> n g s p 1 h w", g=num_layers, s=num_layers)
+    weights = rearrange(gates, "n (g s p) h w -> n g s p 1 h w", g=num_layers, s=num_layers + 1)
     pixels = rearrange(shown, "n s (p c) h w -> n s p c h w", c=3)
-    mixed = weights[:, :, 0] * pixels[:, None, 0]
-    for source in range(1, num_layers):
+    mixed = weights[:, :, -1] * rearrange(made, "n g (p c) h w -> n g p c h w", c=3)
+    for source in range(num_layers):
         mixed = mixed + weights[:, :, source] * pixels[:, None, source]
     return mixed.flatten(2, 3)

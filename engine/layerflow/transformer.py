@@ -206,6 +206,13 @@ class LayerFlowTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: 
         video_table: Tensor,  # [F, H, W, D] of rows and columns of patches
     ) -> Tensor:
         """The network proper, `[B, F, C, H, W]` of the weights' type: nothing in it asks what size anything is."""
+        v, temb = self.made(latents, timestep, text, text_table, video_table)
+        return v if self.pixel_head is None else v + self.pixel_head(v, latents, temb, self.filled)
+
+    def made(
+        self, latents: Tensor, timestep: Tensor, text: Tensor, text_table: Tensor, video_table: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """What tokens make, before any head in pixels adds to it, and the embedding of the timestep it goes by."""
         num_text = text.shape[1]
         tokens = self.patch_embed(text, latents)
         text_BND = tokens[:, :num_text] + text_table.to(tokens.dtype)
@@ -219,8 +226,7 @@ class LayerFlowTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: 
             video_BTD, text_BND = block(video_BTD, text_BND, temb)
         # A LayerNorm works on each token alone, so leaving the text out here changes nothing.
         hidden = self.norm_out(self.norm_final(video_BTD), temb=temb)
-        v = self._to_latents(hidden, latents)
-        return v if self.pixel_head is None else v + self.pixel_head(v, latents, temb, self.filled)
+        return self._to_latents(hidden, latents), temb
 
     def positions(self, num_text: int, frames: int, rows: int, columns: int) -> tuple[Tensor, Tensor]:
         """Positions of the text tokens `[N, D]` and of the video tokens `[F, H, W, D]`."""

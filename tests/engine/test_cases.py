@@ -32,6 +32,7 @@ def test_every_kind_comes_as_often_as_it_should() -> None:
         (4, ("alpha", "blended"), apart): shares.matted,
         (6, ("blended",), (*apart, "foreground2")): shares.decompose_two,
         (4, (), (*apart, "blended")): shares.generate,
+        (2, (), ("foreground",)): shares.element,
         (6, (), (*apart, "blended", "foreground2")): shares.generate_two,
     }
     for kind, share in expected.items():

@@ -83,7 +83,7 @@ def test_weights_of_layers_that_are_not_there_have_no_part(network: LayerFlowTra
             head.rms[slot] = 9.0
             head.into.weight.unflatten(1, (7, -1))[:, slot] = 9.0
             head.added.weight.unflatten(0, (7, -1))[slot] = 9.0
-            gates = head.gates.weight.unflatten(0, (7, 7, -1))
+            gates = head.gates.weight.unflatten(0, (7, 8, -1))
             gates[slot], gates[:, slot] = 9.0, 9.0
         assert torch.equal(network(*sample(network, layout)), before)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from einops import rearrange
 from tiny import random_linear_codec
 from torch import Tensor
 
 from layerflow.codec import LinearCodec
-from layerflow.pixel_head import PixelHead
+from layerflow.pixel_head import PixelHead, picked
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -43,10 +44,9 @@ def test_it_begins_by_adding_nothing_at_any_size(head: PixelHead, size: tuple[in
 
 
 def test_a_gate_copies_one_layer_into_another_pixel_by_pixel(head: PixelHead, codec: LinearCodec) -> None:
-    """All of layer 2 into layer 0, from the third column of blocks on not, as a whole-latent gate could do as well;
-    and where the gate is open in every other row of pixels alone, which only pixels can."""
+    """Every other row of pixels of layer 2 into layer 0, which a gate of whole latents cannot."""
     shown = latents()
-    gates = torch.zeros(LAYERS, LAYERS, 2, 2)
+    gates = torch.zeros(LAYERS, LAYERS + 1, 2, 2)
     gates[0, 2, 0] = 1.0  # the upper row of each 2 x 2
     with torch.no_grad():
         head.gates.bias.copy_(gates.flatten())
@@ -57,6 +57,37 @@ def test_a_gate_copies_one_layer_into_another_pixel_by_pixel(head: PixelHead, co
     expected = torch.zeros_like(added)
     expected[:, :2] = codec.to_latents(source)
     torch.testing.assert_close(added * rms, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_a_gate_takes_back_what_was_made(head: PixelHead, codec: LinearCodec) -> None:
+    gates = torch.zeros(LAYERS, LAYERS + 1, 4)
+    gates[1, LAYERS] = -1.0
+    made = latents()
+    with torch.no_grad():
+        head.gates.bias.copy_(gates.flatten())
+        left = made + head(made, latents(), torch.randn(2, TIME))
+    torch.testing.assert_close(left[:, 2:4], torch.zeros_like(left[:, 2:4]), atol=1e-5, rtol=0)
+    assert torch.equal(left[:, :2], made[:, :2]) and torch.equal(left[:, 4:], made[:, 4:])
+
+
+def test_some_frames_by_themselves_are_those_of_the_whole(head: PixelHead) -> None:
+    for parameter in head.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    made, shown, temb = latents(), latents(), torch.randn(2, TIME)
+    frames = torch.tensor([[1, 6], [3, 3]])
+    with torch.no_grad():
+        whole, some = head.pictures(made, shown, temb), head.pictures(made, shown, temb, None, frames)
+    torch.testing.assert_close(some, picked(whole, frames), atol=1e-4, rtol=1e-4)
+    assert torch.equal(picked(whole, frames)[0, 1], whole[0, 6])
+
+
+def test_what_it_should_give_is_what_is_missing(head: PixelHead, codec: LinearCodec) -> None:
+    missing = latents()
+    wanted = head.target(missing)
+    rms = head.rms[[0, 0, 1, 1, 2, 2]][None, :, :, None, None]
+    pixels = codec.to_pixels((missing * rms)[:, 2:4])  # of layer 1, [2, 8, 3, 32, 48]
+    blocks = rearrange(pixels, "b n c (h p) (w q) -> b n (p q c) h w", p=2, q=2)
+    torch.testing.assert_close(wanted[:, :, 1], blocks, atol=1e-4, rtol=1e-4)
 
 
 def test_what_is_added_is_of_the_pixels_around(head: PixelHead) -> None:

@@ -29,7 +29,7 @@ class Recipe:
     num_heads: int = 4
     head_width: int = 64
     time_width: int = 128
-    pixel_widths: tuple[int, ...] = (48, 64, 128)  # channels of the head in pixels, from fine to coarse
+    pixel_widths: tuple[int, ...] = ()  # channels of a head in pixels, from fine to coarse
     height: int = 64
     width: int = 96
     num_frames: int = 8
@@ -48,7 +48,34 @@ class Recipe:
     pure_noise: float = 0.12  # share of samples at the last timestep, where sampling starts
     pure_noise_apart: float = 0.6  # the same where a plate is given, which takes a step or two
     alpha_weight: float = 2.5  # of the error of an alpha where a plate is given; as released it would be 1
+    head_frames: int = 0  # of each clip, where the head in pixels alone is trained, at last; 0: everything is
     shares: Shares = field(default_factory=Shares)
+
+    @classmethod
+    def of_head(cls) -> Recipe:
+        """The recipe for the head in pixels alone, on a network that is trained: mostly plates taken apart."""
+        return cls(
+            pixel_widths=(48, 64, 128),
+            head_frames=2,
+            batch=32,
+            minutes=60.0,
+            beside_lr=2e-3,
+            warmup_steps=50,
+            num_clips=2048,
+            renewed=8,
+            shares=Shares(
+                generate=0.07,
+                element=0.0,
+                decompose=0.33,
+                background=0.02,
+                foreground=0.02,
+                guided=0.38,
+                matted=0.03,
+                decompose_two=0.11,
+                generate_two=0.02,
+                any=0.02,
+            ),
+        )
 
     @classmethod
     def full(cls) -> Recipe:

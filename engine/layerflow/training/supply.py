@@ -33,8 +33,8 @@ from layerflow.training.shapes import draw_shape
 
 Captions = tuple[str, ...]  # in the order of layout.ALL_PROMPTS
 PROCEDURAL = 0.1  # share of backgrounds that are made up
-FRAMED = 0.5  # share of foregrounds with a name that are drawn as somebody would frame them
-SHAPE = "shape"  # the label of what is made up and has no name
+FRAMED = 0.35  # share of foregrounds that words can ask for, drawn as somebody would frame them
+ANIMATED = 0.8  # share of those that are animated
 _UNIT = (np.arange(256) / 255).astype(np.float32)
 
 
@@ -62,8 +62,12 @@ class Sources:
         kind = int(rng.choice(len(self.shares), p=self.shares))
         if kind == len(self.shares) - 1:
             photo = _one(self.photos, rng).pixels
-            return Source(label=SHAPE, pixels=draw_shape(rng, config.num_frames, config.height, photo[None]))
+            return Source(label="shape", pixels=draw_shape(rng, config.num_frames, config.height, photo[None]))
         return _one((self.sprites, self.stills, self.cutouts)[kind], rng)
+
+    def subject(self, rng: np.random.Generator) -> Source:
+        """One that words can ask for: a sprite, still or animated."""
+        return _one(self.sprites if rng.random() < ANIMATED else self.stills, rng)
 
     def background(self, rng: np.random.Generator) -> Source:
         """One background, drawn at random."""
@@ -124,7 +128,7 @@ class Supply:
     def draw(self, rng: np.random.Generator, size: int, *, num_foregrounds: int = 1, framed: bool = False) -> Drawn:
         """Which clips of the caches are laid over each other, at random, the foregrounds of one never the same.
 
-        Where a model makes up a foreground, that is one of those `framed`: whole, of some size, and with a name.
+        Where a model makes up a foreground, that is one of those `framed`: whole, not small, and what words can ask for.
         """
         places = np.arange(self.num_clips)
         if framed and self.framed.sum() >= num_foregrounds:
@@ -153,9 +157,9 @@ class Supply:
     def _draw(self, place: int) -> None:
         times_drawn = -(-(self.step * self.renewed - place) // self.num_clips) if self.step else 0
         rng = np.random.default_rng((self.seed, place, max(times_drawn, 0)))
-        source = self.sources.foreground(rng, self.config)
-        self.framed[place] = source.label != SHAPE and rng.random() < FRAMED
+        self.framed[place] = rng.random() < FRAMED
         config = framing(self.config) if self.framed[place] else self.config
+        source = self.sources.subject(rng) if self.framed[place] else self.sources.foreground(rng, config)
         self.foregrounds[place] = render_foreground(source.frames(config.num_frames, rng), rng, config)
         self.guides[place] = rough_matte(self.foregrounds[place, ..., 3], rng)
         self.shown[place] = Source(label=source.label, tags=source.tags, pixels=np.empty(0, np.uint8))

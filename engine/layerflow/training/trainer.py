@@ -21,7 +21,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from layerflow.layout import ALL_LAYERS, ALL_PROMPTS, Layout
 from layerflow.sampler import NoiseSchedule
 from layerflow.text import layer_prompts
-from layerflow.training.objective import v_loss
+from layerflow.training.objective import head_loss, v_loss
 from layerflow.training.recipe import Model, Recipe
 
 BESIDE = ("pixel_head.", "pooled_text.")  # what may be new beside blocks that have learned for long
@@ -74,6 +74,10 @@ class Trainer:
 
     def __post_init__(self) -> None:
         self.trained = self.model.trained().to(self.device)
+        if self.recipe.head_frames:
+            self.trained.requires_grad_(False)
+            assert self.model.transformer.pixel_head is not None
+            self.model.transformer.pixel_head.requires_grad_(True)
         self.model.codec.to(self.device)
         average = get_ema_multi_avg_fn(self.recipe.ema_decay)  # type: ignore[no-untyped-call]  # torch has no types here
         self.average = AveragedModel(self.trained, multi_avg_fn=average)
@@ -129,16 +133,12 @@ class Trainer:
         last = torch.rand(batch, generator=self.noise) < pure_noise
         timestep = torch.where(last, len(self.schedule.training_signal) - 1, timestep)
         text = self._text(captions, layout)
-        return v_loss(
-            self.model.transformer,
-            clean,
-            noise.to(clean),
-            text,
-            timestep.to(self.device),
-            layout,
-            self.schedule,
-            weights=dict.fromkeys(("alpha", "alpha2"), recipe.alpha_weight) if layout.is_given("blended") else {},
-        )
+        shown = (self.model.transformer, clean, noise.to(clean), text, timestep.to(self.device), layout, self.schedule)
+        weights = dict.fromkeys(("alpha", "alpha2"), recipe.alpha_weight) if layout.is_given("blended") else {}
+        if not recipe.head_frames:
+            return v_loss(*shown, weights=weights)
+        frames = torch.randint(0, layout.num_frames, (batch, recipe.head_frames), generator=self.noise)
+        return head_loss(*shown, frames, weights=weights)
 
     def _text(self, captions: list[Prompts], layout: Layout) -> Tensor:  # -> [B, prompts, tokens, width]
         """Embeddings with gradients, each prompt dropped to zeros on its own."""
@@ -199,15 +199,13 @@ def data_step(folder: Path) -> int:
 def _optimizers(trained: nn.Module, recipe: Recipe) -> list[tuple[torch.optim.Optimizer, float]]:
     """Muon for the blocks' matrices, AdamW for everything else, each with its peak learning rate."""
     matrices = [p for name, p in trained.named_parameters() if _is_block_matrix(name, p)]
-    muon = torch.optim.Muon(matrices, lr=recipe.muon_lr, weight_decay=0.0)
     rest = {name: p for name, p in trained.named_parameters() if p.requires_grad and not _is_block_matrix(name, p)}
     beside = [p for name, p in rest.items() if any(part in name for part in BESIDE)]
     others = [p for name, p in rest.items() if not any(part in name for part in BESIDE)]
-    return [
-        (muon, recipe.muon_lr),
-        _adam(others, recipe.adam_lr),
-        *([_adam(beside, recipe.beside_lr)] if beside else []),
-    ]
+    made = [_adam(own, peak) for own, peak in ((others, recipe.adam_lr), (beside, recipe.beside_lr)) if own]
+    if matrices:
+        made.insert(0, (torch.optim.Muon(matrices, lr=recipe.muon_lr, weight_decay=0.0), recipe.muon_lr))
+    return made
 
 
 def _adam(parameters: list[nn.Parameter], peak: float) -> tuple[torch.optim.Optimizer, float]:
