@@ -89,23 +89,28 @@ class CopyGate(nn.Module):
         return weight, bias
 
 
-class PooledText(nn.Module):
-    """What all prompts say together, for the embedding of the timestep, which reaches every token of every block.
+class LayerWords(nn.Module):
+    """Adds to every token of a layer what the first two prompts say, the foreground's and the background's.
 
-    Beside attention to single words, as in Stable Diffusion XL and 3; a small model takes long to find words otherwise.
-    Which prompt a word is of, its token says. It begins at zero.
+    Beside attention to single words: a small model takes long to find these. Each layer has a share of either prompt of
+    its own, its own prompt to begin with; what a prompt says is the mean of its tokens. It begins by adding nothing.
     """
 
-    def __init__(self, width: int, time_width: int) -> None:
+    def __init__(self, width: int, num_layers: int, prompt_tokens: int) -> None:
         super().__init__()
-        self.words = nn.Linear(width, 2 * width)
-        self.whole = nn.Linear(2 * width, time_width)
-        for parameter in self.whole.parameters():
+        self.prompt_tokens = prompt_tokens
+        self.shares = nn.Parameter(torch.ones(num_layers, 2))
+        self.proj = nn.Linear(width, width)
+        for parameter in self.proj.parameters():
             nn.init.zeros_(parameter)
 
-    def forward(self, text_BND: Tensor) -> Tensor:  # -> [B, time width]
-        pooled: Tensor = self.whole(nn.functional.silu(self.words(text_BND)).mean(dim=1))
-        return pooled
+    def forward(self, text_BND: Tensor, filled: Slots | None = None) -> Tensor:  # -> [B, G, D]
+        told = [text_BND[:, : self.prompt_tokens].mean(dim=1)]
+        if text_BND.shape[1] > self.prompt_tokens:
+            told.append(text_BND[:, self.prompt_tokens : 2 * self.prompt_tokens].mean(dim=1))
+        shares = self.shares if filled is None else self.shares[list(filled)]
+        words: Tensor = torch.einsum("gp,pbd->bgd", shares[:, : len(told)], self.proj(torch.stack(told)))
+        return words
 
 
 class Preconditioner(nn.Module):

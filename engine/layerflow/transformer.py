@@ -21,10 +21,10 @@ from diffusers.models.transformers.cogvideox_transformer_3d import CogVideoXBloc
 from einops import rearrange
 from torch import Tensor, nn
 
-from layerflow.mixing import CopyGate, LayerView, PooledText, Preconditioner, Slots
+from layerflow.mixing import CopyGate, LayerView, LayerWords, Preconditioner, Slots
 from layerflow.pixel_head import PixelHead
 
-OF_LAYERS = ("layer_view.", "copy_gate.", "precondition.", "pixel_head.", "video_positions")  # of single layers
+OF_LAYERS = ("layer_view.", "layer_words.", "copy_gate.", "precondition.", "pixel_head.", "video_positions")
 NORM_OUT_EPS = 1e-6  # as in the release; diffusers builds this norm with 1e-5
 
 
@@ -88,7 +88,7 @@ class LayerFlowTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: 
         has_given_embedding: bool = False,
         mixed_layers: int = 0,  # layers that see and copy each other's input, preconditioned; 0: as released
         pixel_widths: Sequence[int] = (),  # channels of a head in pixels, for mixed layers; none: as released
-        has_pooled_text: bool = False,
+        prompt_tokens: int = 0,  # of one prompt, for mixed layers that are told theirs; 0: as released
     ) -> None:
         super().__init__()
         width = num_attention_heads * attention_head_dim
@@ -129,7 +129,7 @@ class LayerFlowTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: 
         self.layer_view = LayerView(width, mixed_layers, latent_channels, patch_size) if mixed_layers else None
         self.copy_gate = CopyGate(width, mixed_layers, patch_size) if mixed_layers else None
         self.precondition = Preconditioner(mixed_layers, latent_channels) if mixed_layers else None
-        self.pooled_text = PooledText(width, time_width) if has_pooled_text else None
+        self.layer_words = LayerWords(width, mixed_layers, prompt_tokens) if prompt_tokens else None
         self.pixel_head = PixelHead(mixed_layers, latent_channels, time_width, pixel_widths) if pixel_widths else None
         self.filled: Slots | None = None
 
@@ -219,9 +219,10 @@ class LayerFlowTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: 
         video_BTD = tokens[:, num_text:] + video_table.flatten(0, 2).to(tokens.dtype)
         if self.layer_view is not None:
             video_BTD = video_BTD + self.layer_view(latents, self.filled)
+        if self.layer_words is not None:
+            words = self.layer_words(text_BND, self.filled)  # [B, G, D]
+            video_BTD = (video_BTD.unflatten(1, (words.shape[1], -1)) + words[:, :, None]).flatten(1, 2)
         temb = self.time_embedding(self.time_proj(timestep).to(video_BTD.dtype))
-        if self.pooled_text is not None:
-            temb = temb + self.pooled_text(text_BND)
         for block in self.transformer_blocks:
             video_BTD, text_BND = block(video_BTD, text_BND, temb)
         # A LayerNorm works on each token alone, so leaving the text out here changes nothing.
@@ -255,6 +256,10 @@ class LayerFlowTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: 
         for place, layer in enumerate(slots):
             weight, bias = self.copy_gate.linear_of(layer, slots)
             state |= {f"copy_gate.gates.{place}.weight": weight, f"copy_gate.gates.{place}.bias": bias}
+        if self.layer_words is not None:
+            words = self.layer_words.state_dict()
+            state |= {f"layer_words.{name}": value for name, value in words.items()}
+            state["layer_words.shares"] = self.layer_words.shares[list(slots)]
         state["precondition.rms"] = self.precondition.rms[list(slots)]
         state["precondition.signal"] = self.precondition.signal
         if self.pixel_head is not None:

@@ -32,8 +32,10 @@ def network(folder: ModelFolder) -> LayerFlowTransformer:
     """All layers, each with weights, sizes and positions of its own."""
     torch.manual_seed(5)
     plain = LayerFlowTransformer.from_pretrained(folder.path / "transformer")
-    whole = grown(plain, load_linear_codec(folder.path / "codec" / "codec.safetensors"), pixel_widths=(8, 16))
-    for part in (whole.pixel_head, whole.pooled_text):
+    whole = grown(
+        plain, load_linear_codec(folder.path / "codec" / "codec.safetensors"), prompt_tokens=6, pixel_widths=(8, 16)
+    )
+    for part in (whole.pixel_head, whole.layer_words):
         for parameter in part.parameters():
             torch.nn.init.normal_(parameter, std=0.1)
     whole.pixel_head.rms.uniform_(0.2, 1.0)
@@ -79,6 +81,7 @@ def test_weights_of_layers_that_are_not_there_have_no_part(network: LayerFlowTra
             network.layer_view.proj.weight.unflatten(1, (7, -1))[:, slot] = 9.0
             for own in (network.copy_gate.gates[slot], *network.copy_gate.gates):
                 own.weight.unflatten(0, (7, -1))[slot] = 9.0
+            network.layer_words.shares[slot] = 9.0
             head = network.pixel_head
             head.rms[slot] = 9.0
             head.into.weight.unflatten(1, (7, -1))[:, slot] = 9.0

@@ -49,19 +49,19 @@ def inputs() -> tuple[torch.Tensor, ...]:
 
 
 def test_a_grown_network_does_what_it_did_and_can_learn_more(narrow: LayerFlowTransformer) -> None:
-    larger = grown(narrow, random_linear_codec(4), pixel_widths=(8, 16))
-    assert larger.config.pixel_widths == [8, 16] and larger.config.has_pooled_text
+    larger = grown(narrow, random_linear_codec(4), prompt_tokens=PROMPT_TOKENS, pixel_widths=(8, 16))
+    assert larger.config.pixel_widths == [8, 16] and larger.config.prompt_tokens == PROMPT_TOKENS
     with torch.no_grad():
         torch.testing.assert_close(larger(*inputs()), narrow(*inputs()), atol=1e-6, rtol=1e-6)
     larger(*inputs()).square().mean().backward()
-    for name in ("pixel_head.added.weight", "pixel_head.gates.weight", "pooled_text.whole.weight"):
+    for name in ("pixel_head.added.weight", "pixel_head.gates.weight", "layer_words.proj.weight"):
         assert larger.get_parameter(name).grad.abs().max() > 0
 
 
 def test_what_a_network_has_of_a_head_it_keeps(narrow: LayerFlowTransformer) -> None:
-    larger = grown(narrow, random_linear_codec(4), pixel_widths=(8, 16))
+    larger = grown(narrow, random_linear_codec(4), prompt_tokens=PROMPT_TOKENS, pixel_widths=(8, 16))
     torch.nn.init.normal_(larger.pixel_head.added.weight)
-    again = grown(larger, random_linear_codec(4), pixel_widths=(4,))
+    again = grown(larger, random_linear_codec(4), prompt_tokens=PROMPT_TOKENS, pixel_widths=(4,))
     assert again.config.pixel_widths == [8, 16]
     with torch.no_grad():
         assert torch.equal(again(*inputs()), larger(*inputs()))

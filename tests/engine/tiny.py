@@ -46,7 +46,7 @@ def write_tiny_model(
         codec = random_linear_codec(codec_channels)
         save_linear_codec(codec, folder / "codec")
         options = {"has_given_embedding": True, "mixed_layers": len(LAYERS), "trained_positions": True}
-        options |= {"pixel_widths": [4, 6], "has_pooled_text": True}
+        options |= {"pixel_widths": [4, 6], "prompt_tokens": PROMPT_TOKENS}
         if further:
             frames, prompts = len(ALL_LAYERS) * NUM_FRAMES // LinearCodec.temporal, len(ALL_PROMPTS)
             options |= {"mixed_layers": len(ALL_LAYERS), "text_tokens": prompts * PROMPT_TOKENS}

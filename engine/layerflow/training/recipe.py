@@ -40,7 +40,7 @@ class Recipe:
     minutes: float = 80.0
     adam_lr: float = 5e-4
     muon_lr: float = 0.01
-    beside_lr: float = 1e-3  # of what is beside the blocks: the head in pixels, the pooled text
+    beside_lr: float = 1e-3  # of what is beside the blocks: the head in pixels, the layers' words
     warmup_steps: int = 100
     decay: float = 0.3  # share of the time at the end in which the learning rates fall to 0
     ema_decay: float = 0.998
@@ -136,7 +136,7 @@ def started_model(recipe: Recipe, folder: ModelFolder) -> Model:
     network = LayerFlowTransformer.from_pretrained(folder.path / "transformer", **SAFE).float()
     if not folder.manifest.all_layers:
         network = widened(network, num_prompts=len(ALL_PROMPTS))
-    network = grown(network, codec, pixel_widths=recipe.pixel_widths)
+    network = grown(network, codec, prompt_tokens=recipe.prompt_tokens, pixel_widths=recipe.pixel_widths)
     return Model(transformer=network.train().requires_grad_(True), codec=codec, text=text)
 
 
@@ -161,7 +161,7 @@ def transformer_config(recipe: Recipe, codec: LinearCodec, text: T5Text) -> dict
         "has_given_embedding": True,
         "mixed_layers": len(ALL_LAYERS),
         "pixel_widths": list(recipe.pixel_widths),
-        "has_pooled_text": True,
+        "prompt_tokens": recipe.prompt_tokens,
     }
 
 

@@ -128,7 +128,7 @@ class Supply:
     def draw(self, rng: np.random.Generator, size: int, *, num_foregrounds: int = 1, framed: bool = False) -> Drawn:
         """Which clips of the caches are laid over each other, at random, the foregrounds of one never the same.
 
-        Where a model makes up a foreground, that is one of those `framed`: whole, not small, and what words can ask for.
+        Where a model makes up a foreground, it is one of those `framed`: whole, not small, and what words can ask for.
         """
         places = np.arange(self.num_clips)
         if framed and self.framed.sum() >= num_foregrounds:

@@ -24,7 +24,7 @@ from layerflow.text import layer_prompts
 from layerflow.training.objective import head_loss, v_loss
 from layerflow.training.recipe import Model, Recipe
 
-BESIDE = ("pixel_head.", "pooled_text.")  # what may be new beside blocks that have learned for long
+BESIDE = ("pixel_head.", "layer_words.")  # what may be new beside blocks that have learned for long
 Prompts = tuple[str, ...]  # in the order of layout.ALL_PROMPTS
 
 

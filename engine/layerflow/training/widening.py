@@ -50,15 +50,18 @@ def widened(network: LayerFlowTransformer, *, num_prompts: int) -> LayerFlowTran
 
 
 @torch.no_grad()
-def grown(network: LayerFlowTransformer, codec: LinearCodec, *, pixel_widths: Sequence[int]) -> LayerFlowTransformer:
-    """A network of the same results that may learn to pool text and, with `pixel_widths`, to add to them in pixels.
+def grown(
+    network: LayerFlowTransformer, codec: LinearCodec, *, prompt_tokens: int, pixel_widths: Sequence[int]
+) -> LayerFlowTransformer:
+    """A network of the same results that may learn to tell layers their words and, in pixels, to add to them.
 
-    In float32; the codec is its model's. What it has of these already it keeps.
+    In float32; the codec is its model's. What it has of these already it keeps; without `pixel_widths` it has no head.
     """
     own, state = _own_config(network), dict(network.float().state_dict())
-    own |= {"has_pooled_text": True, "pixel_widths": own["pixel_widths"] or list(pixel_widths)}
+    own |= {"prompt_tokens": prompt_tokens, "pixel_widths": own["pixel_widths"] or list(pixel_widths)}
     wide: LayerFlowTransformer = LayerFlowTransformer(**own)
-    if wide.pixel_head is not None and network.precondition is not None:
+    assert network.precondition is not None
+    if wide.pixel_head is not None:
         wide.pixel_head.take_codec(codec, network.precondition.rms)
     wide.load_state_dict(wide.state_dict() | state)
     return wide
