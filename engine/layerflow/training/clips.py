@@ -224,17 +224,29 @@ def read_group(pack: Path, name: str, *, held_out: bool) -> list[Source]:
 
 def compose(foreground: Pixels, background: Pixels, captions: Sequence[Captions]) -> ClipBatch:
     """Layers and blended picture of `foreground` [N, F, H, W, 4] straight over `background` [N, F, H, W, 3]."""
-    alpha = foreground[..., 3:]
-    linear = linear_table()
-    blended = np.take(_unit_table(), background)
-    seen = np.flatnonzero(alpha)
-    weight = np.take(_unit_table(), alpha.reshape(-1)[seen])[:, None]
-    front = np.take(linear, foreground.reshape(-1, 4)[seen, :3])
-    behind = np.take(linear, background.reshape(-1, 3)[seen])
-    blended.reshape(-1, 3)[seen] = encode_srgb(behind + weight * (front - behind))
     return ClipBatch(
-        foreground=foreground[..., :3], alpha=alpha, background=background, blended=blended, captions=tuple(captions)
+        foreground=foreground[..., :3],
+        alpha=foreground[..., 3:],
+        background=background,
+        blended=laid_over([foreground], background),
+        captions=tuple(captions),
     )
+
+
+def laid_over(fronts: Sequence[Pixels], background: Pixels) -> Floats:
+    """sRGB values in [0, 1] of `fronts` [..., 4] straight, the first on top, over `background` [..., 3].
+
+    In scene-linear light; what has nothing in front of it stays as it is.
+    """
+    shown = np.take(_unit_table(), background)
+    seen = np.flatnonzero(np.logical_or.reduce([front[..., 3] for front in fronts]))
+    light = np.take(linear_table(), background.reshape(-1, 3)[seen])
+    for front in reversed(fronts):
+        pixels = front.reshape(-1, 4)[seen]
+        weight = np.take(_unit_table(), pixels[:, 3:])
+        light = light + weight * (np.take(linear_table(), pixels[:, :3]) - light)
+    shown.reshape(-1, 3)[seen] = encode_srgb(light)
+    return shown
 
 
 @cache
