@@ -162,16 +162,21 @@ class ModelFolder:
         if task not in self.manifest.layouts:
             can = ", ".join(self.manifest.layouts)
             raise ModelError(f"model {self.manifest.name} cannot {task}; it can: {can} - choose another with --model")
-        known = [layout for each, layout in self.manifest.further if each == task]
-        fitting = (own for own in known if (own.num_foregrounds, "guide" in own.layers) == (num_foregrounds, guided))
+        wanted = (layout for each, layout in self.manifest.further if each == task)
+        fitting = (own for own in wanted if (own.num_foregrounds, "guide" in own.layers) == (num_foregrounds, guided))
         layout = next(fitting, self.manifest.layouts[task])
         if task != "decompose" and layout.num_foregrounds != num_foregrounds:
-            most = max(own.num_foregrounds for own in (self.manifest.layouts[task], *known))
+            most = self.most_foregrounds(task)
             raise ModelError(
                 f"model {self.manifest.name} can {task} {most} foreground{'s' * (most > 1)} at once and "
                 f"{num_foregrounds} are asked for; leave some out, or choose another with --model"
             )
         return self.fidelity(faithful=faithful).layout(layout)
+
+    def most_foregrounds(self, task: Task) -> int:
+        """How many foregrounds the model makes at once in `task`, one of its own."""
+        further = (layout for each, layout in self.manifest.further if each == task)
+        return max(layout.num_foregrounds for layout in (self.manifest.layouts[task], *further))
 
     def slots(self, layers: Sequence[str]) -> Slots:
         """Which of the network's layers a sequence of `layers` holds. Raises ModelError for one that it has not."""
