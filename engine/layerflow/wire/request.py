@@ -70,7 +70,7 @@ class Request:
     foreground: str = ""  # prompts
     background: str = ""
     blended: str = ""
-    foregrounds: Tuple[str, ...] = ()  # decompose, generate: several, front to back, instead of `foreground`
+    foregrounds: Tuple[str, ...] = ()  # decompose, edit, generate: several, front to back, instead of `foreground`
     guide: Optional[str] = None  # decompose only: a matte of the foreground, "path" or "path:channel"
     guide_kind: str = "roto"  # or "trimap", "garbage": what the guide says, and how far it is believed
     holdout: Optional[str] = None  # decompose only: a matte of what must not become foreground
