@@ -57,10 +57,16 @@ class Truth:
         return _called([self, replace(self, foreground=self.second[..., :3], alpha=self.second[..., 3])])
 
     @property
+    def covered(self) -> Pixels:
+        """How much of the background is hidden by what is in front, all together, [F, H, W] in [0, 1]."""
+        if self.second is None:
+            return self.alpha
+        return np.float32(1) - (1 - self.alpha) * (1 - self.second[..., 3])
+
+    @property
     def hole(self) -> Mask:
-        """Where what is in front hides more of the background than it leaves, [F, H, W]."""
-        clear = np.float32(1) - self.alpha
-        return (clear if self.second is None else clear * (1 - self.second[..., 3])) < 0.5
+        """Where that is more than half."""
+        return self.covered > 0.5
 
 
 def shown(stack: LayerStack) -> dict[str, Pixels]:
