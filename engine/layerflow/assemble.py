@@ -89,7 +89,7 @@ def layer_pictures(frames: Mapping[str, Frame], layout: Layout, fit: Fit) -> dic
     for name, frame in frames.items():
         display = PLAIN.to_display(frame.pixels, frame.colorspace)
         views[name] = to_signed(to_tensor(layers.opaque(display)[None]))
-        if frame.has_alpha and "alpha" in layout.layers:
+        if name in layout.foregrounds and frame.has_alpha and "alpha" in layout.layers:
             views |= _foreground_views(display, name)
     return {name: fit.to_model(views[name])[0] for name in layout.layers}
 
@@ -169,10 +169,10 @@ def _alpha(made: Mapping[str, Tensor]) -> Tensor:  # [1, h, w] in [0, 1]
 
 def fronts(made: Made) -> tuple[Made, ...]:
     """The model's layers `[F, 3, h, w]` of each foreground, front to back; its background is all that is behind it."""
-    first, *behind = _one_by_one(made)
-    if not behind:
+    first, *further = _one_by_one(made)
+    if not further:
         return (first,)
-    second = {name: behind[0][name] for name in ("foreground", "alpha", "background")}
+    second = {name: further[0][name] for name in ("foreground", "alpha", "background")}
     return {**first, "background": _laid_over(second)}, second
 
 

@@ -65,8 +65,8 @@ class Trial:
         truth, asked = Truth.of(self.clips, index), self._asked("decompose", index)
         made = make(self._for(asked.layout(self.engine)), asked)
         scores = two_scores(made, truth) | trivial_two_scores(truth)
-        mattes = [value for name, value in scores.items() if name in ("first_matte_iou", "second_matte_iou")]
-        return scores, taken_apart_example(f"clip {index}", made, truth, iou=float(np.mean(mattes)))
+        overlap = (scores["first_matte_iou"] + scores["second_matte_iou"]) / 2
+        return scores, taken_apart_example(f"clip {index}", made, truth, iou=overlap)
 
     def generate(self, index: int) -> tuple[Scores, Example]:
         """A shot of words alone, for a sprite and a kind of landscape that the bundled model has seen."""

@@ -31,8 +31,9 @@ def two_scores(made: MadeClip, truth: Truth) -> Scores:
 
 
 def trivial_two_scores(truth: Truth) -> Scores:
-    """What needs no model: the plate as the background, and mattes without a look at it; and `both_*`, all that is in
-    front as either matte, which is what can be had without telling the one from the other.
+    """What needs no model: the plate as the background, mattes without a look at it, and `both_*`.
+
+    That is all that is in front as either matte: what can be had without telling the one from the other.
     """
     scores = trivial_background_scores(truth)
     for name, each in truth.fronts.items():
