@@ -89,15 +89,15 @@ def layer_pictures(frames: Mapping[str, Frame], layout: Layout, fit: Fit) -> dic
     for name, frame in frames.items():
         display = PLAIN.to_display(frame.pixels, frame.colorspace)
         views[name] = to_signed(to_tensor(layers.opaque(display)[None]))
-        if frame.has_alpha and "alpha" in layout.layers:
-            views |= _foreground_views(display)
+        if name in layout.foregrounds and frame.has_alpha and "alpha" in layout.layers:
+            views |= _foreground_views(display, name)
     return {name: fit.to_model(views[name])[0] for name in layout.layers}
 
 
-def _foreground_views(display: Pixels) -> dict[str, Tensor]:  # [H, W, 4] -> [1, 3, H, W] in [-1, 1]
+def _foreground_views(display: Pixels, name: str = "foreground") -> dict[str, Tensor]:  # [H, W, 4] -> [1, 3, H, W]
     rgba = to_tensor(display[None])
     alpha = to_signed(rgba[:, 3:]).expand(-1, 3, -1, -1)
-    return {"foreground": signed_foreground(rgba[:, :3], rgba[:, 3:]), "alpha": alpha}
+    return {name: signed_foreground(rgba[:, :3], rgba[:, 3:]), name.replace("foreground", "alpha"): alpha}
 
 
 def assemble(
@@ -115,14 +115,14 @@ def assemble(
     given = given_layers(layout)
     tone = PLAIN if frame is None else frame.tone
     own = None if frame is None else color.convert(frame.pixels, frame.colorspace, target)
-    out: dict[str, Pixels] = {}
-    for name in DELIVERED:
-        if own is not None and name in given:
-            out[name] = own if name == "foreground" else layers.opaque(own)
-        elif name == "foreground":
-            out[name] = made_foreground(made, fit, target, tone)
-        else:
-            out[name] = made_layer(made[name], fit, target, tone)
+    if own is not None and "foreground" in given:
+        out = {"foreground": own}
+    else:
+        cut_out = [made_foreground(each, fit, target, tone) for each in _one_by_one(made)]
+        out = dict(zip(layers.foreground_names(len(cut_out)), cut_out, strict=True))
+    for name in ("background", "blended"):
+        there = own if name in given else None
+        out[name] = made_layer(made[name], fit, target, tone) if there is None else layers.opaque(there)
     if given & {"foreground", "background"} and out["foreground"].shape[-1] == 4:
         out["blended"] = layers.recomposed({name: out[name] for name in ("foreground", "background")})
     return out
@@ -169,10 +169,18 @@ def _alpha(made: Mapping[str, Tensor]) -> Tensor:  # [1, h, w] in [0, 1]
 
 def fronts(made: Made) -> tuple[Made, ...]:
     """The model's layers `[F, 3, h, w]` of each foreground, front to back; its background is all that is behind it."""
+    first, *further = _one_by_one(made)
+    if not further:
+        return (first,)
+    second = {name: further[0][name] for name in ("foreground", "alpha", "background")}
+    return {**first, "background": _laid_over(second)}, second
+
+
+def _one_by_one(made: Made) -> tuple[Made, ...]:
+    """The model's layers once for each foreground, front to back, with that one under the names of a single one."""
     if "foreground2" not in made:
         return (made,)
-    second = {"foreground": made["foreground2"], "alpha": made["alpha2"], "background": made["background"]}
-    return {**made, "background": _laid_over(second)}, second
+    return made, {**made, "foreground": made["foreground2"], "alpha": made["alpha2"]}
 
 
 def _laid_over(made: Made) -> Tensor:  # [F, 3, h, w] in [0, 1]

@@ -20,7 +20,7 @@ from layerflow import color, layers, recomposition, refine
 from layerflow.assemble import Frame, Made, made_color, made_layer, made_matte
 from layerflow.closeup import CloseUp
 from layerflow.guides import Clamps
-from layerflow.layers import Pixels
+from layerflow.layers import Pixels, foreground_names
 from layerflow.preprocess import Fit
 from layerflow.recomposition import Peeled, Recomposed
 from layerflow.refine import Kind, Matte
@@ -34,16 +34,6 @@ class Layered:
 
     layers: dict[str, Pixels]  # top first; [H, W, 3], straight RGBA [H, W, 4] the foregrounds
     residual_energy: float  # sum of the residual's squares over the plate's; 0 without one
-
-
-def foreground_names(count: int) -> tuple[str, ...]:
-    """What `count` foregrounds are called, top first."""
-    return ("foreground",) if count == 1 else tuple(f"foreground{number}" for number in range(1, count + 1))
-
-
-def made_layers(num_foregrounds: int) -> tuple[str, ...]:
-    """The layers of a shot of so many foregrounds, top first, without what they come to."""
-    return (*foreground_names(num_foregrounds), "background")
 
 
 @dataclass(frozen=True, kw_only=True)

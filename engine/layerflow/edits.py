@@ -8,7 +8,6 @@ from typing import Any
 from layerflow.errors import PlateError, RequestError
 from layerflow.files import output_pattern, refused_as
 from layerflow.layers import z_order
-from layerflow.layout import PROMPT_ORDER
 from layerflow.plate import layer_names
 from layerflow.plate.find import find
 from layerflow.provenance import read_provenance
@@ -45,7 +44,9 @@ def stages(request: Request) -> tuple[Request, ...]:
 def _longer(request: Request) -> Request:
     """What makes more frames of a shot, by its own words and its own model where the request names no others."""
     before = _made_by(request)
-    words = {name: getattr(request, name) or getattr(before, name) for name in PROMPT_ORDER}
+    words = {name: getattr(request, name) or getattr(before, name) for name in ("background", "blended")}
+    fronts = request if request.foreground or request.foregrounds else before
+    words |= {name: getattr(fronts, name) for name in ("foreground", "foregrounds")}
     model = before.model if request.model == Request.model else request.model
     with refused_as(RequestError):
         return replace(request, task="generate", model=model, **words)

@@ -14,7 +14,7 @@ from layerflow.assemble import Frame, layer_pictures, stacked
 from layerflow.errors import OutputError, PlateError, RequestError
 from layerflow.exr import read_header
 from layerflow.files import FramePattern
-from layerflow.layers import PictureFormat, is_foreground
+from layerflow.layers import PictureFormat, foreground_names, is_foreground, z_order
 from layerflow.layout import Layout
 from layerflow.plate import Plate, layer_names, open_plate
 from layerflow.preprocess import Fit
@@ -28,7 +28,7 @@ GOES_ON_FROM = "layerflow:endingSha256"
 class Ending:
     """The layers of a shot that has frames to be added."""
 
-    plates: Mapping[str, Plate]  # foreground, background and blended
+    plates: Mapping[str, Plate]  # by layer of the model: each foreground, background and blended
     num_frames: int  # to be added
     length: int  # how many frames at its end the model is shown
     shared: int  # how many of them the first window makes too
@@ -108,16 +108,11 @@ def ending_of(request: Request, layout: Layout) -> Ending | None:
     shared = shared_frames(layout)
     if not shared:
         raise RequestError(f"model {request.model} makes each window of a piece and cannot go on from another shot")
-    there = layer_names(source)
-    fronts = [name for name in there if is_foreground(name)]
-    if fronts != ["foreground"] or "background" not in there:
-        has = ", ".join(there) or "none"
-        raise RequestError(f"{source} has the layers {has}; extend a shot of one foreground over a background")
     plates = {
         name: open_plate(source, layer=layer, last_frame=_last(request))
-        for name, layer in {"foreground": "foreground", "background": "background", "blended": None}.items()
+        for name, layer in _layers_of(source, layout).items()
     }
-    if not plates["foreground"].has_alpha and "alpha" in layout.layers:
+    if not all(plates[name].has_alpha for name in layout.foregrounds) and "alpha" in layout.layers:
         raise PlateError(f"the foreground of {source} has no alpha channel; extend a shot that has one")
     return Ending(
         plates=plates,
@@ -134,6 +129,22 @@ def check_same_ending(made: Path, request: Request, layout: Layout) -> None:
         raise PlateError(
             f"the end of {request.plate} has changed since {made} went on from it; put it back, or extend it anew"
         )
+
+
+def _layers_of(source: str, layout: Layout) -> dict[str, str | None]:
+    """The layers of the shot `source` by what the model calls them; None is the blended picture.
+
+    Raises RequestError where they are others than the model's.
+    """
+    there, count = layer_names(source), layout.num_foregrounds
+    fronts = [name for name in z_order(there) if is_foreground(name)]
+    if fronts != [*foreground_names(count)] or "background" not in there:
+        has = ", ".join(there) or "none"
+        wanted = "one foreground" if count == 1 else f"{count} foregrounds"
+        raise RequestError(
+            f"{source} has the layers {has}; extend a shot of {wanted} over a background, with a prompt for each"
+        )
+    return dict(zip(layout.foregrounds, fronts, strict=True)) | {"background": "background", "blended": None}
 
 
 def _last(request: Request) -> int | None:

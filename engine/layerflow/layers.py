@@ -125,6 +125,16 @@ def is_foreground(name: str) -> bool:
     return _FOREGROUND.fullmatch(name) is not None
 
 
+def foreground_names(count: int) -> tuple[str, ...]:
+    """What `count` foregrounds are called, top first."""
+    return ("foreground",) if count == 1 else tuple(f"foreground{number}" for number in range(1, count + 1))
+
+
+def made_layers(num_foregrounds: int) -> tuple[str, ...]:
+    """The layers of a shot of so many foregrounds, top first, without what they come to."""
+    return (*foreground_names(num_foregrounds), "background")
+
+
 def z_order(names: Iterable[str]) -> tuple[str, ...]:
     """The foregrounds and the background among `names`, top first; no other."""
     fronts = sorted(filter(is_foreground, names), key=lambda name: int(name.removeprefix("foreground") or 0))

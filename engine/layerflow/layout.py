@@ -73,9 +73,14 @@ class Layout:
         return sum(stop - start for start, stop in self.predicted)
 
     @property
+    def foregrounds(self) -> tuple[str, ...]:
+        """Foregrounds that lie one behind the other, the first on top."""
+        return tuple(name for name in self.layers if name.startswith("foreground"))
+
+    @property
     def num_foregrounds(self) -> int:
-        """Foregrounds that lie one behind the other."""
-        return sum(name.startswith("foreground") for name in self.layers)
+        """How many these are."""
+        return len(self.foregrounds)
 
     def span(self, layer: str) -> slice:
         """Latent frames of `layer`, without a lead frame."""

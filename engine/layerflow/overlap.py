@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from layerflow.assemble import Made, behind, fronts
+from layerflow.assemble import Made, behind, fronts, takes_apart
 from layerflow.closeup import CloseUp, place
 from layerflow.finishing import Finishing
 from layerflow.frame_windows import Window
@@ -144,7 +144,8 @@ class _Row:
         return made, CloseUp(area=closer.area, fit=fit, made=part)
 
     def _write(self, sampled: Sampled, made: Made, closeup: CloseUp | None) -> tuple[str, ...]:
-        clips = self.crossfade.join(sampled.window, (*sampled.above, *fronts(made)))
+        parts = fronts(made) if takes_apart(self.shot.layout) else (made,)
+        clips = self.crossfade.join(sampled.window, (*sampled.above, *parts))
         return () if sampled.is_written else self.finishing.write(sampled.window, clips, sampled.header, closeup)
 
     def _gone_through(self, window: Window, _: tuple[str, ...]) -> None:

@@ -12,7 +12,6 @@ from typing import cast
 from torch import Tensor
 
 from layerflow.assemble import Made, takes_apart
-from layerflow.decomposition import made_layers
 from layerflow.delivery import Delivery
 from layerflow.ending import GOES_ON_FROM, Ending, ending_of
 from layerflow.errors import OutputError, RequestError
@@ -33,6 +32,7 @@ from layerflow.intake import (
 )
 from layerflow.journal import Journal, now_and_then
 from layerflow.kept import Kept
+from layerflow.layers import made_layers
 from layerflow.layout import Layout, Task
 from layerflow.models.fitting import fit_to
 from layerflow.models.folder import ModelFolder

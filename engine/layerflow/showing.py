@@ -12,7 +12,7 @@ from layerflow.denoisers import raise_if
 from layerflow.frame_windows import Window
 from layerflow.guides import Clamps, Guides, given_guide, hint_for
 from layerflow.hints import Hint
-from layerflow.layout import ALL_PROMPTS, PROMPT_ORDER, Layout
+from layerflow.layout import PROMPT_ORDER, Layout
 from layerflow.models.fitting import fit_to
 from layerflow.models.folder import ModelFolder
 from layerflow.models.load import Engine
@@ -111,8 +111,7 @@ class Showing:
         prompts = {name: getattr(request, name) for name in PROMPT_ORDER}
         if not request.foregrounds:
             return prompts
-        names = [name for name in ALL_PROMPTS if name.startswith("foreground")][: self.layout.num_foregrounds]
-        left = request.foregrounds[depth:]
+        names, left = self.layout.foregrounds, request.foregrounds[depth:]
         prompts |= dict(zip(names, left, strict=False))
         return prompts | {"background": ", ".join(filter(None, (*left[len(names) :], request.background)))}
 

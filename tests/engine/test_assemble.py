@@ -15,13 +15,14 @@ from layerflow.assemble import (
     assemble,
     behind,
     given_layers,
+    layer_pictures,
     made_layer,
     model_pictures,
     pictures_and_clipped,
     stacked,
     takes_apart,
 )
-from layerflow.layout import LAYERS, VARIANTS, Layout, task_layouts
+from layerflow.layout import LAYERS, VARIANTS, Layout, further_layouts, task_layouts
 from layerflow.preprocess import Fit, resize, to_pixels, to_tensor
 from layerflow.tone import PLAIN, SCENE, Tone
 
@@ -90,6 +91,22 @@ def test_alpha_in_a_plate_that_is_taken_apart_is_laid_over_black() -> None:
     pixels[..., 3] = 0.5
     seen = model_pictures(Frame(pixels=pixels, colorspace="sRGB - Texture"), LAYOUTS["decompose"], SAME)["blended"]
     assert seen.abs().max() < 1e-5
+
+
+def test_every_layer_of_a_shot_is_seen_as_what_it_is() -> None:
+    """Alpha is a foreground's; a blended picture that has some is laid over black."""
+    layout = next(layout for task, layout in further_layouts(8, 2) if layout.num_foregrounds == 2)
+    display = {name: np.full((ROWS, COLUMNS, 4), 1.0, np.float32) for name in ("foreground", "foreground2", "blended")}
+    for pixels, alpha in zip(display.values(), (0.25, 0.5, 0.75), strict=True):
+        pixels[..., 3] = alpha
+    display["background"] = np.full((ROWS, COLUMNS, 3), 0.125, np.float32)
+    frames = {name: Frame(pixels=pixels, colorspace="sRGB - Texture") for name, pixels in display.items()}
+    seen = layer_pictures(frames, layout, SAME)
+    means = {name: round(float(picture.mean()), 3) for name, picture in seen.items()}
+    assert means == {
+        **{"foreground": 0.25, "alpha": -0.5, "foreground2": 0.5, "alpha2": 0.0},
+        **{"background": -0.75, "blended": 0.5},
+    }
 
 
 @pytest.mark.parametrize("fit", [SAME, LARGER])

@@ -13,8 +13,8 @@ from test_recomposition import allowed, half
 
 from layerflow import color, layers
 from layerflow.assemble import Frame
-from layerflow.decomposition import Decomposition, Layered, foreground_names
-from layerflow.layers import HALF_MAX, LayerStack, PictureFormat, Pixels
+from layerflow.decomposition import Decomposition, Layered
+from layerflow.layers import HALF_MAX, LayerStack, PictureFormat, Pixels, foreground_names
 from layerflow.layout import LAYERS
 from layerflow.preprocess import Fit
 from layerflow.refine import Kind

@@ -33,6 +33,7 @@ def test_without_one_the_cpu_does() -> None:
 def test_the_bundled_model_is_found() -> None:
     (mini,) = [model for model in look().models if model["name"] == "mini"]
     assert {"generate", "decompose"} <= set(mini["tasks"]) and mini["width"] > 0
+    assert mini["foregrounds"] == {"generate": 2, "decompose": 2, "background": 1, "foreground": 1}
 
 
 def test_another_process_looks(tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ from tiny import write_tiny_model
 
 from layerflow import color, shots
 from layerflow.cli.app import run
-from layerflow.decomposition import foreground_names
 from layerflow.errors import Interrupted
+from layerflow.layers import foreground_names
 from layerflow.pipeline import Clip, encode_clip
 from layerflow.wire import Request
 

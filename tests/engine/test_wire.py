@@ -155,6 +155,7 @@ def test_refusals(values, sentence):
         ("generate", {"background": "a garden"}, "foreground"),
         ("generate", {"foreground": "a dog"}, "background"),
         ("generate", {"foreground": "a dog", "background": "  "}, "background"),
+        ("generate", {"foregrounds": ("a dog", "a ball")}, "background"),
         ("background", {}, "background"),
         ("foreground", {}, "foreground"),
     ],
@@ -163,6 +164,13 @@ def test_a_needed_prompt(task, given_prompts, missing):
     plate = None if task == "generate" else PLATE
     with pytest.raises(ValueError, match=f"{task} needs a {missing} prompt"):
         Request(task, plate=plate, **given_prompts)
+
+
+def test_several_foregrounds_are_prompts_enough():
+    made = Request("generate", foregrounds=("a dog", "a ball"), background="a garden")
+    assert made.foreground == "" and Request.from_json(made.to_json()) == made
+    with pytest.raises(ValueError, match="put all of them into foregrounds"):
+        Request("generate", foreground="a cat", foregrounds=("a dog", "a ball"), background="a garden")
 
 
 @pytest.mark.parametrize(

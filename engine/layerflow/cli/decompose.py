@@ -6,7 +6,14 @@ from typing import Any
 
 import click
 
-from layerflow.cli.options import closeup_option, foregrounds_option, matte_options, refine_option, shot_options
+from layerflow.cli.options import (
+    closeup_option,
+    foregrounds_option,
+    matte_options,
+    prompts_of,
+    refine_option,
+    shot_options,
+)
 from layerflow.cli.shot import render_shot
 
 
@@ -26,8 +33,3 @@ def decompose(foreground: tuple[str, ...], **options: Any) -> None:
     PLATE is a sequence (dog.####.exr, dog.%04d.exr), a folder, one file or a movie.
     """
     render_shot("decompose", **prompts_of(foreground), **options)
-
-
-def prompts_of(foreground: tuple[str, ...]) -> dict[str, Any]:
-    """The request's fields for one foreground, or for several."""
-    return {"foregrounds": foreground} if len(foreground) > 1 else {"foreground": "".join(foreground)}

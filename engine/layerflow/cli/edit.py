@@ -6,12 +6,12 @@ from typing import Any
 
 import click
 
-from layerflow.cli.decompose import prompts_of
 from layerflow.cli.options import (
     closeup_option,
     foregrounds_option,
     keep_option,
     matte_options,
+    prompts_of,
     refine_option,
     shot_options,
 )

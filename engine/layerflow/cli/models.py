@@ -118,6 +118,7 @@ def _summary(model: ModelFolder) -> dict[str, Any]:
         "name": model_name(model),
         "description": manifest.description,
         "tasks": list(manifest.layouts),
+        "foregrounds": {task: model.most_foregrounds(task) for task in manifest.layouts},
         "width": manifest.width,
         "height": manifest.height,
         "fps": manifest.fps,

@@ -127,6 +127,11 @@ _SIZE = (
 )
 
 
+def prompts_of(foreground: tuple[str, ...]) -> dict[str, Any]:
+    """The request's fields for one foreground, or for several."""
+    return {"foregrounds": foreground} if len(foreground) > 1 else {"foreground": "".join(foreground)}
+
+
 def shot_options(command: Command) -> Command:
     """`command` with every option of a verb that renders a shot."""
     return _with(command, (*_PROMPTS, *_SHOT))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from layerflow.evaluate.made import MadeClip
-from layerflow.evaluate.truth import Truth, foreground_over_grey, shown, shown_recomposed
+from layerflow.evaluate.truth import Truth, cut_outs, pictures, shown, shown_recomposed
 from layerflow.layers import Pixels
 from layerflow.preview import Picture, over_checker, to_bytes
 
@@ -32,33 +32,44 @@ def taken_apart_example(
     """The middle frame of a decomposed clip beside the true layers, with the `rough` matte that guided it."""
     place = int(MIDDLE * len(truth.alpha))
     delivered, own = shown(made.delivered), shown(made.own)
-    pictures = {"plate": truth.blended[place], "true matte": _grey(truth.alpha[place])}
+    shows = {"plate": truth.blended[place]}
     if rough is not None:
-        pictures["rough matte given"] = _grey(rough[place])
-    if own["foreground"].shape[-1] == 4:
-        pictures["model's matte"] = _grey(own["foreground"][place, ..., 3])
-        pictures["matte"] = _grey(delivered["foreground"][place, ..., 3])
-    pictures |= {
-        "foreground": over_checker(delivered["foreground"][place]),
+        shows["rough matte given"] = _grey(rough[place])
+    fronts, model = cut_outs(made.delivered), cut_outs(made.own)
+    for name, true in truth.fronts.items():
+        shows[f"true {_of(name, 'matte')}"] = _grey(true.alpha[place])
+        if model[name].shape[-1] == 4:
+            shows[f"model's {_of(name, 'matte')}"] = _grey(model[name][place, ..., 3])
+            shows[_of(name, "matte")] = _grey(fronts[name][place, ..., 3])
+        shows[_of(name, "foreground")] = over_checker(fronts[name][place])
+    shows |= {
         "background": delivered["background"][place],
         "true background": truth.background[place],
         "model's background": own["background"][place],
         "model's layers over each other": shown_recomposed(made.own)[place],
     }
-    return Example(title=title, prompts=truth.prompts, pictures=_bytes(pictures), iou=iou)
+    return Example(title=title, prompts=truth.prompts, pictures=_bytes(shows), iou=iou)
 
 
-def made_example(title: str, made: MadeClip, prompts: Mapping[str, str]) -> Example:
-    """The first and the last frame of a generated clip, side by side."""
+def made_example(
+    title: str, made: MadeClip, prompts: Mapping[str, str], true: Mapping[str, Pixels] | None = None
+) -> Example:
+    """The first and the last frame of a generated clip, side by side; and of the `true` layers [F, H, W, 3]."""
     delivered, own = shown(made.delivered), shown(made.own)
-    foreground = delivered["foreground"]
-    pictures = {"foreground": _pair(np.stack([over_checker(frame) for frame in foreground]))}
-    if foreground.shape[-1] == 4:
-        pictures["matte"] = _pair(_grey(foreground[..., 3]))
-    pictures |= {name: _pair(delivered[name]) for name in ("background", "blended")}
-    pictures["model's own blended"] = _pair(own["blended"])
-    movies = {**delivered, "foreground": foreground_over_grey(delivered)}
-    return Example(title=title, prompts=prompts, pictures=_bytes(pictures), movies=_bytes(movies))
+    shows: dict[str, Pixels] = {}
+    for name, foreground in cut_outs(made.delivered).items():
+        shows[_of(name, "foreground")] = _pair(np.stack([over_checker(frame) for frame in foreground]))
+        if foreground.shape[-1] == 4:
+            shows[_of(name, "matte")] = _pair(_grey(foreground[..., 3]))
+    shows |= {name: _pair(delivered[name]) for name in ("background", "blended")}
+    shows["model's own blended"] = _pair(own["blended"])
+    shows |= {f"true {name}": _pair(pixels) for name, pixels in (true or {}).items()}
+    return Example(title=title, prompts=prompts, pictures=_bytes(shows), movies=_bytes(pictures(made.delivered)))
+
+
+def _of(front: str, what: str) -> str:
+    """What is shown of a foreground, in words: of two, of which of them."""
+    return what if front == "foreground" else f"{front} {what}"
 
 
 def _pair(frames: Pixels) -> Pixels:  # [F, h, w, 3] -> [h, 2 w, 3]

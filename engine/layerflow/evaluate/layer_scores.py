@@ -14,7 +14,7 @@ import numpy as np
 from layerflow.evaluate.mattes import MatteScore, iou
 from layerflow.evaluate.motion import motion
 from layerflow.evaluate.pictures import gmsd, psnr, psnr_where, ssim
-from layerflow.evaluate.truth import Truth, foreground_over_grey
+from layerflow.evaluate.truth import Truth, over_grey
 from layerflow.layers import Pixels
 
 Scores = dict[str, float]
@@ -28,7 +28,7 @@ def layer_scores(shown: Mapping[str, Pixels], truth: Truth) -> Scores:
     if "foreground" in shown:
         if shown["foreground"].shape[-1] == 4:
             scores |= matte_scores(shown["foreground"][..., 3], truth.alpha)
-        scores |= picture_scores("foreground", foreground_over_grey(shown), truth.over_grey)
+        scores |= picture_scores("foreground", over_grey(shown["foreground"]), truth.over_grey)
     if "background" in shown:
         scores |= background_scores(shown["background"], truth)
     return scores
@@ -59,24 +59,31 @@ def picture_scores(layer: str, made: Pixels, truth: Pixels) -> Scores:
 
 def background_scores(made: Pixels, truth: Truth) -> Scores:
     """The background's, and its PSNR in the hole, where alpha is above 0.5, and outside of it."""
-    hole = truth.alpha > 0.5
     parts = {
-        "psnr_hole": psnr_where(made, truth.background, hole),
-        "psnr_outside": psnr_where(made, truth.background, ~hole),
+        "psnr_hole": psnr_where(made, truth.background, truth.hole),
+        "psnr_outside": psnr_where(made, truth.background, ~truth.hole),
     }
     found = {name: value for name, value in parts.items() if value is not None}
     return picture_scores("background", made, truth.background) | prefixed("background", found)
 
 
 def trivial_scores(truth: Truth) -> Scores:
-    """What needs no model: the plate as the background; a blob in the middle, all white and all black as the matte."""
-    white = np.ones_like(truth.alpha)
-    blob = np.broadcast_to(centre_blob(*truth.alpha.shape[1:]), truth.alpha.shape)
-    return (
-        prefixed("plate", background_scores(truth.blended, truth))
-        | prefixed("blob", matte_scores(np.ascontiguousarray(blob), truth.alpha))
-        | {"whole_matte_iou": iou(white > 0.5, truth.alpha > 0.5), "empty_matte_mae": float(truth.alpha.mean())}
-    )
+    """What needs no model: the plate as the background, and mattes without a look at it."""
+    return trivial_background_scores(truth) | trivial_matte_scores(truth.alpha)
+
+
+def trivial_background_scores(truth: Truth) -> Scores:
+    """Those of the plate as the background."""
+    return prefixed("plate", background_scores(truth.blended, truth))
+
+
+def trivial_matte_scores(alpha: Pixels, whose: str = "") -> Scores:
+    """Those of a blob in the middle, all white and all black as the matte; `whose` begins its names."""
+    blob = np.ascontiguousarray(np.broadcast_to(centre_blob(*alpha.shape[1:]), alpha.shape))
+    return {f"blob_{whose}{name}": value for name, value in matte_scores(blob, alpha).items()} | {
+        f"whole_{whose}matte_iou": iou(np.ones_like(alpha) > 0.5, alpha > 0.5),
+        f"empty_{whose}matte_mae": float(alpha.mean()),
+    }
 
 
 def centre_blob(height: int, width: int, radii: tuple[float, float] = BLOB) -> Pixels:

@@ -12,12 +12,12 @@ import numpy as np
 import torch
 
 from layerflow import color
-from layerflow.assemble import Frame, Made, assemble, made_layer, model_pictures, stacked
+from layerflow.assemble import Frame, Made, assemble, fronts, made_layer, model_pictures, stacked
 from layerflow.decomposition import Decomposition
 from layerflow.evaluate.clips import given_pictures
 from layerflow.guides import Clamps, given_guide, hint_for
 from layerflow.layers import LayerStack, PictureFormat, Pixels
-from layerflow.layout import PROMPT_ORDER, Layout, Task
+from layerflow.layout import ALL_PROMPTS, Layout, Task
 from layerflow.models.fitting import fit_to
 from layerflow.models.load import Engine
 from layerflow.pipeline import Clip, make_clip, pick_sampler
@@ -47,13 +47,18 @@ class Asked:
         height, width = truth.background.shape[2:4]
         return cls(
             task=task,
-            prompts=dict(zip(PROMPT_ORDER, truth.captions[index], strict=True)),
+            prompts=dict(zip(ALL_PROMPTS, truth.captions[index], strict=False)),
             given=given_pictures(task, truth, index),
             height=height,
             width=width,
             seed=seed,
             steps=steps,
         )
+
+    def layout(self, engine: Engine) -> Layout:
+        """What that engine's model makes it by. Raises ModelError."""
+        num_foregrounds = sum(name.startswith("foreground") for name in self.prompts)
+        return engine.folder.layout(self.task, num_foregrounds=num_foregrounds, guided=self.clamps is not None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +71,7 @@ class MadeClip:
 
 def make(engine: Engine, asked: Asked) -> MadeClip:
     """The layers that the engine, loaded for that layout, makes of what is `asked`. Raises as `make_clip` does."""
-    layout = engine.folder.layout(asked.task, guided=asked.clamps is not None)
+    layout = asked.layout(engine)
     fit = fit_to(engine.folder, width=asked.width, height=asked.height, kind=asked.kind)
     plates = [] if asked.given is None else [Frame(pixels=each, colorspace=_DISPLAY) for each in asked.given]
     given = stacked([model_pictures(plate, layout, fit) for plate in plates]) if plates else {}
@@ -124,7 +129,7 @@ def _taken_apart(made: Made, plates: Sequence[Frame], fit: Fit, asked: Asked) ->
     numbers = tuple(range(len(plates)))
     decomposition = Decomposition(
         frames=numbers,
-        made=[made],
+        made=fronts(made),
         read=plates.__getitem__,
         fit=fit,
         target=LINEAR,

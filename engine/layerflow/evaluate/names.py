@@ -30,6 +30,10 @@ MEASURES: dict[str, Measure] = {  # by the end of a name, the longest that fits
     "matte_grad": Measure(says="matte: gradient error of a frame", digits=0, better="lower"),
     "matte_conn": Measure(says="matte: connectivity error of a frame", digits=0, better="lower"),
     "matte_dtssd": Measure(says="matte: dtSSD, how much it flickers", digits=4, better="lower"),
+    "visible_matte_iou": Measure(says="matte as far as the first leaves it to see: IoU at 0.5", better="higher"),
+    "visible_matte_mae": Measure(
+        says="matte as far as the first leaves it to see: mean absolute error", digits=4, better="lower"
+    ),
     "psnr": _psnr("PSNR"),
     "psnr_hole": _psnr("PSNR in the hole, alpha above 0.5"),
     "psnr_outside": _psnr("PSNR outside of it"),
@@ -58,6 +62,7 @@ WHOSE: dict[str, str] = {  # by how a name begins
     "empty": "all black",
     "grey": "mid-grey",
     "rough": "the rough roto",
+    "both": "both together",  # of two foregrounds, as the matte of either
     "true": "held-out clips",
 }
 
@@ -69,6 +74,8 @@ REAL: dict[str, str] = {  # by how a name of real plates ends, the longest first
 }
 
 LAYERS: dict[str, str] = {
+    "first": "first foreground",  # of two, the one in front
+    "second": "second foreground",
     "foreground": "foreground over mid-grey",
     "background": "background",
     "blended": "blended",

@@ -23,7 +23,9 @@ FIRST, WORST = 8, 4  # clips that are shown of a row
 ROWS = {
     "decompose": "A plate taken apart",
     "decompose_rough": "A plate taken apart by a rough roto",
+    "decompose_two": "A plate of two foregrounds taken apart",
     "generate": "Layers made from words: sprites and landscapes that the bundled model has seen",
+    "generate_two": "The same with two foregrounds",
     "background": "A background made for a foreground",
     "foreground": "A foreground made for a background",
     "real": "Real plates taken apart",

@@ -43,6 +43,13 @@ def wanted(num: int, probes: dict[Probed, Probe]) -> list[Wanted]:
     return [_wanted(rows, probes, index) for index, rows in enumerate(drawn)]
 
 
+def together(first: Wanted, second: Wanted) -> dict[str, str]:
+    """Prompts by layer for what `first` should show, with the foreground of `second` behind its own."""
+    front, behind = first.prompts["foreground"], second.prompts["foreground"]
+    blended = blended_caption(f"{front} and {behind}", first.prompts["background"])
+    return {**first.prompts, "blended": blended, "foreground2": behind}
+
+
 def _wanted(rows: dict[Probed, int], probes: dict[Probed, Probe], index: int) -> Wanted:
     rng = np.random.default_rng([SEED, index])
     front = with_article(clean_label(probes["foreground"].labels[rows["foreground"]]))

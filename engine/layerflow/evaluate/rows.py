@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -22,20 +22,17 @@ from layerflow.evaluate.layer_scores import (
 from layerflow.evaluate.made import Asked, MadeClip, make
 from layerflow.evaluate.pictures import psnr
 from layerflow.evaluate.probe import Probe, Probed, bundled_probe
-from layerflow.evaluate.prompts import Wanted, wanted
+from layerflow.evaluate.prompts import Wanted, together, wanted
 from layerflow.evaluate.rough import SHARE, rough_clamps
-from layerflow.evaluate.truth import Truth, foreground_over_grey, shown, shown_recomposed
+from layerflow.evaluate.truth import Truth, cut_outs, pictures, shown, shown_recomposed, true_pictures
+from layerflow.evaluate.two import trivial_two_scores, two_scores
 from layerflow.layers import LayerStack, Pixels
-from layerflow.layout import Task
+from layerflow.layout import Layout, Task
 from layerflow.models.load import Engine, LoadOptions, load_engine
 from layerflow.training.clips import ClipBatch
 
 PROBED: tuple[Probed, ...] = ("foreground", "background")
-MADE: Mapping[Task, tuple[str, ...]] = {
-    "generate": ("foreground", "background", "blended"),
-    "background": ("background", "blended"),
-    "foreground": ("foreground", "blended"),
-}  # the layers that a task makes, whose motion is looked at
+GIVEN: Mapping[Task, str] = {"background": "foreground", "foreground": "background"}  # what a task does not make
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,9 +40,10 @@ class Trial:
     """One model at work on the held-out clips. Clip `index` of a row is always asked for alike."""
 
     engine: Engine
-    clips: ClipBatch
+    clips: ClipBatch  # of as many foregrounds as the row is about
     steps: int | None  # the model's own
     seed: int
+    _loaded: dict[tuple[str, ...], Engine] = field(default_factory=dict, repr=False)  # by layers
 
     def decompose(self, index: int) -> tuple[Scores, Example]:
         """The layers of a plate, and what needs no model."""
@@ -57,10 +55,18 @@ class Trial:
     def decompose_rough(self, index: int) -> tuple[Scores, Example]:
         """The layers of a plate by a rough roto, and the rough roto by itself."""
         truth, asked = Truth.of(self.clips, index), self._asked("decompose", index)
-        clamps = rough_clamps(truth.alpha, self.engine.folder.layout("decompose", guided=True))
-        made, rough = make(self._guided, replace(asked, clamps=clamps)), rough_matte(truth.alpha, SHARE)
+        layout, rough = self.engine.folder.layout("decompose", guided=True), rough_matte(truth.alpha, SHARE)
+        made = make(self._for(layout), replace(asked, clamps=rough_clamps(truth.alpha, layout)))
         scores = taken_apart_scores(made, truth) | prefixed("rough", matte_scores(rough, truth.alpha))
         return scores, taken_apart_example(f"clip {index}", made, truth, iou=scores.get("matte_iou"), rough=rough)
+
+    def decompose_two(self, index: int) -> tuple[Scores, Example]:
+        """The layers of a plate with one foreground behind another, in one pass, and what needs no model."""
+        truth, asked = Truth.of(self.clips, index), self._asked("decompose", index)
+        made = make(self._for(asked.layout(self.engine)), asked)
+        scores = two_scores(made, truth) | trivial_two_scores(truth)
+        overlap = (scores["first_matte_iou"] + scores["second_matte_iou"]) / 2
+        return scores, taken_apart_example(f"clip {index}", made, truth, iou=overlap)
 
     def generate(self, index: int) -> tuple[Scores, Example]:
         """A shot of words alone, for a sprite and a kind of landscape that the bundled model has seen."""
@@ -68,6 +74,16 @@ class Trial:
         made = make(self.engine, replace(self._asked("generate", index), prompts=aim.prompts))
         scores, example = self._made("generate", index, made, aim.prompts)
         return scores | aim.told(self._probes, shown(made.delivered)), example
+
+    def generate_two(self, index: int) -> tuple[Scores, Example]:
+        """A shot of words alone with what two clips should show, one foreground behind the other."""
+        first, second = self._aims[index : index + 2]
+        prompts = together(first, second)
+        asked = replace(self._asked("generate", index), prompts=prompts)
+        made = make(self._for(asked.layout(self.engine)), asked)
+        scores, example = self._made("generate", index, made, prompts)
+        there = cut_outs(made.delivered) | {"background": shown(made.delivered)["background"]}
+        return scores | self._told("first", first, there) | self._told("second", second, there), example
 
     def background(self, index: int) -> tuple[Scores, Example]:
         """What is behind a given foreground; the true one is one of many that would do."""
@@ -86,14 +102,19 @@ class Trial:
         asked = self._asked("foreground", index)
         return self._made("foreground", index, make(self.engine, asked), asked.prompts)
 
-    @cached_property
-    def _guided(self) -> Engine:
-        """The engine, or the same model loaded for another layout, where it has learned to go by a guide."""
-        folder = self.engine.folder
-        layout = folder.layout("decompose", guided=True)
-        if "guide" not in layout.layers:
+    def _for(self, layout: Layout) -> Engine:
+        """The engine, or the same model loaded for another layout, where it is one that it has learned further."""
+        if all(layout.layers != each.layers for _, each in self.engine.folder.manifest.further):
             return self.engine
-        return load_engine(folder, LoadOptions(device=str(self.engine.device), layers=layout.layers))
+        if layout.layers not in self._loaded:
+            options = LoadOptions(device=str(self.engine.device), layers=layout.layers)
+            self._loaded[layout.layers] = load_engine(self.engine.folder, options)
+        return self._loaded[layout.layers]
+
+    def _told(self, name: str, aim: Wanted, there: Mapping[str, Pixels]) -> Scores:
+        """Whether the foreground of that name, and the background, show what they should."""
+        told = aim.told(self._probes, {"foreground": there[name], "background": there["background"]})
+        return {key.replace("foreground", name): value for key, value in told.items()}
 
     @cached_property
     def _probes(self) -> dict[Probed, Probe]:
@@ -101,7 +122,7 @@ class Trial:
 
     @cached_property
     def _aims(self) -> list[Wanted]:
-        return wanted(len(self.clips.captions), self._probes)
+        return wanted(len(self.clips.captions) + 1, self._probes)
 
     def _asked(self, task: Task, index: int) -> Asked:
         """Clip `index` for `task`; where layers are made up, each clip has noise of its own."""
@@ -109,23 +130,34 @@ class Trial:
         return Asked.of(task, self.clips, index, seed=seed, steps=self.steps)
 
     def _made(self, task: Task, index: int, made: MadeClip, prompts: Mapping[str, str]) -> tuple[Scores, Example]:
-        pictures, own = _pictures(made.delivered), shown(made.own)
-        true = _true_pictures(Truth.of(self.clips, index))
-        scores = motion_scores({layer: pictures[layer] for layer in MADE[task]})
-        scores |= prefixed("true", motion_scores({layer: true[layer] for layer in MADE[task]}))
-        scores["model_recomposition_psnr"] = psnr(shown_recomposed(made.own), own["blended"])
-        if "foreground" in MADE[task] and own["foreground"].shape[-1] == 4:
-            matte = own["foreground"][..., 3]
-            scores |= {"coverage": float(matte.mean()), "empty": float(matte.max() <= 0.5)}
-        return scores, made_example(f"clip {index}", made, prompts)
+        layers, true = pictures(made.delivered), true_pictures(Truth.of(self.clips, index))
+        for each in (layers, true):
+            each.pop(GIVEN.get(task, ""), None)
+        scores = motion_scores(layers) | prefixed("true", motion_scores(true))
+        scores["model_recomposition_psnr"] = psnr(shown_recomposed(made.own), shown(made.own)["blended"])
+        for name, foreground in cut_outs(made.own).items():
+            if name in layers and foreground.shape[-1] == 4:
+                scores |= coverage_scores("" if name == "foreground" else f"{name}_", foreground[..., 3])
+        return scores, made_example(f"clip {index}", made, prompts, true if task in GIVEN else None)
 
 
-ROWS: dict[str, tuple[Task, Callable[[Trial, int], tuple[Scores, Example]]]] = {
-    "decompose": ("decompose", Trial.decompose),
-    "decompose_rough": ("decompose", Trial.decompose_rough),
-    "generate": ("generate", Trial.generate),
-    "background": ("background", Trial.background),
-    "foreground": ("foreground", Trial.foreground),
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One row of an evaluation."""
+
+    task: Task
+    score: Callable[[Trial, int], tuple[Scores, Example]]
+    num_foregrounds: int = 1  # of the clips, and at once
+
+
+ROWS: dict[str, Row] = {
+    "decompose": Row(task="decompose", score=Trial.decompose),
+    "decompose_rough": Row(task="decompose", score=Trial.decompose_rough),
+    "decompose_two": Row(task="decompose", score=Trial.decompose_two, num_foregrounds=2),
+    "generate": Row(task="generate", score=Trial.generate),
+    "generate_two": Row(task="generate", score=Trial.generate_two, num_foregrounds=2),
+    "background": Row(task="background", score=Trial.background),
+    "foreground": Row(task="foreground", score=Trial.foreground),
 }
 
 
@@ -140,11 +172,6 @@ def stack_scores(stack: LayerStack, truth: Truth) -> Scores:
     return layer_scores(shown(stack), truth) | {"recomposition_psnr": recomposition}
 
 
-def _pictures(stack: LayerStack) -> dict[str, Pixels]:
-    """The layers as pictures [F, H, W, 3]."""
-    layers = shown(stack)
-    return layers | {"foreground": foreground_over_grey(layers)}
-
-
-def _true_pictures(truth: Truth) -> dict[str, Pixels]:
-    return {"foreground": truth.over_grey, "background": truth.background, "blended": truth.blended}
+def coverage_scores(whose: str, matte: Pixels) -> Scores:
+    """How much of the picture a made matte [F, H, W] covers, and whether it is there at all."""
+    return {f"{whose}coverage": float(matte.mean()), f"{whose}empty": float(matte.max() <= 0.5)}

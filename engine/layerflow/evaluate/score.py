@@ -7,7 +7,7 @@ have it. What each task is scored on is in `rows`, what each name means in `name
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
@@ -17,7 +17,7 @@ from layerflow.errors import ModelError
 from layerflow.evaluate.examples import Example
 from layerflow.evaluate.layer_scores import Scores, trivial_scores
 from layerflow.evaluate.probe import bundled_probe
-from layerflow.evaluate.rows import PROBED, ROWS, Trial, stack_scores
+from layerflow.evaluate.rows import PROBED, ROWS, Row, Trial, stack_scores
 from layerflow.evaluate.truth import Truth
 from layerflow.layers import LayerStack
 from layerflow.layout import TASKS, Task
@@ -52,7 +52,13 @@ def evaluate_model(
     Raises as `evaluate_tasks` does.
     """
     found = evaluate_tasks(
-        model, tasks=("decompose",), rough=False, num_clips=num_clips, steps=steps, seed=seed, on_event=on_event
+        model,
+        tasks=("decompose",),
+        rows=("decompose",),
+        num_clips=num_clips,
+        steps=steps,
+        seed=seed,
+        on_event=on_event,
     )
     return {name.removeprefix("decompose."): value for name, value in found.scores.items()}
 
@@ -61,34 +67,51 @@ def evaluate_tasks(
     model: str,
     *,
     tasks: Sequence[Task] = (),
-    rough: bool = True,
+    rows: Collection[str] = (),
     num_clips: int = 64,
     steps: int | None = None,
     seed: int = 0,
     on_event: OnEvent = lambda event: None,
 ) -> Evaluation:
-    """Scores of `tasks`, or of all that the model does; of decomposition also with a `rough` roto given.
+    """Scores of `tasks`, or of all that the model does: of all `rows` about them, or of those that are named.
 
     `seed` is the noise's; the clips are always the same. Raises ModelError, also for a task that is asked for and that
     the model does not do, and for a model of clips of another length.
     """
     engines, lacking = _engines(model, tasks or TASKS, asked=bool(tasks))
     found = Evaluation(notes=[f"{task} was not scored: {why}" for task, why in lacking.items()])
-    truth = heldout_clips(num_clips)
-    rows = [name for name, (task, _) in ROWS.items() if task in engines and (rough or name != "decompose_rough")]
-    for number, name in enumerate(rows):
-        task, score = ROWS[name]
-        trial = Trial(engine=engines[task], clips=_fitting(truth, engines[task]), steps=steps, seed=seed)
+    able = _able(engines, rows, found.notes)
+    truth = {
+        count: heldout_clips(num_clips, num_foregrounds=count)
+        for count in {row.num_foregrounds for row in able.values()}
+    }
+    for number, (name, row) in enumerate(able.items()):
+        engine = engines[row.task]
+        trial = Trial(engine=engine, clips=_fitting(truth[row.num_foregrounds], engine), steps=steps, seed=seed)
         scores = []
         for index in range(num_clips):
-            clip, example = score(trial, index)
+            clip, example = row.score(trial, index)
             scores.append(clip)
             found.examples.setdefault(name, []).append(example)
-            on_event(Event("step", done=number * num_clips + index + 1, total=len(rows) * num_clips))
+            on_event(Event("step", done=number * num_clips + index + 1, total=len(able) * num_clips))
         found.scores |= {f"{name}.{key}": value for key, value in mean_scores(scores).items()}
-    if "generate" in rows:
+    if "generate" in able:
         found.scores |= {f"generate.{layer}_prompt_ceiling": bundled_probe(layer).ceiling for layer in PROBED}
     return found
+
+
+def _able(engines: Mapping[Task, Engine], rows: Collection[str], notes: list[str]) -> dict[str, Row]:
+    """Those of `rows`, or of all, that there is a model for; `notes` gets a sentence on each that it cannot do."""
+    able: dict[str, Row] = {}
+    for name, row in ROWS.items():
+        if row.task not in engines or (rows and name not in rows):
+            continue
+        folder = engines[row.task].folder
+        if row.num_foregrounds <= folder.most_foregrounds(row.task):
+            able[name] = row
+        else:
+            notes.append(f"{name} was not scored: model {folder.manifest.name} makes one foreground at a time")
+    return able
 
 
 def score_clip(stack: LayerStack, truth: ClipBatch, index: int) -> Scores:

@@ -156,14 +156,27 @@ class ModelFolder:
     def layout(self, task: Task, *, faithful: bool = False, num_foregrounds: int = 1, guided: bool = False) -> Layout:
         """The layout for `task`: with so many foregrounds and a guide, if the model has learned that, else without.
 
-        Raises ModelError when this model was not made for the task.
+        Raises ModelError when this model was not made for the task, or not for so many foregrounds at once where they
+        cannot be taken off one after another.
         """
         if task not in self.manifest.layouts:
             can = ", ".join(self.manifest.layouts)
             raise ModelError(f"model {self.manifest.name} cannot {task}; it can: {can} - choose another with --model")
         wanted = (layout for each, layout in self.manifest.further if each == task)
         fitting = (own for own in wanted if (own.num_foregrounds, "guide" in own.layers) == (num_foregrounds, guided))
-        return self.fidelity(faithful=faithful).layout(next(fitting, self.manifest.layouts[task]))
+        layout = next(fitting, self.manifest.layouts[task])
+        if task != "decompose" and layout.num_foregrounds != num_foregrounds:
+            most = self.most_foregrounds(task)
+            raise ModelError(
+                f"model {self.manifest.name} can {task} {most} foreground{'s' * (most > 1)} at once and "
+                f"{num_foregrounds} are asked for; leave some out, or choose another with --model"
+            )
+        return self.fidelity(faithful=faithful).layout(layout)
+
+    def most_foregrounds(self, task: Task) -> int:
+        """How many foregrounds the model makes at once in `task`, one of its own."""
+        further = (layout for each, layout in self.manifest.further if each == task)
+        return max(layout.num_foregrounds for layout in (self.manifest.layouts[task], *further))
 
     def slots(self, layers: Sequence[str]) -> Slots:
         """Which of the network's layers a sequence of `layers` holds. Raises ModelError for one that it has not."""

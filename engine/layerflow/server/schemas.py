@@ -174,6 +174,9 @@ class Model(BaseModel):
     width: int
     height: int
     fps: float
+    foregrounds: dict[str, int] = Field(
+        {}, description="How many it makes at once, by task.", examples=[{"generate": 2}]
+    )
 
 
 class Models(BaseModel):

@@ -22,7 +22,10 @@ class SurveyError(LayerFlowError):
 
 @dataclass(frozen=True, kw_only=True)
 class Survey:
-    """Devices with `name`, `product` and `memory_bytes`; models with `name`, `tasks`, `width`, `height` and `fps`."""
+    """Devices with `name`, `product` and `memory_bytes`; models with `name`, `tasks`, `width`, `height` and `fps`.
+
+    And with `foregrounds`, how many a model makes at once, by task.
+    """
 
     devices: tuple[Mapping[str, Any], ...]
     models: tuple[Mapping[str, Any], ...]
@@ -81,6 +84,7 @@ def look() -> Survey:
             "width": model.manifest.width,
             "height": model.manifest.height,
             "fps": model.manifest.fps,
+            "foregrounds": {task: model.most_foregrounds(task) for task in model.manifest.layouts},
         }
         for model in list_models()
     ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from layerflow.training.render import (
 )
 
 LAYERS = ("foreground", "alpha", "background", "blended")
-Captions = tuple[str, str, str]  # foreground, background, blended
+Captions = tuple[str, ...]  # in the order of layout.ALL_PROMPTS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +59,7 @@ class ClipBatch:
     background: Pixels  # [N, F, H, W, 3]
     blended: Floats  # [N, F, H, W, 3]
     captions: tuple[Captions, ...]
+    second: Pixels | None = None  # [N, F, H, W, 4], straight, a foreground behind the other
 
     def tensors(self) -> Floats:
         """Float32 [N, L, F, H, W, 3] in [-1, 1] for the codec: foreground over mid grey, alpha as three channels."""
@@ -85,6 +86,7 @@ class ClipBatch:
             background=self.background[:num_clips],
             blended=self.blended[:num_clips],
             captions=self.captions[:num_clips],
+            second=None if self.second is None else self.second[:num_clips],
         )
 
 
@@ -96,6 +98,7 @@ class Pairs:
     behind: NDArray[np.int64]  # [N] cached backgrounds
     times: NDArray[np.int64]  # [N, F] frames; one frame throughout in a frozen clip
     captions: tuple[Captions, ...]
+    second: NDArray[np.int64] | None = None  # [N] cached foregrounds between the two
 
 
 class LayeredClips:
@@ -128,10 +131,20 @@ class LayeredClips:
         return self._pairs(front, behind, rng, frozen)
 
     def paired(
-        self, front: NDArray[np.int64], behind: NDArray[np.int64], rng: np.random.Generator, *, frozen: float
+        self,
+        front: NDArray[np.int64],
+        behind: NDArray[np.int64],
+        rng: np.random.Generator,
+        *,
+        frozen: float,
+        second: NDArray[np.int64] | None = None,
     ) -> ClipBatch:
-        """Clips of the cached foregrounds `front` over the cached backgrounds `behind`, row by row."""
-        return self._composed(self._pairs(front, behind, rng, frozen))
+        """Clips of the cached foregrounds `front` over the cached backgrounds `behind`, row by row.
+
+        With the foregrounds `second`, the same clips with these in between.
+        """
+        pairs = self._pairs(front, behind, rng, frozen)
+        return self._composed(pairs if second is None else self._with_second(pairs, second, rng))
 
     def _pairs(
         self, front: NDArray[np.int64], behind: NDArray[np.int64], rng: np.random.Generator, frozen: float
@@ -143,18 +156,30 @@ class LayeredClips:
         captions = tuple(self._captions(f, b, rng) for f, b in zip(front, behind, strict=True))
         return Pairs(front=front, behind=behind, times=times, captions=captions)
 
+    def _with_second(self, pairs: Pairs, second: NDArray[np.int64], rng: np.random.Generator) -> Pairs:
+        captions = []
+        for (first, background, _), place in zip(pairs.captions, second, strict=True):
+            behind = self._foreground_caption(int(place), rng)
+            captions.append((first, background, blended_caption(f"{first} and {behind}", background), behind))
+        return replace(pairs, second=second, captions=tuple(captions))
+
     def _composed(self, pairs: Pairs) -> ClipBatch:
+        second = None if pairs.second is None else self.foregrounds[pairs.second[:, None], pairs.times]
         return compose(
             self.foregrounds[pairs.front[:, None], pairs.times],
             self.backgrounds[pairs.behind[:, None], pairs.times],
             pairs.captions,
+            second=second,
         )
 
     def _captions(self, front: int, behind: int, rng: np.random.Generator) -> Captions:
-        label, tags = self.texts.foregrounds[front]
-        foreground = foreground_caption(label, tags, rng)
+        foreground = self._foreground_caption(front, rng)
         background = background_caption(self.texts.backgrounds[behind], self.backgrounds[behind, 0, ::4, ::4], rng)
         return foreground, background, blended_caption(foreground, background)
+
+    def _foreground_caption(self, place: int, rng: np.random.Generator) -> str:
+        label, tags = self.texts.foregrounds[place]
+        return foreground_caption(label, tags, rng)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,19 +247,37 @@ def read_group(pack: Path, name: str, *, held_out: bool) -> list[Source]:
     return [_source(records[i], pixels[i]) for i in rows]
 
 
-def compose(foreground: Pixels, background: Pixels, captions: Sequence[Captions]) -> ClipBatch:
-    """Layers and blended picture of `foreground` [N, F, H, W, 4] straight over `background` [N, F, H, W, 3]."""
-    alpha = foreground[..., 3:]
-    linear = linear_table()
-    blended = np.take(_unit_table(), background)
-    seen = np.flatnonzero(alpha)
-    weight = np.take(_unit_table(), alpha.reshape(-1)[seen])[:, None]
-    front = np.take(linear, foreground.reshape(-1, 4)[seen, :3])
-    behind = np.take(linear, background.reshape(-1, 3)[seen])
-    blended.reshape(-1, 3)[seen] = encode_srgb(behind + weight * (front - behind))
+def compose(
+    foreground: Pixels, background: Pixels, captions: Sequence[Captions], *, second: Pixels | None = None
+) -> ClipBatch:
+    """Layers and blended picture of `foreground` [N, F, H, W, 4] straight over `background` [N, F, H, W, 3].
+
+    With a `second` foreground, that is between the two.
+    """
     return ClipBatch(
-        foreground=foreground[..., :3], alpha=alpha, background=background, blended=blended, captions=tuple(captions)
+        foreground=foreground[..., :3],
+        alpha=foreground[..., 3:],
+        background=background,
+        blended=laid_over([foreground] if second is None else [foreground, second], background),
+        captions=tuple(captions),
+        second=second,
     )
+
+
+def laid_over(fronts: Sequence[Pixels], background: Pixels) -> Floats:
+    """sRGB values in [0, 1] of `fronts` [..., 4] straight, the first on top, over `background` [..., 3].
+
+    In scene-linear light; what has nothing in front of it stays as it is.
+    """
+    shown = np.take(_unit_table(), background)
+    seen = np.flatnonzero(np.logical_or.reduce([front[..., 3] for front in fronts]))
+    light = np.take(linear_table(), background.reshape(-1, 3)[seen])
+    for front in reversed(fronts):
+        pixels = front.reshape(-1, 4)[seen]
+        weight = np.take(_unit_table(), pixels[:, 3:])
+        light = light + weight * (np.take(linear_table(), pixels[:, :3]) - light)
+    shown.reshape(-1, 3)[seen] = encode_srgb(light)
+    return shown
 
 
 @cache

@@ -19,19 +19,22 @@ from layerflow.training.render import Pixels, RenderConfig
 
 NUM_SPRITES, NUM_FRAMES, SPRITE_SIZE, PHOTO_HEIGHT = 64, 8, 64, 144
 SEED = 20260
+SECOND = 10  # clips further on is the one whose foreground is also the second one here: it hides none altogether
 
 
-def heldout_clips(num: int = 64, *, config: RenderConfig | None = None) -> ClipBatch:
+def heldout_clips(num: int = 64, *, num_foregrounds: int = 1, config: RenderConfig | None = None) -> ClipBatch:
     """The `num` fixed evaluation clips, half of them frozen; the first ones are the same whatever `num` is up to 64.
 
-    With a `config`, of its size and length.
+    With two foregrounds, the same clips with another one's foreground between the two layers. With a `config`, of its
+    size and length.
     """
     with as_file(files("layerflow.evaluate") / "heldout") as folder:
         sprites, photos = read_heldout(folder)
     num_drawn = max(num, NUM_SPRITES)
     clips = draw_clips(sprites, photos, np.random.default_rng(SEED), num_drawn, config=config, procedural=0.0)
     rows = np.arange(num_drawn)
-    return clips.paired(rows, rows, np.random.default_rng(SEED + 1), frozen=0.5).first(num)
+    second = np.roll(rows, -SECOND) if num_foregrounds == 2 else None
+    return clips.paired(rows, rows, np.random.default_rng(SEED + 1), frozen=0.5, second=second).first(num)
 
 
 def read_heldout(folder: Path) -> tuple[list[Source], list[Source]]:

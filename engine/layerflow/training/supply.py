@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layerflow.training.captions import background_caption, blended_caption, foreground_caption
-from layerflow.training.clips import Source, encode_srgb, linear_table, read_group
+from layerflow.training.clips import Source, laid_over, read_group
 from layerflow.training.render import (
     Floats,
     Pixels,
@@ -184,14 +184,12 @@ def pictures(fronts: Sequence[Pixels], background: Pixels) -> dict[str, Floats]:
     Float32 [N, F, H, W, 3] in [-1, 1] by layer. They are laid over each other in scene-linear light.
     """
     made: dict[str, Floats] = {"background": signed(background)}
-    light = np.take(linear_table(), background)
     for number, front in reversed(list(enumerate(fronts, start=1))):
         suffix = "" if number == 1 else str(number)
         opacity = np.take(_UNIT, front[..., 3:])
         made["foreground" + suffix] = signed(front[..., :3]) * opacity  # over mid-grey
         made["alpha" + suffix] = signed(front[..., 3:])
-        light = light + opacity * (np.take(linear_table(), front[..., :3]) - light)
-    made["blended"] = encode_srgb(light) * np.float32(2) - np.float32(1)
+    made["blended"] = laid_over(fronts, background) * np.float32(2) - np.float32(1)
     return made
 
 

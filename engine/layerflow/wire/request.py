@@ -70,7 +70,7 @@ class Request:
     foreground: str = ""  # prompts
     background: str = ""
     blended: str = ""
-    foregrounds: Tuple[str, ...] = ()  # decompose only: several, front to back, instead of `foreground`
+    foregrounds: Tuple[str, ...] = ()  # decompose, edit, generate: several, front to back, instead of `foreground`
     guide: Optional[str] = None  # decompose only: a matte of the foreground, "path" or "path:channel"
     guide_kind: str = "roto"  # or "trimap", "garbage": what the guide says, and how far it is believed
     holdout: Optional[str] = None  # decompose only: a matte of what must not become foreground
@@ -135,21 +135,19 @@ class Request:
             raise ValueError("was is for edit only; {} makes nothing anew".format(self.task))
         self._check_foregrounds()
         for name in _NEEDED_PROMPTS.get(self.task, ()):
-            if not getattr(self, name).strip():
+            if not getattr(self, name).strip() and not (name == "foreground" and self.foregrounds):
                 raise ValueError("{0} needs a {1} prompt; describe the {1} in a few words".format(self.task, name))
 
     def _check_foregrounds(self) -> None:
         if not self.foregrounds:
             return
-        if self.task not in _TAKES_APART:
+        if self.task in ("background", "foreground"):
             raise ValueError("{} makes one foreground; give one foreground prompt".format(self.task))
         if self.foreground:
             raise ValueError("foreground and foregrounds are both given; put all of them into foregrounds")
         if len(self.foregrounds) > MAX_FOREGROUNDS:
             raise ValueError(
-                "{} foregrounds are more than {}; take the plate apart in two goes".format(
-                    len(self.foregrounds), MAX_FOREGROUNDS
-                )
+                "{} foregrounds are more than {}; make them in two goes".format(len(self.foregrounds), MAX_FOREGROUNDS)
             )
         for prompt in self.foregrounds:
             checks.check_prompt("foregrounds", prompt)
