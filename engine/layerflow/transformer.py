@@ -65,7 +65,7 @@ class LayerFlowTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: 
     sine-cosine table that training started from.
     """
 
-    _supports_gradient_checkpointing = False
+    _supports_gradient_checkpointing = True
     _keep_in_fp32_modules: ClassVar[list[str]] = ["precondition"]
 
     @register_to_config  # type: ignore[untyped-decorator]  # diffusers has no types
@@ -129,6 +129,7 @@ class LayerFlowTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: 
         self.copy_gate = CopyGate(width, mixed_layers, patch_size) if mixed_layers else None
         self.precondition = Preconditioner(mixed_layers, latent_channels) if mixed_layers else None
         self.filled: Slots | None = None
+        self.gradient_checkpointing = False
 
     @contextmanager
     def filling(self, slots: Slots) -> Iterator[None]:
@@ -211,7 +212,10 @@ class LayerFlowTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: 
             video_BTD = video_BTD + self.layer_view(latents, self.filled)
         temb = self.time_embedding(self.time_proj(timestep).to(video_BTD.dtype))
         for block in self.transformer_blocks:
-            video_BTD, text_BND = block(video_BTD, text_BND, temb)
+            if self.gradient_checkpointing and torch.is_grad_enabled():
+                video_BTD, text_BND = self._gradient_checkpointing_func(block, video_BTD, text_BND, temb)
+            else:
+                video_BTD, text_BND = block(video_BTD, text_BND, temb)
         # A LayerNorm works on each token alone, so leaving the text out here changes nothing.
         hidden = self.norm_out(self.norm_final(video_BTD), temb=temb)
         return self._to_latents(hidden, latents)

@@ -14,7 +14,7 @@ from layerflow.errors import RequestError
 from layerflow.files import refused_as
 
 if TYPE_CHECKING:
-    from layerflow.training.trainer import Progress
+    from layerflow.training.schedule import Progress
 
 _REPORT_STEPS = 100
 _FOLDER = click.Path(file_okay=False, path_type=Path)
