@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from layerflow.cli.train_stages import base, cache, content_lora, motion_lora
 from layerflow.errors import RequestError
 from layerflow.files import refused_as
 
@@ -23,7 +24,11 @@ _EXISTING = click.Path(exists=True, file_okay=False, path_type=Path)
 
 @click.group()
 def train() -> None:
-    """Make the bundled model: pack its data, make its start, train it."""
+    """Train models: the bundled one from its data on, or the three stages of a config."""
+
+
+for stage in (base, motion_lora, content_lora, cache):
+    train.add_command(stage)
 
 
 @train.command()

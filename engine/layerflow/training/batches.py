@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from layerflow.layout import Layout
 from layerflow.mixing import Slots
-from layerflow.sampler import NoiseSchedule
+from layerflow.sampler import NUM_TRAIN_STEPS, NoiseSchedule
 from layerflow.training.lora import MOTION, set_scale
 from layerflow.training.objective import v_loss
 from layerflow.transformer import LayerFlowTransformer
@@ -75,12 +75,11 @@ def _draw_one(
     seed: int, step: int, sample: int, shape: tuple[int, ...], num_prompts: int, chances: Chances
 ) -> tuple[Tensor, Tensor, Tensor]:
     generator = torch.Generator().manual_seed(int(numbers(seed, step, sample).integers(2**63)))
-    num_levels = len(NoiseSchedule().training_signal)
     noise = torch.randn(shape, generator=generator)
-    timestep = torch.randint(num_levels, (), generator=generator)
+    timestep = torch.randint(NUM_TRAIN_STEPS, (), generator=generator)
     last, *kept = torch.rand(1 + num_prompts, generator=generator)
     if last < chances.pure_noise:
-        timestep = torch.tensor(num_levels - 1)
+        timestep = torch.tensor(NUM_TRAIN_STEPS - 1)
     return noise, timestep, torch.stack(kept) >= chances.text_dropout
 
 

@@ -137,6 +137,11 @@ class Config:
         return self if output is None else replace(self, output=output)
 
 
+def stages_of(config: Config) -> list[StageName]:
+    """The stages that the config has."""
+    return [name for name in STAGES if getattr(config, name.replace("-", "_")) is not None]
+
+
 def read_config(name: str, changes: Sequence[str] = ()) -> Config:
     """The config in the file `name`, or the shipped one of that name, with `changes` such as "base.steps=200".
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ def add_lora(
     modules = [f"transformer_blocks.{block}.{target}" for block in blocks for target in targets]
     before = active(transformer)
     config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=modules)  # type: ignore[arg-type]  # it may be a float
-    transformer.add_adapter(config, name)
+    _inject(transformer, config, name)
     transformer.set_adapter([*before, name])
     train_only(transformer, name)
 
@@ -62,7 +63,7 @@ def load_lora(transformer: LayerFlowTransformer, name: str, files: AdapterFiles,
         alpha_pattern={_exactly(module): layers[module].scaling[ADAPTER] * rank for module, rank in ranks.items()},
     )
     before = active(transformer)
-    transformer.add_adapter(config, name)
+    _inject(transformer, config, name)
     with torch.no_grad():
         for module, layer in layers.items():
             own: Any = transformer.get_submodule(module)
@@ -111,6 +112,12 @@ def write_lora_file(path: Path, weights: Mapping[str, Tensor], settings: Mapping
     with atomic_path(path) as part:
         part.write_bytes(save(tensors, metadata={"format": "pt", METADATA_KEY: json.dumps(prefixed, sort_keys=True)}))
     return path
+
+
+def _inject(transformer: LayerFlowTransformer, config: LoraConfig, name: str) -> None:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Already found a `peft_config`")  # there may be two, and are to be
+        transformer.add_adapter(config, name)
 
 
 def _exactly(module: str) -> str:

@@ -63,12 +63,18 @@ def train(
     trainer.report = report
     if resume:
         trainer.resume()
-    if (pack / DATASET).is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / DATA_LICENCE).write_text(licences_of(pack), encoding="utf-8")
+    seen = written_licences(pack, folder)
     trainer.run()
-    seen = folder if (pack / DATASET).is_file() else pack
     return write_model(model, recipe, folder / "model", licences(seen, start))
+
+
+def written_licences(data: Path, folder: Path) -> Path:
+    """The folder whose LICENSE-data.md tells of `data`: a pack has one, for a dataset folder it is written here."""
+    if not (data / DATASET).is_file():
+        return data
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / DATA_LICENCE).write_text(licences_of(data), encoding="utf-8")
+    return folder
 
 
 def joint_trainer(

@@ -38,7 +38,7 @@ class Recipe:
     batch: int = 24  # of four layers; of more layers fewer
     minutes: float = 80.0
     adam_lr: float = 5e-4
-    muon_lr: float = 0.01
+    muon_lr: float | None = 0.01  # of the blocks' matrices; None: AdamW trains them too
     warmup_steps: int = 100
     decay: float = 0.3  # share of the time at the end in which the learning rates fall to 0
     ema_decay: float = 0.998

@@ -17,7 +17,7 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast
 from torch import Tensor, nn
 
-from layerflow.errors import ModelError
+from layerflow.errors import Interrupted, ModelError
 from layerflow.training.average import Average, trained_weights
 from layerflow.training.batches import Feed, Objective, numbers
 from layerflow.training.checkpoints import Checkpoints
@@ -74,6 +74,7 @@ class Trainer:
     decides: Mapping[str, Any] = field(default_factory=dict)  # what a run that goes on may not change
     report: Callable[[Progress], None] = lambda progress: None
     warn: Callable[[str], None] = lambda sentence: None
+    stopped: Callable[[], bool] = lambda: False  # asked after every step
     watchers: Sequence[Watcher] = ()
 
     def __post_init__(self) -> None:
@@ -96,13 +97,21 @@ class Trainer:
         return bool(self.accelerator.is_main_process)
 
     def run(self) -> None:
-        """Trains to the end of the schedule, over all runs together; the averaged weights are the network's then."""
+        """Trains to the end of the schedule, over all runs together; the averaged weights are the network's then.
+
+        Raises Interrupted, its state kept, when it is to stop.
+        """
         started, saved = time.monotonic() - self.progress.seconds, self.progress.seconds
         while self.progress.share < 1.0:
             self.advance(started)
             if self._is_due(saved):
                 self.save()
                 saved = self.progress.seconds
+            if self._any(self.stopped()):
+                self.save()
+                raise Interrupted(
+                    f"stopped after step {self.progress.step}; the same command with --resume goes on from there"
+                )
         self.save()
         self.average.put()
 
@@ -136,8 +145,7 @@ class Trainer:
                 self.accelerator.backward(loss)
                 losses.append(loss.detach())
                 if self.accelerator.sync_gradients:
-                    weights = [weight for _, weight in trained_weights(self.objective)]
-                    norm = self.accelerator.clip_grad_norm_(weights, self.plan.max_grad_norm)
+                    norm = self.accelerator.clip_grad_norm_(list(self.average.live.values()), self.plan.max_grad_norm)
                 for optimizer in self.stepping:
                     optimizer.step()
                     optimizer.zero_grad(set_to_none=True)
@@ -156,6 +164,13 @@ class Trainer:
             return seconds
         clock: Tensor = broadcast(torch.tensor(seconds, device=self.device, dtype=torch.float64))
         return float(clock)
+
+    def _any(self, asked: bool) -> bool:
+        """Whether any process was asked."""
+        if self.accelerator.num_processes == 1:
+            return asked
+        votes: Tensor = self.accelerator.reduce(torch.tensor(float(asked), device=self.device), reduction="sum")
+        return float(votes) > 0
 
     def _is_due(self, saved: float) -> bool:
         """Whether a checkpoint is, the last one being from `saved` seconds on."""
