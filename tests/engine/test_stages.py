@@ -263,3 +263,10 @@ def test_what_cannot_be_trained_is_said(trained: Config, tmp_path: Path) -> None
     with pytest.raises(RequestError, match=r"is no dataset: it has neither manifest.json nor captions.json; name in"):
         train_stage(replace(fresh, base=replace(fresh.base, data=tmp_path)), "base")
     assert not list(tmp_path.rglob("*.safetensors")) and not list(tmp_path.rglob("*.pt"))
+
+
+def test_a_lora_begins_the_same_every_time(trained: Config) -> None:
+    first = state(trainer_of(trained, "motion-lora"))
+    torch.rand(7)
+    again = state(trainer_of(trained, "motion-lora"))
+    assert all(torch.equal(first[name], again[name]) for name in first)

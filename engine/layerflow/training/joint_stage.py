@@ -21,9 +21,10 @@ def train_joint(config: Config, stage: BaseStage, materials: Materials, *, resum
     folder = materials.folder
     if not resume:
         refuse_over(folder)
+    step = step_of(folder) if resume else 0
     recipe = _recipe(config, stage, materials)
     digest(stage.data)
-    data = mini.supply_of(stage.data, recipe, seed=config.seed, step=step_of(folder) if resume else 0)
+    data = mini.supply_of(stage.data, recipe, seed=config.seed, step=step)
     model = started_model(recipe, materials.model)
     trainer = mini.joint_trainer(
         model, recipe, data, folder, seed=config.seed, precision=config.precision, plan=materials.plan

@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import torch
 from accelerate import Accelerator
 from torch import Tensor
 
@@ -82,6 +83,7 @@ def prepared_network(config: Config, name: StageName, materials: Materials) -> L
     """The network a stage starts from, what it trains requiring gradients. Raises RequestError or ModelError."""
     path = materials.model.path / "transformer"
     materials.model.check("transformer")
+    torch.manual_seed(config.seed)  # a LoRA begins at random
     with materials.model.loading():
         network: LayerFlowTransformer = LayerFlowTransformer.from_pretrained(path, **SAFE).float().train()
     network.requires_grad_(False)
