@@ -27,6 +27,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Target = Literal["attn1.to_q", "attn1.to_k", "attn1.to_v", "attn1.to_out.0", "ff.net.0.proj", "ff.net.2"]
 ATTENTION: tuple[Target, ...] = ("attn1.to_q", "attn1.to_k", "attn1.to_v", "attn1.to_out.0")
+FEED_FORWARD: tuple[Target, ...] = ("ff.net.0.proj", "ff.net.2")
 
 
 @dataclass(frozen=True, kw_only=True, config=_CHECKED)
