@@ -175,8 +175,8 @@ def test_without_pyarrow_one_sentence_says_so(tmp_path: Path, monkeypatch: pytes
 def test_the_kinds_of_a_pack(pack: Path) -> None:
     size = RenderConfig(num_frames=4, height=32, width=48)
     layers = ("foreground", "alpha", "background", "blended")
-    for kind in ("moving", "frozen", "stills"):
-        source = open_clips(Wanted(data=pack, kind=kind, size=size, num_clips=6))
+    for kind, held_out in (("moving", False), ("frozen", False), ("stills", False), ("stills", True)):
+        source = open_clips(Wanted(data=pack, kind=kind, size=size, num_clips=6, held_out=held_out))
         clips, _ = source.batch(np.random.default_rng(0), 6, layers)
         moves = (clips != clips[:, :, :1]).any(axis=(2, 3, 4, 5))
         assert moves[:, 2].all() if kind == "moving" else not moves.any()
@@ -200,5 +200,5 @@ def pack(tmp_path: Path) -> Path:
     for name, shape in shapes.items():
         np.save(folder / f"{name}.npy", rng.integers(1, 255, shape, dtype=np.uint8))
     (folder / "captions.json").write_text(json.dumps(records))
-    (folder / "split.json").write_text(json.dumps({name: [] for name in shapes}))
+    (folder / "split.json").write_text(json.dumps({name: [] if name == "cutouts" else [f"{name}2"] for name in shapes}))
     return folder

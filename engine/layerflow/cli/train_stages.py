@@ -103,8 +103,11 @@ def _telling(what: str) -> Iterator[Callable[[Schedule | None], Told]]:
     with stop_on_signal(raises=False) as stop, progress(frames=what) as show:
 
         def told(schedule: Schedule | None) -> Told:
+            def stopped() -> bool:
+                stop.keep_work()  # as soon as there is a step to keep
+                return stop.asked()
+
             def report(now: Progress) -> None:
-                stop.keep_work()
                 assert schedule is not None, "only what trains reports"
                 show(event_of(now, schedule))
 
@@ -113,7 +116,7 @@ def _telling(what: str) -> Iterator[Callable[[Schedule | None], Told]]:
                 tell=lambda sentence: show(Event("stage", sentence)),
                 warn=lambda sentence: show(Event("warning", sentence)),
                 on_event=show,
-                stopped=stop.asked,
+                stopped=stopped,
             )
 
         yield told

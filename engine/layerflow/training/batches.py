@@ -99,6 +99,18 @@ class Batch:
     motion: float | None = None  # scale of the Motion LoRA
 
 
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What `LayerFlowTransformer.forward` is asked, for samples while training: it has to go the way of a batch."""
+
+    latents: Tensor
+    timestep: Tensor
+    text: Tensor
+    layer_index: Tensor
+    given: Tensor | None
+    slots: Slots
+
+
 class Feed(Protocol):
     """Where batches come from."""
 
@@ -118,8 +130,14 @@ class Objective(nn.Module):
             self.text_encoder = text_encoder
         self.schedule = NoiseSchedule()
 
-    def forward(self, batch: Batch) -> Tensor:
-        """Mean squared error of v, a scalar. A dropped prompt is zeros."""
+    def forward(self, batch: Batch | Question) -> Tensor:
+        """Mean squared error of v, a scalar, where a dropped prompt is zeros; of a question the predicted v."""
+        if isinstance(batch, Question):
+            with self.transformer.filling(batch.slots):
+                answer: Tensor = self.transformer(
+                    batch.latents, batch.timestep, batch.text, batch.layer_index, batch.given
+                )
+            return answer
         text = batch.text if batch.tokens is None else self._encoded(batch.tokens)
         assert text is not None, "a batch has embeddings or tokens"
         if batch.motion is not None:

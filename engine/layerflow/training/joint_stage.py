@@ -29,11 +29,12 @@ def train_joint(config: Config, stage: BaseStage, materials: Materials, *, resum
     trainer = mini.joint_trainer(
         model, recipe, data, folder, seed=config.seed, precision=config.precision, plan=materials.plan
     )
+    told = told.by(trainer.accelerator)
     trainer.report, trainer.warn, trainer.stopped = told.report, told.warn, told.stopped
     if resume:
         trainer.resume()
-    curves = Curves(folder=folder / "curves", first_step=trainer.progress.step, tell=told.warn)
-    trainer.watchers = [curves] if trainer.is_main else []
+    curves = Curves(folder=folder / "curves", first_step=trainer.progress.step, tell=told.warn, writes=trainer.is_main)
+    trainer.watchers = [curves]
     trainer.run()
     curves.close()
     if not trainer.is_main:

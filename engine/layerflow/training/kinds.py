@@ -47,9 +47,7 @@ def open_clips(wanted: Wanted) -> Supply | FolderSupply:
             folder=wanted.data, config=wanted.size, frozen=frozen, held_out=wanted.held_out, footage=footage
         )
     _refuse_absent(wanted.data)
-    sources = Sources.of_pack(wanted.data, held_out=wanted.held_out)
-    if wanted.kind == "stills":
-        sources = replace(sources, shares=_STILLS)
+    sources = _shared(Sources.of_pack(wanted.data, held_out=wanted.held_out), wanted.kind)
     moves = wanted.kind in ("moving", "frozen")
     return Supply(
         sources=sources,
@@ -68,6 +66,14 @@ def digest(data: Path) -> str:
     _refuse_absent(data)
     hashes = [remembered_sha256(data / name) for name in _PACK]
     return hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+
+def _shared(sources: Sources, kind: Kind) -> Sources:
+    """`sources` with the shares of that kind, less those of groups that are empty: no cut-outs are held out."""
+    shares = _STILLS if kind == "stills" else sources.shares
+    groups = (sources.sprites, sources.stills, sources.cutouts, sources.photos)  # shapes are filled with photos
+    left = [share if group else 0.0 for share, group in zip(shares, groups, strict=True)]
+    return replace(sources, shares=tuple(share / sum(left) for share in left))
 
 
 def _footage(wanted: Wanted) -> str:

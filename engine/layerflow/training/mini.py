@@ -89,7 +89,8 @@ def joint_trainer(
     plan: Plan | None = None,
 ) -> Trainer:
     """The loop that trains all of `model` by `recipe`, on `device` or on those that accelerate was launched with."""
-    accelerator = open_accelerator(precision=precision, device=device, some_unused=True)
+    plan = plan or recipe_plan(recipe)
+    accelerator = open_accelerator(precision=precision, accumulation=plan.accumulation, device=device, some_unused=True)
     on_gpu = accelerator.device.type != "cpu" and isinstance(data, Supply)
     model.text.encoder.train()
     return Trainer(
@@ -104,7 +105,7 @@ def joint_trainer(
             ),
             seed=seed,
         ),
-        plan=plan or recipe_plan(recipe),
+        plan=plan,
         optimizers=Optimizers(lr=recipe.adam_lr, muon_lr=recipe.muon_lr, betas=(0.9, 0.98)),
         folder=folder,
         accelerator=accelerator,

@@ -45,7 +45,7 @@ from layerflow.transformer import LayerFlowTransformer
 def fill_cache(config: Config, name: StageName, told: Told = SILENT) -> None:
     """Encodes the clips of a stage ahead; what is there already is kept. Raises as `train_stage` does."""
     accelerator = open_accelerator()
-    _fill(Materials(config, name), accelerator, told)
+    _fill(Materials(config, name), accelerator, told.by(accelerator))
 
 
 def train_stage(
@@ -68,6 +68,7 @@ def train_stage(
     if not resume:
         refuse_over(materials.folder)
     accelerator = accelerator or open_accelerator(precision=config.precision, accumulation=config.accumulation)
+    told = told.by(accelerator)
     network = prepared_network(config, name, materials)
     _fill(materials, accelerator, told)
     trainer = _trainer(config, materials, network, accelerator, told)
@@ -192,11 +193,12 @@ def _decides(config: Config, materials: Materials, accelerator: Accelerator) -> 
 
 def _watch(trainer: Trainer, config: Config, materials: Materials, told: Told) -> Curves:
     """Puts the watchers in place; the curves are to be closed."""
-    curves = Curves(folder=materials.folder / "curves", first_step=trainer.progress.step, tell=told.warn)
+    curves = Curves(
+        folder=materials.folder / "curves", first_step=trainer.progress.step, tell=told.warn, writes=trainer.is_main
+    )
     feed = _feed(config, materials, trainer.accelerator, held_out=True)
     checks = Checks(feed=feed, every=config.check_every, num_clips=config.check_clips, curves=curves, tell=told.tell)
-    watchers = [checks]
-    trainer.watchers = [*watchers, *([curves] if trainer.is_main else [])]
+    trainer.watchers = [checks, curves]
     if config.sheets.every:
         trainer.watchers = [*trainer.watchers, _sheets(trainer, config, materials, feed)]
     return curves

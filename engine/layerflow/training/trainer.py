@@ -81,6 +81,7 @@ class Trainer:
         made = self.optimizers.made(self.objective)
         self.peaks = [optimizer.param_groups[0]["lr"] for optimizer in made]
         self.wrapped, *self.stepping = self.accelerator.prepare(self.objective, *made)
+        self.objective = self.accelerator.unwrap_model(self.wrapped)
         self.average = Average(self.objective, self.plan.ema_decay)
         self.progress = Progress()
         self.checkpoints = Checkpoints(folder=self.folder, keep=self.plan.keep, warn=self.warn)

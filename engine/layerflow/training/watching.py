@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate import Accelerator
+from torch import Tensor
 
 from layerflow.codec import Codec, decode_layers
 from layerflow.data.clip import LayeredClip
@@ -19,6 +21,7 @@ from layerflow.layout import Layout
 from layerflow.preprocess import to_pixels, to_unit
 from layerflow.preview import pick_frames, to_bytes, write_contact_sheet
 from layerflow.sampler import Sampler, guided
+from layerflow.training.batches import Question
 from layerflow.training.cached_feed import CachedFeed, Part
 from layerflow.training.lora import MOTION, set_scale
 from layerflow.training.schedule import Progress
@@ -38,6 +41,10 @@ class Told:
     on_event: Callable[[Event], None] = lambda event: None
     stopped: Callable[[], bool] = lambda: False
 
+    def by(self, accelerator: Accelerator) -> Told:
+        """This for the main process; the others tell nothing."""
+        return self if accelerator.is_main_process else Told(stopped=self.stopped)
+
 
 SILENT = Told()
 
@@ -49,9 +56,12 @@ class Curves:
     folder: Path
     first_step: int = 0
     tell: Tell = lambda sentence: None
+    writes: bool = True  # False in processes other than the main one
     _writer: Any = field(default=None, init=False)
 
     def __post_init__(self) -> None:
+        if not self.writes:
+            return
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ModuleNotFoundError:
@@ -98,7 +108,7 @@ class Checks:
         if not self.every or trainer.progress.step % self.every:
             return
         found = self.losses(trainer)
-        if trainer.is_main and self.curves is not None:
+        if self.curves is not None:
             self.curves.write(trainer.progress.step, {f"held-out/{name}": loss for name, loss in found.items()})
         said = ", ".join(f"{name} {loss:.4f}" for name, loss in found.items())
         self.tell(f"step {trainer.progress.step}, held out: {said}")
@@ -141,7 +151,7 @@ class SheetMaker:
     def make(self, trainer: Trainer) -> list[Path]:
         """The sheets' files."""
         made = []
-        with trainer.average.shown(), trainer.accelerator.autocast():
+        with trainer.average.shown():
             for motion in self.motions:
                 for clip in range(min(self.num_clips, len(self.feed.parts[0].cache))):
                     made.append(self._sheet(trainer, clip, motion))
@@ -160,23 +170,35 @@ class SheetMaker:
             write_contact_sheet(path, [stack], frames=pick_frames(stack.frames))
         return path
 
-    def _sampled(self, trainer: Trainer, layout: Layout, clip: int) -> dict[str, torch.Tensor]:
-        transformer = trainer.objective.transformer
+    def _sampled(self, trainer: Trainer, layout: Layout, clip: int) -> dict[str, Tensor]:
+        def network(
+            latents: Tensor, timestep: Tensor, text: Tensor, layer_index: Tensor, given: Tensor | None
+        ) -> Tensor:
+            asked = Question(
+                latents=latents,
+                timestep=timestep,
+                text=text,
+                layer_index=layer_index,
+                given=given,
+                slots=self.feed.slots,
+            )
+            v: Tensor = trainer.wrapped(asked)
+            return v
+
         clean, text = self.feed.parts[0].cache.row(clip, layout.prompts)
         mask = given_mask(layout)
         given = clean[mask][None]
-        denoiser = LayerDenoiser(network=transformer, layout=layout, given=given, device=trainer.device)
+        denoiser = LayerDenoiser(network=network, layout=layout, given=given, device=trainer.device)
         guided_v = guided(denoiser, text[None], self.sampler.guidance)
         noise = torch.Generator().manual_seed(clip)
         state = self.sampler.start((1, int((~mask).sum()), *clean.shape[1:]), noise)
-        with transformer.filling(self.feed.slots):
-            while state.step < self.sampler.num_steps:
-                state = self.sampler.step(state, guided_v)
+        while state.step < self.sampler.num_steps:
+            state = self.sampler.step(state, guided_v)
         latents = splice(layout, state.latents, given)[0]
         return {name: to_unit(pixels) for name, pixels in decode_layers(self.codec, latents, layout)}
 
 
-def _clip(made: dict[str, torch.Tensor]) -> LayeredClip:
+def _clip(made: dict[str, Tensor]) -> LayeredClip:
     """The model's layers `[F, 3, H, W]` in [0, 1] as a clip to look at."""
     pixels = {name: to_pixels(picture.float()) for name, picture in made.items()}
     fronts = [name for name in pixels if name.startswith("foreground")]
