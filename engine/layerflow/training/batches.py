@@ -53,7 +53,7 @@ class Draws:
 class Chances:
     """How often something happens to a sample."""
 
-    text_dropout: float = 0.1  # to each prompt by itself
+    text_dropout: float = 0.0  # to each prompt by itself
     pure_noise: float = 0.0  # that it is at the last timestep, where sampling starts
 
 

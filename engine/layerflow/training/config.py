@@ -113,6 +113,9 @@ class Config:
     accumulation: Count = 1  # batches of a step
     max_grad_norm: Positive = 1.0
     text_dropout: Share = 0.1  # of each prompt by itself
+    pure_noise: Share = (
+        0.0  # share of samples at the last timestep, where sampling starts; the paper has none of its own
+    )
     tasks: tuple[Task, ...] = ()  # those of the model that are trained; () for all
     save_every: Count = 500  # steps
     keep: Count = 3  # checkpoints

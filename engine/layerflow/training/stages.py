@@ -152,7 +152,7 @@ def _feed(config: Config, materials: Materials, accelerator: Accelerator, *, hel
             rank=accelerator.process_index,
             num_processes=accelerator.num_processes,
         ),
-        chances=Chances(text_dropout=0.0 if held_out else config.text_dropout),
+        chances=Chances() if held_out else Chances(text_dropout=config.text_dropout, pure_noise=config.pure_noise),
         seed=config.seed,
     )
 
@@ -184,6 +184,7 @@ def _decides(config: Config, materials: Materials, accelerator: Accelerator) -> 
         "every_block": config.every_block,
         "samples of a step": config.accumulation * accelerator.num_processes * config.stage(materials.name).batch,
         "text_dropout": config.text_dropout,
+        "pure_noise": config.pure_noise,
         "tasks": list(config.tasks),
         "model": materials.model.sha256,
     }
