@@ -42,7 +42,7 @@ def test_a_file_goes_before_a_shipped_config_and_changes_before_both(tmp_path: P
     ("text", "sentence"),
     [
         (WHOLE + "colour = 1\n", "base.colour is not a key; there are steps, minutes, lr, "),
-        ("colour = 1\n" + WHOLE, "colour is not a key; there are start, output, .*motion-lora, content-lora$"),
+        ("colour = 1\n" + WHOLE, "colour is not a key; there are start, variant, .*motion-lora, content-lora$"),
         (WHOLE + "lr = -1\n", "base.lr is -1; the input should be greater than 0"),
         (WHOLE + "lr = inf\n", "base.lr is inf; the input should be a finite number"),
         (WHOLE + 'lr = "fast"\n', "base.lr is 'fast'; the input should be a valid number"),

@@ -20,6 +20,7 @@ from layerflow.layout import Task
 
 StageName = Literal["base", "motion-lora", "content-lora"]
 STAGES: tuple[StageName, ...] = get_args(StageName)
+Variant = Literal["gen_rgba", "gen_rgb", "seg_rgba", "seg_rgb", "fg2bg_rgba", "fg2bg_rgb", "bg2fg_rgba", "bg2fg_rgb"]
 SHIPPED = ("mini", "layerflow-2b")
 _CHECKED = ConfigDict(extra="forbid")
 Count = Annotated[int, Field(ge=1)]
@@ -104,7 +105,8 @@ class Cache:
 class Config:
     """All three stages of one model."""
 
-    start: str  # a model's name or folder
+    start: str  # a model's name or folder, or the folder of plain CogVideoX-2B
+    variant: Variant | None = None  # the layout that plain CogVideoX-2B is trained for
     output: Path = Path("out/training")
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     precision: Literal["float32", "bfloat16"] = "bfloat16"

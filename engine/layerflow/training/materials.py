@@ -13,6 +13,7 @@ from layerflow.errors import ModelError, RequestError
 from layerflow.layout import Layout
 from layerflow.mixing import Slots
 from layerflow.models.folder import MANIFEST, ModelFolder, open_model
+from layerflow.models.plain import plain_model
 from layerflow.models.shelf import find_model
 from layerflow.training.cached_feed import Part
 from layerflow.training.checkpoints import Checkpoints
@@ -25,6 +26,7 @@ from layerflow.training.trainer import Plan
 from layerflow.transformer import LayerFlowTransformer
 from layerflow.wire import Event
 
+START = "start"  # plain CogVideoX-2B as a model folder, in the output
 STILL, MOVING = 1.0, 0.0  # scales of the Motion LoRA
 
 
@@ -67,7 +69,15 @@ class Materials:
                 raise ModelError(
                     f"the base stage in {base} has not ended; go on with layerflow train base CONFIG --resume"
                 )
+        if self.config.variant is not None:
+            return open_model(self.config.output / START)
         return find_model(self.config.start)
+
+    def make_start(self) -> None:
+        """Makes a model folder of plain CogVideoX-2B, if that is the start. Raises ModelError or OutputError."""
+        target = self.config.output / START
+        if self.config.variant is not None and not (target / MANIFEST).is_file():
+            plain_model(Path(self.config.start), target, self.config.variant)
 
     @cached_property
     def layouts(self) -> list[Layout]:

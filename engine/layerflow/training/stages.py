@@ -45,7 +45,9 @@ from layerflow.transformer import LayerFlowTransformer
 def fill_cache(config: Config, name: StageName, told: Told = SILENT) -> None:
     """Encodes the clips of a stage ahead; what is there already is kept. Raises as `train_stage` does."""
     accelerator = open_accelerator()
-    _fill(Materials(config, name), accelerator, told.by(accelerator))
+    materials = Materials(config, name)
+    _make_start(materials, accelerator)
+    _fill(materials, accelerator, told.by(accelerator))
 
 
 def train_stage(
@@ -69,6 +71,7 @@ def train_stage(
         refuse_over(materials.folder)
     accelerator = accelerator or open_accelerator(precision=config.precision, accumulation=config.accumulation)
     told = told.by(accelerator)
+    _make_start(materials, accelerator)
     network = prepared_network(config, name, materials)
     _fill(materials, accelerator, told)
     trainer = _trainer(config, materials, network, accelerator, told)
@@ -126,6 +129,12 @@ def motion_files(config: Config, stage: ContentStage) -> AdapterFiles:
             "content-lora.motion"
         )
     return find_lora(f"{path.absolute()}:1")
+
+
+def _make_start(materials: Materials, accelerator: Accelerator) -> None:
+    if accelerator.is_main_process:
+        materials.make_start()
+    accelerator.wait_for_everyone()
 
 
 def _fill(materials: Materials, accelerator: Accelerator, told: Told) -> None:
