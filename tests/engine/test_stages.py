@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -270,3 +271,12 @@ def test_a_lora_begins_the_same_every_time(trained: Config) -> None:
     torch.rand(7)
     again = state(trainer_of(trained, "motion-lora"))
     assert all(torch.equal(first[name], again[name]) for name in first)
+
+
+@pytest.mark.parametrize("stage", ["base", "motion-lora", "content-lora"])
+def test_what_is_trained_learns(trained: Config, tmp_path: Path, stage: str) -> None:
+    trainer = trainer_of(trained, stage)
+    batch = trainer.feed.batch(0, 0)
+    trainer.feed = SimpleNamespace(batch=lambda step, micro: batch)
+    losses = [trainer.advance().loss for _ in range(40)]
+    assert losses[-1] < 0.97 * losses[0]
