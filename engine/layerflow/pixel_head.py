@@ -100,14 +100,16 @@ class PixelHead(nn.Module):
         gates = self.gates(hidden) if filled is None else conv2d(hidden, *self._gates(filled))
         added = rearrange(added, "n (g p) h w -> n g p h w", g=num_layers)
         copied = _copied(gates, shown.flatten(0, 1), made.flatten(0, 1))
-        return (added + copied).unflatten(0, (made_BFCHW.shape[0], -1))
+        pictures: Tensor = rearrange(added + copied, "(b n) g p h w -> b n g p h w", b=made_BFCHW.shape[0])
+        return pictures
 
     def target(self, missing_BFCHW: Tensor, filled: Slots | None = None, frames_BN: Tensor | None = None) -> Tensor:
         """What `pictures` should give where `missing` is what should be added."""
         return picked(as_pictures(missing_BFCHW, self._rms(filled), self.decode), frames_BN)
 
     def _rms(self, filled: Slots | None) -> Tensor:  # [G, 1, 1, 1, C]
-        return (self.rms if filled is None else self.rms[list(filled)])[:, None, None, None]
+        own = self.rms if filled is None else self.rms[list(filled)]
+        return own[:, None, None, None]
 
     def _unet(self, hidden: Tensor, temb: Tensor) -> Tensor:  # [N, D, h, w]
         kept = []
@@ -122,7 +124,8 @@ class PixelHead(nn.Module):
 
     def _into(self, slots: Slots) -> Tensor:
         weight = rearrange(self.into.weight, "d (g p) y x -> d g p y x", g=self.num_layers)
-        return weight[:, list(slots)].flatten(1, 2)
+        own: Tensor = weight[:, list(slots)].flatten(1, 2)
+        return own
 
     def _added(self, slots: Slots) -> tuple[Tensor, Tensor]:
         whole: Any = self.added

@@ -64,7 +64,7 @@ class LayerFlowTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: 
     sine-cosine table that training started from.
     """
 
-    _supports_gradient_checkpointing = False
+    _supports_gradient_checkpointing = True
     _keep_in_fp32_modules: ClassVar[list[str]] = ["precondition"]
 
     @register_to_config  # type: ignore[untyped-decorator]  # diffusers has no types
@@ -132,6 +132,7 @@ class LayerFlowTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: 
         self.layer_words = LayerWords(width, mixed_layers, prompt_tokens) if prompt_tokens else None
         self.pixel_head = PixelHead(mixed_layers, latent_channels, time_width, pixel_widths) if pixel_widths else None
         self.filled: Slots | None = None
+        self.gradient_checkpointing = False
 
     @contextmanager
     def filling(self, slots: Slots) -> Iterator[None]:
@@ -224,7 +225,10 @@ class LayerFlowTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: 
             video_BTD = (video_BTD.unflatten(1, (words.shape[1], -1)) + words[:, :, None]).flatten(1, 2)
         temb = self.time_embedding(self.time_proj(timestep).to(video_BTD.dtype))
         for block in self.transformer_blocks:
-            video_BTD, text_BND = block(video_BTD, text_BND, temb)
+            if self.gradient_checkpointing and torch.is_grad_enabled():
+                video_BTD, text_BND = self._gradient_checkpointing_func(block, video_BTD, text_BND, temb)
+            else:
+                video_BTD, text_BND = block(video_BTD, text_BND, temb)
         # A LayerNorm works on each token alone, so leaving the text out here changes nothing.
         hidden = self.norm_out(self.norm_final(video_BTD), temb=temb)
         return self._to_latents(hidden, latents), temb

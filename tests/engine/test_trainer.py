@@ -12,13 +12,16 @@ import pytest
 import torch
 from tiny import random_linear_codec, save_linear_codec, write_text
 
+from layerflow.errors import ModelError
 from layerflow.layout import ALL_LAYERS, LAYERS
 from layerflow.models.folder import open_model
 from layerflow.models.load import LoadOptions, load_engine
 from layerflow.sampler import NoiseSchedule
-from layerflow.training.mini import write_model
+from layerflow.training.cases import Shares
+from layerflow.training.mini import joint_trainer, write_model
 from layerflow.training.recipe import Model, Recipe, fresh_model, measure_latents, started_model
-from layerflow.training.trainer import Trainer, data_step
+from layerflow.training.schedule import Schedule
+from layerflow.training.trainer import Trainer, step_of
 from layerflow.transformer import LayerFlowTransformer
 
 RED, BLUE, BLACK, GREY, WHITE = (1.0, -1.0, -1.0), (-1.0, -1.0, 1.0), -1.0, 0.0, 1.0
@@ -31,12 +34,12 @@ LOOKS: dict[str, tuple[Any, Any]] = {  # around the square and in it
     "background": (BLUE, BLUE),
     "blended": (BLUE, RED),
 }
+APART = Shares(**dict.fromkeys(Shares.__dataclass_fields__, 0.0) | {"decompose": 1.0})
 RECIPE = Recipe(
     num_blocks=1,
     num_heads=2,
     head_width=16,
     time_width=16,
-    pixel_widths=(4, 6),
     height=32,
     width=48,
     prompt_tokens=8,
@@ -74,27 +77,25 @@ def start(tmp_path: Path) -> Path:
     return folder
 
 
-def measured(start: Path) -> Model:
-    model = fresh_model(RECIPE, start)
+def measured(start: Path, recipe: Recipe = RECIPE) -> Model:
+    model = fresh_model(recipe, start)
     clips = TwoColours().batch(np.random.default_rng(0), 2, ALL_LAYERS)[0]
     measure_latents(model, torch.from_numpy(clips).movedim(-1, -3), NoiseSchedule())
     return model
 
 
 def trainer(start: Path, folder: Path, **changes: object) -> Trainer:
-    return Trainer(
-        model=measured(start), recipe=replace(RECIPE, **changes), data=TwoColours(), folder=folder, save_seconds=1e9
-    )
+    recipe = replace(RECIPE, **changes)
+    return joint_trainer(measured(start, recipe), recipe, TwoColours(), folder, device=torch.device("cpu"))
 
 
 def advance(training: Trainer, steps: int) -> None:
     for _ in range(steps):
-        training.progress.losses.append(training._step())
-        training.progress.step += 1
+        training.advance()
 
 
 def weights(training: Trainer) -> torch.Tensor:
-    return torch.cat([weight.detach().flatten() for weight in training.trained.parameters()])
+    return torch.cat([weight.detach().flatten() for weight in training.objective.parameters()])
 
 
 def test_the_loss_falls(start: Path, tmp_path: Path) -> None:
@@ -104,13 +105,23 @@ def test_the_loss_falls(start: Path, tmp_path: Path) -> None:
     assert np.mean(losses[-10:]) < 0.6 * np.mean(losses[:10])
 
 
+def test_the_head_in_pixels_is_trained_alone(start: Path, tmp_path: Path) -> None:
+    training = trainer(start, tmp_path / "run", pixel_widths=(8, 8), head_frames=2, beside_lr=1e-2, shares=APART)
+    before = {name: weight.detach().clone() for name, weight in training.objective.named_parameters()}
+    advance(training, 40)
+    moved = {name for name, weight in training.objective.named_parameters() if not torch.equal(weight, before[name])}
+    assert moved and all(name.startswith("transformer.pixel_head.") for name in moved)
+    losses = training.progress.losses
+    assert np.mean(losses[-10:]) < 0.7 * np.mean(losses[:10])
+
+
 def test_the_time_box_ends_the_run_and_gives_the_averaged_weights(start: Path, tmp_path: Path) -> None:
     training = trainer(start, tmp_path / "run", minutes=0.02)
     training.run()
     assert training.progress.step >= 1
-    averaged = torch.cat([weight.flatten() for weight in training.average.module.parameters()])
-    torch.testing.assert_close(weights(training), averaged, rtol=0, atol=0)
-    assert (tmp_path / "run" / "last.pt").is_file()
+    for name, weight in training.objective.named_parameters():
+        torch.testing.assert_close(weight.detach(), training.average.kept[name], rtol=0, atol=0)
+    assert step_of(tmp_path / "run") == training.progress.step
 
 
 def test_a_resumed_run_goes_on_as_if_never_stopped(start: Path, tmp_path: Path) -> None:
@@ -120,30 +131,32 @@ def test_a_resumed_run_goes_on_as_if_never_stopped(start: Path, tmp_path: Path) 
     advance(first, 2)
     first.save()
     second = trainer(start, tmp_path / "run")
-    with pytest.raises(ValueError, match="data is 2 steps on and the one given 0"):
-        second.resume()
-    second.data.step = data_step(tmp_path / "run")
+    second.feed.data.step = step_of(tmp_path / "run")
     second.resume()
     assert second.progress.step == 2
     advance(second, 2)
     assert second.progress.losses == whole.progress.losses
     torch.testing.assert_close(weights(second), weights(whole), rtol=0, atol=0)
+    second.progress.step = 1
+    with pytest.raises(ValueError, match="the data is 4 steps on and the training 1"):
+        second.advance()
 
 
 def test_nothing_to_resume_is_said(start: Path, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(ModelError, match=r"there is no checkpoint in .*; train without --resume"):
         trainer(start, tmp_path / "none").resume()
 
 
 def test_the_written_model_is_the_trained_one(start: Path, tmp_path: Path) -> None:
     training = trainer(start, tmp_path / "run")
     advance(training, 2)
-    trained = training.model.transformer.state_dict()
+    model = training.feed.model
+    trained = model.transformer.state_dict()
     expected = {  # in half precision, but for the few numbers that always are float32
         name: value.clone() if name.startswith("precondition.") else value.half() for name, value in trained.items()
     }
     (tmp_path / "LICENSE-data.md").write_text("CC0")
-    write_model(training.model, RECIPE, tmp_path / "model", {"LICENSE-data.md": tmp_path / "LICENSE-data.md"})
+    write_model(model, RECIPE, tmp_path / "model", {"LICENSE-data.md": tmp_path / "LICENSE-data.md"})
     engine = load_engine(open_model(tmp_path / "model"), LoadOptions(device="cpu"))
     assert "LICENSE-data.md" in engine.folder.manifest.sha256
     manifest = engine.folder.manifest
@@ -178,10 +191,9 @@ def test_a_step_takes_about_as_long_with_more_layers() -> None:
     assert RECIPE.batch_of(cases.further()[1][1]) == 1
 
 
-def test_learning_rates_rise_hold_and_fall(start: Path, tmp_path: Path) -> None:
-    training = trainer(start, tmp_path / "run", minutes=1.0, warmup_steps=4, decay=0.5)
-    scales = []
-    for step, seconds in ((0, 0.0), (3, 1.0), (9, 29.0), (9, 45.0), (9, 60.0)):
-        training.progress.step, training.progress.seconds = step, seconds
-        scales.append(training._lr_scale())
+def test_learning_rates_rise_hold_and_fall() -> None:
+    by_time = Schedule(minutes=1.0, warmup_steps=4, decay=0.5)
+    scales = [by_time.lr_scale(*at) for at in ((0, 0.0), (3, 1.0), (9, 29.0), (9, 45.0), (9, 60.0))]
     assert scales == pytest.approx([0.25, 1.0, 1.0, 0.5, 0.04])
+    by_steps = Schedule(steps=100, decay=0.2)
+    assert [by_steps.lr_scale(step, 1e9) for step in (0, 79, 80, 90)] == pytest.approx([1.0, 1.0, 1.0, 0.5])

@@ -288,3 +288,18 @@ def test_weights_on_disk_are_the_same_network(tmp_path: Path) -> None:
     net.save_pretrained(tmp_path)
     again = LayerFlowTransformer.from_pretrained(tmp_path).eval()
     assert torch.equal(again(**told), net(**told)) and again.video_positions.requires_grad
+
+
+def test_checkpointed_gradients_are_those_of_all_activations_kept() -> None:
+    plain, spared = network().train(), network().train()
+    spared.enable_gradient_checkpointing()
+    calls = []
+    remembered = spared._gradient_checkpointing_func
+    spared._gradient_checkpointing_func = lambda block, *args: calls.append(block) or remembered(block, *args)
+    for each in (plain, spared):
+        each(**inputs()).square().mean().backward()
+    assert calls == list(spared.transformer_blocks)
+    for mine, other in zip(plain.parameters(), spared.parameters(), strict=True):
+        assert (mine.grad is None) == (other.grad is None)
+        if mine.grad is not None:
+            torch.testing.assert_close(mine.grad, other.grad, rtol=0, atol=0)

@@ -26,8 +26,9 @@ def end_at_once() -> None:
 class Stop:
     """Whether a stop was asked for, once `keep_work` was called."""
 
-    def __init__(self) -> None:
-        self._asked = False
+    def __init__(self, *, raises: bool = True) -> None:
+        """`raises`: in the middle of what it is at; otherwise that has to ask."""
+        self._asked, self._raises = False, raises
         self._before: list[Any] = []
 
     def asked(self) -> bool:
@@ -35,7 +36,7 @@ class Stop:
         return self._asked
 
     def keep_work(self) -> None:
-        """From now on the first SIGINT or SIGTERM raises KeyboardInterrupt; the second is the system's own."""
+        """From now on the first SIGINT or SIGTERM asks for a stop; the second is the system's own."""
         if not self._before:
             self._before = [signal.signal(each, self._ask) for each in _SIGNALS]
 
@@ -50,13 +51,14 @@ class Stop:
         for each in _SIGNALS:
             signal.signal(each, signal.SIG_DFL)
         os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, _NOTICE)  # print may not be re-entered here
-        raise KeyboardInterrupt
+        if self._raises:
+            raise KeyboardInterrupt
 
 
 @contextmanager
-def stop_on_signal() -> Iterator[Stop]:
-    """A Stop whose handling of signals ends with the block."""
-    stop = Stop()
+def stop_on_signal(*, raises: bool = True) -> Iterator[Stop]:
+    """A Stop whose handling of signals ends with the block; `raises` is its own."""
+    stop = Stop(raises=raises)
     try:
         yield stop
     finally:

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from layerflow.cli.train_stages import base, cache, content_lora, motion_lora
 from layerflow.errors import RequestError
 from layerflow.files import refused_as
 
 if TYPE_CHECKING:
-    from layerflow.training.trainer import Progress
+    from layerflow.training.schedule import Progress
 
 _REPORT_STEPS = 100
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -23,7 +24,11 @@ _EXISTING = click.Path(exists=True, file_okay=False, path_type=Path)
 
 @click.group()
 def train() -> None:
-    """Make the bundled model: pack its data, make its start, train it."""
+    """Train models: the bundled one from its data on, or the three stages of a config."""
+
+
+for stage in (base, motion_lora, content_lora, cache):
+    train.add_command(stage)
 
 
 @train.command()
@@ -58,7 +63,11 @@ def init(dataset: Path, minilm: Path, output: Path) -> None:
 @click.option("--start", metavar="MODEL", help="A bundled model to go on from, by name or folder, instead of --init.")
 @click.option("-o", "--output", type=_FOLDER, required=True, help="Folder for checkpoints and the finished model.")
 @click.option(
-    "--recipe", "size", type=click.Choice(["bundled", "full"]), default="bundled", help="full: for a large GPU."
+    "--recipe",
+    "size",
+    type=click.Choice(["bundled", "full", "head"]),
+    default="bundled",
+    help="full: for a large GPU; head: the head in pixels alone, on a model that is trained.",
 )
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Time, all runs together.  [the recipe's]")
@@ -80,7 +89,7 @@ def mini(
     from layerflow.training import mini as training
     from layerflow.training.recipe import Recipe
 
-    recipe = Recipe.full() if size == "full" else Recipe()
+    recipe = {"bundled": Recipe, "full": Recipe.full, "head": Recipe.of_head}[size]()
     recipe = recipe if minutes is None else replace(recipe, minutes=minutes)
     place = pick_device(device)
     with _all_there():

@@ -70,7 +70,7 @@ def import_checkpoint(
         _write_transformer(part / "transformer", own, dimensions, known, grid, precision)
         _write_motion(part / "motion", own, dimensions)
         on_event(Event("stage", f"taking over text encoder and VAE from {base}"))
-        _write_codec(part / "codec", parts, dimensions)
+        write_codec(part / "codec", parts, dimensions.channels)
         take_over(parts.text_files(), part / "text_encoder")
         save_tokenizer(parts.tokenizer, part / "tokenizer")
         on_event(Event("stage", "hashing the files"))
@@ -175,14 +175,14 @@ def _write_motion(folder: Path, own: Tensors, dimensions: Dimensions) -> None:
     save_tensors(tensors, folder / "adapter_model.safetensors")
 
 
-def _write_codec(folder: Path, parts: Base, dimensions: Dimensions) -> None:
+def write_codec(folder: Path, parts: Base, channels: int) -> None:
     """The VAE, as it is where it is in diffusers' form already."""
     vae = parts.load_vae()
     spatial = 2 ** (len(vae.config.block_out_channels) - 1)
-    if (vae.config.latent_channels, spatial) != (dimensions.channels, SPATIAL):
+    if (vae.config.latent_channels, spatial) != (channels, SPATIAL):
         raise ModelError(
             f"the VAE {parts.vae} makes {vae.config.latent_channels} channels, {spatial} times smaller, and the "
-            f"checkpoint needs {dimensions.channels}, {SPATIAL} times smaller; give with --base CogVideoX-2B"
+            f"checkpoint needs {channels}, {SPATIAL} times smaller; give with --base CogVideoX-2B"
         )
     if files := parts.vae_files():
         take_over(files, folder)

@@ -39,7 +39,7 @@ def load_transformer(
     LoRA that does not fit or cannot be read, RequestError for motion without a Motion LoRA.
     """
     path = folder.path / "transformer"
-    adapters = [read_adapter(files, _shell(path)) for files in chosen_loras(folder, lora=lora, motion=motion)]
+    adapters = [read_adapter(files, network_shell(path)) for files in chosen_loras(folder, lora=lora, motion=motion)]
     diffusers_logging.disable_progress_bar()  # of shards; the shot has progress of its own
     transformer: LayerFlowTransformer = LayerFlowTransformer.from_pretrained(
         path, torch_dtype=unmerged or dtype, **SAFE
@@ -65,7 +65,7 @@ def chosen_loras(folder: ModelFolder, *, lora: Sequence[str], motion: float) -> 
     return [peft_folder(folder.path / MOTION, motion), *chosen]
 
 
-def _shell(path: Path) -> LayerFlowTransformer:
+def network_shell(path: Path) -> LayerFlowTransformer:
     """The network's layers without numbers, on the device "meta"."""
     config = LayerFlowTransformer.load_config(path, local_files_only=True)
     with torch.device("meta"):

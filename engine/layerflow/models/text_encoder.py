@@ -119,6 +119,16 @@ def load_text(path: Path, num_tokens: int, device: torch.device | None = None) -
     return T5Text(encoder=encoder.to(device), tokenizer=_tokenizer(path), num_tokens=num_tokens)
 
 
+def open_t5(folder: ModelFolder, device: torch.device, precision: str = "auto") -> T5Text:
+    """The text encoder of `folder` in memory, for many prompts at once. Raises ModelError for damaged files."""
+    folder.check("tokenizer", "text_encoder")
+    path = folder.path / "text_encoder"
+    with folder.loading():
+        precision = pick_text_precision(precision, path, device)
+        encoder = load_t5(path, device=device, precision=precision, residence="keep")
+        return T5Text(encoder=encoder, tokenizer=_tokenizer(folder.path), num_tokens=folder.manifest.prompt_tokens)
+
+
 def save_tokenizer(source: Path, target: Path) -> None:
     """Writes the tokenizer in `source`, in whichever form, to `target` as a tokenizer.json.
 

@@ -23,12 +23,14 @@ from layerflow.training.supply import Captions, signed
 
 @dataclass(kw_only=True)
 class FolderSupply:
-    """Layered clips of the training part of `folder`, without end."""
+    """Layered clips of the training part of `folder`, or of the one held out, without end."""
 
     folder: Path
     config: RenderConfig = field(default_factory=RenderConfig)
     frozen: float = 0.5  # share of clips that show one frame throughout
     step: int = 0  # how often it was advanced
+    held_out: bool = False
+    footage: str = "any"  # or "moving" or "still": how a foreground came
 
     def advance(self) -> None:
         """Counts a step: every clip follows from what the trainer draws, so nothing has to be kept."""
@@ -42,7 +44,7 @@ class FolderSupply:
         Raises PlateError for a picture that cannot be read, or where there is no second clip.
         """
         source = self._two if "foreground2" in layers else self._one
-        clips, captions = source.batch(rng, size)
+        clips, captions = source.batch(rng, size, sprites=self.footage)
         made = dict(zip(_names(source.shape.num_foregrounds), clips.swapaxes(0, 1), strict=True))
         if "guide" in layers:
             codes = np.rint((made["alpha"][..., 0] + 1) * np.float32(127.5)).astype(np.uint8)
@@ -62,7 +64,7 @@ class FolderSupply:
         shape = ClipShape(
             num_frames=config.num_frames, height=config.height, width=config.width, num_foregrounds=num_foregrounds
         )
-        return LayeredFolder(self.folder, shape, frozen=self.frozen)
+        return LayeredFolder(self.folder, shape, frozen=self.frozen, held_out=self.held_out)
 
 
 def licences_of(folder: Path) -> str:

@@ -14,13 +14,20 @@ from layerflow.data.manifest import MANIFEST as DATASET
 from layerflow.layout import ALL_LAYERS
 from layerflow.models.folder import MANIFEST, Manifest, ModelFolder, open_model, write_manifest
 from layerflow.sampler import Guidance, NoiseSchedule, Sampler
+from layerflow.training.batches import Objective, Portion
+from layerflow.training.checkpoints import refuse_over
 from layerflow.training.device_supply import DeviceSupply
+from layerflow.training.devices import Precision, open_accelerator
 from layerflow.training.folder_supply import FolderSupply, licences_of
+from layerflow.training.joint import JointFeed, LayeredData
+from layerflow.training.optimizers import Optimizers
 from layerflow.training.recipe import Model, Recipe, fresh_model, measure_latents, started_model
 from layerflow.training.render import RenderConfig
+from layerflow.training.schedule import Progress, Schedule
 from layerflow.training.supply import Sources, Supply
-from layerflow.training.trainer import Progress, Trainer, data_step
+from layerflow.training.trainer import Plan, Trainer, frozen_but, step_of
 
+SAVE_SECONDS = 120.0
 CARD, DATA_LICENCE = "MODEL_CARD.md", "LICENSE-data.md"
 LICENCE = "Apache-2.0; what it was trained on is in LICENSE-data.md"
 DESCRIPTION = "A small model of cut-outs over landscapes, 8 frames of 96x64: a demonstration of the whole way."
@@ -43,29 +50,79 @@ def train(
     fresh model, or a model folder to go on from.
     """
     device = device or torch.device("cpu")
-    data = supply_of(pack, recipe, seed=seed, step=data_step(folder) if resume else 0)
+    if not resume:
+        refuse_over(folder)
+    data = supply_of(pack, recipe, seed=seed, step=step_of(folder) if resume else 0)
     if (start / MANIFEST).is_file():
         model = started_model(recipe, open_model(start))
     else:
         model = fresh_model(recipe, start, seed=seed)
         clips, _ = data.batch(np.random.default_rng(seed), 128, ALL_LAYERS)
         measure_latents(model, torch.from_numpy(clips).movedim(-1, -3), NoiseSchedule())
-    trainer = Trainer(
-        model=model,
-        recipe=recipe,
-        data=DeviceSupply(data, device) if isinstance(data, Supply) and device.type != "cpu" else data,
-        folder=folder,
-        device=device,
-        seed=seed,
-        report=report,
-    )
+    trainer = joint_trainer(model, recipe, data, folder, device=device, seed=seed)
+    trainer.report = report
     if resume:
         trainer.resume()
-    if (pack / DATASET).is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / DATA_LICENCE).write_text(licences_of(pack), encoding="utf-8")
-        return write_model(trainer.run(), recipe, folder / "model", licences(folder, start))
-    return write_model(trainer.run(), recipe, folder / "model", licences(pack, start))
+    seen = written_licences(pack, folder)
+    trainer.run()
+    return write_model(model, recipe, folder / "model", licences(seen, start))
+
+
+def written_licences(data: Path, folder: Path) -> Path:
+    """The folder whose LICENSE-data.md tells of `data`: a pack has one, for a dataset folder it is written here."""
+    if not (data / DATASET).is_file():
+        return data
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / DATA_LICENCE).write_text(licences_of(data), encoding="utf-8")
+    return folder
+
+
+def joint_trainer(
+    model: Model,
+    recipe: Recipe,
+    data: LayeredData,
+    folder: Path,
+    *,
+    device: torch.device | None = None,
+    seed: int = 0,
+    precision: Precision = "bfloat16",
+    plan: Plan | None = None,
+) -> Trainer:
+    """The loop that trains all of `model` by `recipe`, on `device` or on those that accelerate was launched with."""
+    plan = plan or recipe_plan(recipe)
+    accelerator = open_accelerator(precision=precision, accumulation=plan.accumulation, device=device, some_unused=True)
+    on_gpu = accelerator.device.type != "cpu" and isinstance(data, Supply)
+    model.text.encoder.train()
+    if recipe.head_frames:
+        model.text.encoder.requires_grad_(False)
+        frozen_but(model.transformer, lambda name: name.startswith("pixel_head."))
+    return Trainer(
+        objective=Objective(model.transformer, model.text.encoder),
+        feed=JointFeed(
+            model=model,
+            recipe=recipe,
+            data=DeviceSupply(data, accelerator.device) if on_gpu and isinstance(data, Supply) else data,
+            device=accelerator.device,
+            portion=Portion(
+                batch=recipe.batch, rank=accelerator.process_index, num_processes=accelerator.num_processes
+            ),
+            seed=seed,
+        ),
+        plan=plan,
+        optimizers=Optimizers(lr=recipe.adam_lr, muon_lr=recipe.muon_lr, beside_lr=recipe.beside_lr, betas=(0.9, 0.98)),
+        folder=folder,
+        accelerator=accelerator,
+        seed=seed,
+    )
+
+
+def recipe_plan(recipe: Recipe) -> Plan:
+    """How long and how fast, as the recipe says, with a checkpoint every two minutes."""
+    return Plan(
+        schedule=Schedule(minutes=recipe.minutes, warmup_steps=recipe.warmup_steps, decay=recipe.decay),
+        ema_decay=recipe.ema_decay,
+        save_seconds=SAVE_SECONDS,
+    )
 
 
 def supply_of(data: Path, recipe: Recipe, *, seed: int, step: int) -> Supply | FolderSupply:

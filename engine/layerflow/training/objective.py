@@ -85,9 +85,10 @@ def head_loss(
         target = head.target(missing, transformer.filled, frames)
     error = head.pictures(made, entering, temb, transformer.filled, frames).float() - target.float()
     scale = (a * precondition.rms.mean()) ** 2 + sigma**2  # about what c_out makes of it
-    every = frame_weights(layout, weights).unflatten(0, (len(layout.layers), -1))[:, 0].to(clean)
-    every = every * (~given).unflatten(0, (len(layout.layers), -1))[:, 0]
-    return (error.square() * every[:, None, None, None] / scale[..., None]).mean()
+    every = frame_weights(layout, weights).to(clean) * ~given
+    every = torch.unflatten(every, 0, (len(layout.layers), -1))[:, 0, None, None, None]
+    loss: Tensor = (error.square() * every / scale[..., None]).mean()
+    return loss
 
 
 def frame_weights(layout: Layout, weights: Mapping[str, float]) -> Tensor:  # [F]

@@ -39,7 +39,7 @@ class Recipe:
     batch: int = 24  # of four layers; of more layers fewer
     minutes: float = 80.0
     adam_lr: float = 5e-4
-    muon_lr: float = 0.01
+    muon_lr: float | None = 0.01  # of the blocks' matrices; None: AdamW trains them too
     beside_lr: float = 1e-3  # of what is beside the blocks: the head in pixels, the layers' words
     warmup_steps: int = 100
     decay: float = 0.3  # share of the time at the end in which the learning rates fall to 0

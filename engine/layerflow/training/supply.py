@@ -49,11 +49,11 @@ class Sources:
     shares: tuple[float, ...] = (0.42, 0.14, 0.16, 0.28)  # sprites, stills, cut-outs, made-up shapes
 
     @classmethod
-    def of_pack(cls, pack: Path) -> Sources:
-        """The training part of a packed dataset, in memory."""
+    def of_pack(cls, pack: Path, *, held_out: bool = False) -> Sources:
+        """The training part of a packed dataset, in memory, or the part that is held out."""
 
         def group(name: str) -> list[Source]:
-            return [_in_memory(one) for one in read_group(pack, name, held_out=False)]
+            return [_in_memory(one) for one in read_group(pack, name, held_out=held_out)]
 
         return cls(sprites=group("sprites"), stills=group("stills"), cutouts=group("cutouts"), photos=group("photos"))
 

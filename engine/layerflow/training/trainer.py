@@ -1,217 +1,232 @@
-"""The training loop: time-boxed, resumable, one layout a batch.
+"""The training loop: one for the bundled model and for the paper's three stages, resumable to the bit.
 
-Shapes: B batch, G layer, F frame, H W pixel rows and columns, f latent frame, C latent channel.
+Devices, mixed precision, several processes and FSDP are accelerate's; a batch follows from its step, see `batches.py`.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 import torch
-from einops import rearrange
+from accelerate import Accelerator
+from accelerate.utils import broadcast
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from layerflow.layout import ALL_LAYERS, ALL_PROMPTS, Layout
-from layerflow.sampler import NoiseSchedule
-from layerflow.text import layer_prompts
-from layerflow.training.objective import head_loss, v_loss
-from layerflow.training.recipe import Model, Recipe
+from layerflow.errors import Interrupted, ModelError
+from layerflow.training.average import Average, trained_weights
+from layerflow.training.batches import Feed, Objective, numbers
+from layerflow.training.checkpoints import Checkpoints
+from layerflow.training.optimizers import Optimizers
+from layerflow.training.schedule import Progress, Schedule
+from layerflow.training.sharding import load_whole_state, spread, whole, whole_state
 
-BESIDE = ("pixel_head.", "layer_words.")  # what may be new beside blocks that have learned for long
-Prompts = tuple[str, ...]  # in the order of layout.ALL_PROMPTS
+NUM_LOSSES = 1000  # the last ones are kept
 
 
-class LayeredData(Protocol):
-    """Where layered clips come from."""
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How a training goes, whatever it trains."""
 
-    @property
-    def step(self) -> int:
-        """How often it was advanced."""
+    schedule: Schedule
+    accumulation: int = 1  # batches of a step
+    max_grad_norm: float = 1.0
+    ema_decay: float = 0.999
+    save_steps: int | None = None
+    save_seconds: float | None = None
+    keep: int = 3  # checkpoints
+
+
+class Watcher(Protocol):
+    """What looks on: curves, sheets, losses on clips that are held out."""
+
+    def __call__(self, trainer: Trainer, step: Step) -> None:
+        """Called after every step, in every process."""
         ...
 
-    def advance(self) -> object:
-        """Makes ready for the next batch."""
-        ...
 
-    def batch(
-        self, rng: np.random.Generator, size: int, layers: Sequence[str], *, framed: bool
-    ) -> tuple[np.ndarray | Tensor, list[Prompts]]:
-        """Clips `[B, G, F, H, W, 3]` in [-1, 1] of these layers, and their captions.
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """What a step came to."""
 
-        `framed`: a model makes up the foreground, so show it as somebody would frame it.
-        """
-        ...
-
-
-@dataclass(kw_only=True)
-class Progress:
-    """What the loop reports and what a resumed one starts from."""
-
-    step: int = 0
-    seconds: float = 0.0
-    losses: list[float] = field(default_factory=list)
+    loss: float  # the mean of all processes
+    grad_norm: float  # before it was clipped
+    lr: float  # of the first optimiser
+    samples: int  # of all processes
+    seconds: float
 
 
 @dataclass(kw_only=True)
 class Trainer:
-    """Trains `model` by `recipe` on `data`, keeping `folder/last.pt` so that it can be stopped at any time."""
+    """Trains what of `objective` requires gradients on `feed`, keeping checkpoints in `folder`."""
 
-    model: Model
-    recipe: Recipe
-    data: LayeredData
+    objective: Objective
+    feed: Feed
+    plan: Plan
+    optimizers: Optimizers
     folder: Path
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    accelerator: Accelerator
     seed: int = 0
-    save_seconds: float = 120.0
+    decides: Mapping[str, Any] = field(default_factory=dict)  # what a run that goes on may not change
     report: Callable[[Progress], None] = lambda progress: None
+    warn: Callable[[str], None] = lambda sentence: None
+    stopped: Callable[[], bool] = lambda: False  # asked after every step
+    watchers: Sequence[Watcher] = ()
 
     def __post_init__(self) -> None:
-        self.trained = self.model.trained().to(self.device)
-        if self.recipe.head_frames:
-            self.trained.requires_grad_(False)
-            assert self.model.transformer.pixel_head is not None
-            self.model.transformer.pixel_head.requires_grad_(True)
-        self.model.codec.to(self.device)
-        average = get_ema_multi_avg_fn(self.recipe.ema_decay)  # type: ignore[no-untyped-call]  # torch has no types here
-        self.average = AveragedModel(self.trained, multi_avg_fn=average)
-        self.optimizers = _optimizers(self.trained, self.recipe)
-        self.schedule = NoiseSchedule()
-        self.cases = self.recipe.cases
+        made = self.optimizers.made(self.objective)
+        self.peaks = [optimizer.param_groups[0]["lr"] for optimizer in made]
+        self.wrapped, *self.stepping = self.accelerator.prepare(self.objective, *made)
+        self.objective = self.accelerator.unwrap_model(self.wrapped)
+        self.average = Average(self.objective, self.plan.ema_decay)
         self.progress = Progress()
-        self.rng = np.random.default_rng(self.seed)
-        self.noise = torch.Generator().manual_seed(self.seed)
+        self.checkpoints = Checkpoints(folder=self.folder, keep=self.plan.keep, warn=self.warn)
 
-    def run(self) -> Model:
-        """The model with averaged weights, after `recipe.minutes` of training counted over all resumed runs."""
-        saved = started = time.monotonic() - self.progress.seconds
-        while self.progress.seconds < self.recipe.minutes * 60:
-            self.progress.losses.append(self._step())
-            self.progress.step += 1
-            self.progress.seconds = time.monotonic() - started
-            self.report(self.progress)
-            if time.monotonic() - saved > self.save_seconds:
+    @property
+    def device(self) -> torch.device:
+        """Where it trains."""
+        device: torch.device = self.accelerator.device
+        return device
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes."""
+        return bool(self.accelerator.is_main_process)
+
+    def run(self) -> None:
+        """Trains to the end of the schedule, over all runs together; the averaged weights are the network's then.
+
+        Raises Interrupted, its state kept, when it is to stop.
+        """
+        started, saved = time.monotonic() - self.progress.seconds, self.progress.seconds
+        while self.progress.share < 1.0:
+            self.advance(started)
+            if self._is_due(saved):
                 self.save()
-                saved = time.monotonic()
+                saved = self.progress.seconds
+            if self._any(self.stopped()):
+                self.save()
+                raise Interrupted(
+                    f"stopped after step {self.progress.step}; the same command with --resume goes on from there"
+                )
         self.save()
-        self.trained.load_state_dict(self.average.module.state_dict())
-        return self.model
+        self.average.put()
 
-    def _step(self) -> float:
-        layout = self.cases.draw(self.rng)
-        self.data.advance()
-        size, framed = self.recipe.batch_of(layout), not any(map(layout.is_given, ("blended", "foreground")))
-        clips, captions = self.data.batch(self.rng, size, layout.layers, framed=framed)
-        filled = tuple(map(ALL_LAYERS.index, layout.layers))
-        with torch.autocast(self.device.type, torch.bfloat16), self.model.transformer.filling(filled):
-            loss = self._loss(clips, captions, layout)
-        loss.backward()  # type: ignore[no-untyped-call]  # torch has no types here
-        nn.utils.clip_grad_norm_(self.trained.parameters(), 1.0)
-        for optimizer, peak in self.optimizers:
+    def advance(self, started: float | None = None) -> Step:
+        """One step more, watched and reported; `started` is when the training would have begun in one go."""
+        begun = time.monotonic()
+        started = begun - self.progress.seconds if started is None else started
+        step = self._step(begun)
+        progress = self.progress
+        progress.step += 1
+        progress.losses = [*progress.losses[1 - NUM_LOSSES :], step.loss]
+        progress.seconds = self._agreed(time.monotonic() - started)
+        progress.share = self.plan.schedule.share(progress.step, progress.seconds)
+        for watch in self.watchers:
+            watch(self, step)
+        self.report(progress)
+        return step
+
+    def _step(self, begun: float) -> Step:
+        step, scale = self.progress.step, self.plan.schedule.lr_scale(self.progress.step, self.progress.seconds)
+        for optimizer, peak in zip(self.stepping, self.peaks, strict=True):
             for group in optimizer.param_groups:
-                group["lr"] = peak * self._lr_scale()
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-        self.average.update_parameters(self.trained)
-        return float(loss.detach())
+                group["lr"] = peak * scale
+        losses, norm, samples = [], torch.zeros(()), 0
+        for micro in range(self.plan.accumulation):
+            batch = self.feed.batch(step, micro)
+            samples += len(batch.clean) * self.accelerator.num_processes
+            torch.manual_seed(int(numbers(self.seed, step, micro, self.accelerator.process_index).integers(2**63)))
+            with self.accelerator.accumulate(self.wrapped):
+                loss = self.wrapped(batch)
+                self.accelerator.backward(loss)
+                losses.append(loss.detach())
+                if self.accelerator.sync_gradients:
+                    norm = self.accelerator.clip_grad_norm_(list(self.average.live.values()), self.plan.max_grad_norm)
+                for optimizer in self.stepping:
+                    optimizer.step()
+                    optimizer.zero_grad(set_to_none=True)
+        self.average.update()
+        return Step(
+            loss=float(self.accelerator.reduce(torch.stack(losses).mean(), reduction="mean")),
+            grad_norm=float(norm),
+            lr=self.peaks[0] * scale,
+            samples=samples,
+            seconds=time.monotonic() - begun,
+        )
 
-    def _loss(self, clips: np.ndarray | Tensor, captions: list[Prompts], layout: Layout) -> Tensor:
-        with torch.autocast(self.device.type, enabled=False), torch.no_grad():
-            pixels = torch.as_tensor(clips, device=self.device)
-            clean = self.model.codec.to_latents(rearrange(pixels, "b g f h w c -> b (g f) c h w"))
-        batch = len(clean)
-        noise = torch.randn(batch, layout.num_predicted, *clean.shape[2:], generator=self.noise)
-        timestep = torch.randint(0, len(self.schedule.training_signal), (batch,), generator=self.noise)
-        recipe = self.recipe
-        pure_noise = recipe.pure_noise_apart if layout.is_given("blended") else recipe.pure_noise
-        last = torch.rand(batch, generator=self.noise) < pure_noise
-        timestep = torch.where(last, len(self.schedule.training_signal) - 1, timestep)
-        text = self._text(captions, layout)
-        shown = (self.model.transformer, clean, noise.to(clean), text, timestep.to(self.device), layout, self.schedule)
-        weights = dict.fromkeys(("alpha", "alpha2"), recipe.alpha_weight) if layout.is_given("blended") else {}
-        if not recipe.head_frames:
-            return v_loss(*shown, weights=weights)
-        frames = torch.randint(0, layout.num_frames, (batch, recipe.head_frames), generator=self.noise)
-        return head_loss(*shown, frames, weights=weights)
+    def _agreed(self, seconds: float) -> float:
+        """The main process's clock, where several would end at different steps by their own."""
+        if self.accelerator.num_processes == 1:
+            return seconds
+        clock: Tensor = broadcast(torch.tensor(seconds, device=self.device, dtype=torch.float64))
+        return float(clock)
 
-    def _text(self, captions: list[Prompts], layout: Layout) -> Tensor:  # -> [B, prompts, tokens, width]
-        """Embeddings with gradients, each prompt dropped to zeros on its own."""
-        rows = [layer_prompts(layout, dict(zip(ALL_PROMPTS, caption, strict=False))) for caption in captions]
-        text = self.model.text
-        tokens = text.ids([prompt for row in rows for prompt in row]).to(self.device)
-        hidden = text.encoder(tokens, attention_mask=torch.ones_like(tokens)).last_hidden_state
-        kept = torch.rand(len(tokens), generator=self.noise) >= self.recipe.text_dropout
-        hidden = hidden * kept.to(hidden)[:, None, None]
-        embeddings: Tensor = rearrange(hidden, "(b g) n d -> b g n d", b=len(captions))
-        return embeddings
+    def _any(self, asked: bool) -> bool:
+        """Whether any process was asked."""
+        if self.accelerator.num_processes == 1:
+            return asked
+        votes: Tensor = self.accelerator.reduce(torch.tensor(float(asked), device=self.device), reduction="sum")
+        return float(votes) > 0
 
-    def _lr_scale(self) -> float:
-        """Linear warm-up by steps, then 1, and a linear fall at the end of the time box (Hu et al. 2024)."""
-        left = max(0.02, 1.0 - self.progress.seconds / (self.recipe.minutes * 60))
-        warm = min(1.0, (self.progress.step + 1) / self.recipe.warmup_steps)
-        return warm * min(1.0, left / self.recipe.decay)
+    def _is_due(self, saved: float) -> bool:
+        """Whether a checkpoint is, the last one being from `saved` seconds on."""
+        steps, seconds = self.plan.save_steps, self.plan.save_seconds
+        by_steps = steps is not None and self.progress.step % steps == 0
+        return by_steps or (seconds is not None and self.progress.seconds - saved > seconds)
 
     def save(self) -> None:
-        """Writes the checkpoint aside and renames it, so that there is always a whole one."""
-        draws = {"data": self.data.step, "rng": self.rng.bit_generator.state}
+        """Writes a checkpoint. Every process has to take part; the main one writes. Raises OutputError."""
         state = {
-            "trained": self.trained.state_dict(),
+            "trained": {name: whole(weight) for name, weight in trained_weights(self.objective)},
             "average": self.average.state_dict(),
-            "optimizers": [optimizer.state_dict() for optimizer, _ in self.optimizers],
-            "noise": self.noise.get_state(),
-            "progress": json.dumps(asdict(self.progress) | draws),
+            "num_updates": self.average.num_updates,
+            "optimizers": [whole_state(optimizer.optimizer) for optimizer in self.stepping],
+            "progress": json.dumps(asdict(self.progress)),
+            "decides": json.dumps(self.decides, sort_keys=True),
         }
-        self.folder.mkdir(parents=True, exist_ok=True)
-        part = self.folder / "last.pt.part"
-        torch.save(state, part)
-        part.replace(self.folder / "last.pt")
+        if self.is_main:
+            self.checkpoints.write(self.progress.step, state)
+        self.accelerator.wait_for_everyone()
 
     def resume(self) -> None:
-        """Takes up from the checkpoint in `folder`, with `data` as far on as it was; ValueError when it is not.
+        """Takes up from the newest whole checkpoint. Raises ModelError when there is none, or it is of other settings.
 
-        Raises FileNotFoundError when there is none.
+        The feed has to give the batches of that step on; `step_of` says which it is beforehand.
         """
-        state: dict[str, Any] = torch.load(self.folder / "last.pt", weights_only=True, map_location=self.device)
-        self.trained.load_state_dict(state["trained"])
-        self.average.load_state_dict(state["average"])
-        for (optimizer, _), saved in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
-        self.noise.set_state(state["noise"].cpu())
-        record = json.loads(state["progress"])
-        self.rng.bit_generator.state = record.pop("rng")
-        if (step := record.pop("data")) != self.data.step:
-            raise ValueError(f"the checkpoint's data is {step} steps on and the one given {self.data.step}")
-        self.progress = Progress(**record)
+        state = self.checkpoints.newest()
+        self._refuse_other(json.loads(state["decides"]))
+        weights = dict(trained_weights(self.objective))
+        if weights.keys() != state["trained"].keys():
+            raise ModelError(f"the checkpoints in {self.folder} are of other weights; train without --resume elsewhere")
+        with torch.no_grad():
+            for name, value in state["trained"].items():
+                weights[name].copy_(spread(value, weights[name]))
+        self.average.load_state_dict(state["average"], state["num_updates"])
+        for optimizer, saved in zip(self.stepping, state["optimizers"], strict=True):
+            load_whole_state(optimizer.optimizer, saved)
+        self.progress = Progress(**json.loads(state["progress"]))
+        self.progress.share = self.plan.schedule.share(self.progress.step, self.progress.seconds)
+
+    def _refuse_other(self, decides: Mapping[str, Any]) -> None:
+        own = json.loads(json.dumps(self.decides))
+        if changed := sorted(name for name in {*own, *decides} if own.get(name) != decides.get(name)):
+            raise ModelError(
+                f"the training in {self.folder} was begun with {changed[0]} {decides.get(changed[0])!r}, now it is "
+                f"{own.get(changed[0])!r}; put that back, or train without --resume in another -o"
+            )
 
 
-def data_step(folder: Path) -> int:
-    """How far on the data was at the checkpoint in `folder`. Raises FileNotFoundError when there is none."""
-    state = torch.load(folder / "last.pt", weights_only=True, map_location="cpu", mmap=True)
-    return int(json.loads(state["progress"])["data"])
+def step_of(folder: Path) -> int:
+    """How far the training in `folder` is at the newest whole checkpoint. Raises ModelError when there is none."""
+    return int(json.loads(Checkpoints(folder=folder).newest()["progress"])["step"])
 
 
-def _optimizers(trained: nn.Module, recipe: Recipe) -> list[tuple[torch.optim.Optimizer, float]]:
-    """Muon for the blocks' matrices, AdamW for everything else, each with its peak learning rate."""
-    matrices = [p for name, p in trained.named_parameters() if _is_block_matrix(name, p)]
-    rest = {name: p for name, p in trained.named_parameters() if p.requires_grad and not _is_block_matrix(name, p)}
-    beside = [p for name, p in rest.items() if any(part in name for part in BESIDE)]
-    others = [p for name, p in rest.items() if not any(part in name for part in BESIDE)]
-    made = [_adam(own, peak) for own, peak in ((others, recipe.adam_lr), (beside, recipe.beside_lr)) if own]
-    if matrices:
-        made.insert(0, (torch.optim.Muon(matrices, lr=recipe.muon_lr, weight_decay=0.0), recipe.muon_lr))
-    return made
-
-
-def _adam(parameters: list[nn.Parameter], peak: float) -> tuple[torch.optim.Optimizer, float]:
-    return torch.optim.AdamW(parameters, lr=peak, betas=(0.9, 0.98), weight_decay=0.0), peak
-
-
-def _is_block_matrix(name: str, parameter: nn.Parameter) -> bool:
-    in_block = "transformer_blocks" in name and "norm" not in name
-    return in_block and parameter.ndim == 2 and parameter.requires_grad
+def frozen_but(module: nn.Module, names: Callable[[str], bool]) -> None:
+    """Lets the optimiser move those weights of `module` whose names are chosen, and no others."""
+    for name, weight in module.named_parameters():
+        weight.requires_grad_(names(name))
