@@ -406,7 +406,7 @@ def test_text_folders_load_and_an_empty_prompt_is_zero(text_folder: Path, tokeni
 
 def test_a_fresh_start_is_made_from_the_pack(packed: Path, text_folder: Path, tmp_path: Path) -> None:
     assert {"fox", "parrot", "light", "bulb", "shiny", "beach", "snowy", "mountains"} <= caption_words(packed)
-    make_init(packed, text_folder.parent, tmp_path, num_clips=4, num_batches=2)
+    make_init(packed, text_folder.parent, tmp_path, num_clips=4, num_batches=2, looks_steps=2)
     codec = codec_fit.make_codec(load_file(tmp_path / "codec" / "codec.safetensors"))
     assert codec.basis.shape == (96, codec_fit.BLOCK)
     fox = AutoTokenizer.from_pretrained(tmp_path / "tokenizer").tokenize("a fox 中")
