@@ -105,11 +105,11 @@ class LayerWords(nn.Module):
             nn.init.zeros_(parameter)
 
     def forward(self, text_BND: Tensor, filled: Slots | None = None) -> Tensor:  # -> [B, G, D]
-        told = [text_BND[:, : self.prompt_tokens].mean(dim=1)]
-        if text_BND.shape[1] > self.prompt_tokens:
-            told.append(text_BND[:, self.prompt_tokens : 2 * self.prompt_tokens].mean(dim=1))
+        device = text_BND.device
+        prompt_N = torch.arange(text_BND.shape[1], device=device) // self.prompt_tokens
+        of_prompt = (prompt_N == torch.arange(2, device=device)[:, None]).to(text_BND) / self.prompt_tokens
         shares = self.shares if filled is None else self.shares[list(filled)]
-        words: Tensor = torch.einsum("gp,pbd->bgd", shares[:, : len(told)], self.proj(torch.stack(told)))
+        words: Tensor = shares.to(text_BND) @ self.proj(of_prompt @ text_BND)
         return words
 
 
