@@ -18,21 +18,15 @@ from typing import Any
 import torch
 from einops import rearrange
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, linear, silu
+from torch.nn.functional import conv2d, silu
 
 from layerflow.codec import LinearCodec
 from layerflow.mixing import Slots
 
+FIXED = ("decode.", "encode.", "rms")  # of the head's weights: the codec's, which are never trained
 SIDE = 2  # pixels of a block that is one place of the U-Net
 PICTURE = SIDE**2 * 3
-BLOCK = "(t i p j q c)"  # the codec's pixels of a latent: frames, rows in blocks, columns in blocks, RGB
-SIDES = {
-    "t": LinearCodec.temporal,
-    "i": LinearCodec.spatial // SIDE,
-    "j": LinearCodec.spatial // SIDE,
-    "p": SIDE,
-    "q": SIDE,
-}
+TILE = {"i": LinearCodec.spatial // SIDE, "j": LinearCodec.spatial // SIDE}  # places of the U-Net in a latent
 
 
 class PixelHead(nn.Module):
@@ -43,28 +37,28 @@ class PixelHead(nn.Module):
         super().__init__()
         self.num_layers = num_layers
         block = LinearCodec.temporal * LinearCodec.spatial**2 * 3
-        self.register_buffer("decode", torch.zeros(block, channels))  # latents to pixels
-        self.register_buffer("encode", torch.zeros(channels, block))
-        self.register_buffer("rms", torch.ones(num_layers, channels))  # of the latents, by layer
-        self.decode: Tensor
-        self.encode: Tensor
-        self.rms: Tensor
+        self.decode = nn.Linear(channels, block, bias=False)  # latents to pixels
+        self.encode = nn.Linear(block, channels, bias=False)
+        self.rms = nn.Parameter(torch.ones(num_layers, 1, 1, 1, channels))  # of the latents, by layer
         self.into = nn.Conv2d(2 * num_layers * PICTURE, widths[0], 1)
         self.down = nn.ModuleList(nn.Conv2d(a, b, 2, 2) for a, b in pairwise(widths))
-        self.up = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, 2) for a, b in pairwise(widths))
+        self.up = nn.ModuleList(nn.Conv2d(b, a * 4, 1) for a, b in pairwise(widths))  # four pixels of each
         self.before = nn.ModuleList(Residual(width, time_width) for width in widths)
         self.after = nn.ModuleList(Residual(width, time_width) for width in widths[:-1])
         self.added = nn.Conv2d(widths[0], num_layers * PICTURE, 1)
         self.gates = nn.Conv2d(widths[0], num_layers * (num_layers + 1) * SIDE**2, 1)
         for parameter in (*self.added.parameters(), *self.gates.parameters()):
             nn.init.zeros_(parameter)
+        for name, parameter in self.named_parameters():
+            parameter.requires_grad_(not name.startswith(FIXED))
 
     @torch.no_grad()
     def take_codec(self, codec: LinearCodec, rms: Tensor) -> None:
         """Learns how latents become pixels, and `[G, C]` how large those of each layer are, as in `Preconditioner`."""
-        self.decode.copy_((codec.basis / codec.scale[:, None]).T)
-        self.encode.copy_(codec.basis * codec.scale[:, None])
-        self.rms.copy_(rms)
+        basis = rearrange(codec.basis, "l (t i p j q c) -> l (t p q c i j)", p=SIDE, q=SIDE, c=3, **TILE)
+        self.decode.weight.copy_((basis / codec.scale[:, None]).T)
+        self.encode.weight.copy_(basis * codec.scale[:, None])
+        self.rms.copy_(rms[:, None, None, None])
 
     def forward(
         self, made_BFCHW: Tensor, latents_BFCHW: Tensor, temb: Tensor, filled: Slots | None = None
@@ -91,8 +85,9 @@ class PixelHead(nn.Module):
         No frame is looked at in another, so one is as good as all to learn from.
         """
         num_layers, rms = len(filled or range(self.num_layers)), self._rms(filled)
-        shown = picked(as_pictures(latents_BFCHW, rms, self.decode), frames_BN)
-        made = picked(as_pictures(made_BFCHW, rms, self.decode), frames_BN)
+        # In one go, since an exporter writes a weight anew for each use of it.
+        both = as_pictures(torch.cat([latents_BFCHW, made_BFCHW]), rms, self.decode)
+        shown, made = (picked(half, frames_BN) for half in rearrange(both, "(k b) n g p h w -> k b n g p h w", k=2))
         seen = torch.cat([shown, made], dim=3).flatten(0, 1).flatten(1, 2)
         hidden = self.into(seen) if filled is None else conv2d(seen, self._into(filled), self.into.bias)
         hidden = self._unet(hidden, temb)
@@ -108,8 +103,7 @@ class PixelHead(nn.Module):
         return picked(as_pictures(missing_BFCHW, self._rms(filled), self.decode), frames_BN)
 
     def _rms(self, filled: Slots | None) -> Tensor:  # [G, 1, 1, 1, C]
-        own = self.rms if filled is None else self.rms[list(filled)]
-        return own[:, None, None, None]
+        return self.rms if filled is None else self.rms[list(filled)]
 
     def _unet(self, hidden: Tensor, temb: Tensor) -> Tensor:  # [N, D, h, w]
         kept = []
@@ -119,7 +113,8 @@ class PixelHead(nn.Module):
             hidden = down(hidden)
         hidden = self.before[-1](hidden, temb)
         for block, up in reversed(list(zip(self.after, self.up, strict=True))):
-            hidden = block(up(hidden) + kept.pop(), temb)
+            finer = rearrange(up(hidden), "n (d p q) h w -> n d (h p) (w q)", p=2, q=2)
+            hidden = block(finer + kept.pop(), temb)
         return hidden
 
     def _into(self, slots: Slots) -> Tensor:
@@ -153,6 +148,11 @@ class PixelHead(nn.Module):
         }
 
 
+def is_fixed(name: str) -> bool:
+    """Whether the weight of that name, of a network with a head, is the codec's and never trained."""
+    return name.startswith(tuple(f"pixel_head.{part}" for part in FIXED))
+
+
 class Residual(nn.Module):
     """Two convolutions beside the way on; the timestep shifts what is between them."""
 
@@ -170,11 +170,16 @@ class Residual(nn.Module):
         return pictures + added
 
 
-def as_pictures(latents_BFCHW: Tensor, rms_G111C: Tensor, decode: Tensor) -> Tensor:  # -> [B, n, G, P, h, w]
-    """Every pixel of every layer, `n` frames."""
-    rows = rearrange(latents_BFCHW, "b (g f) c h w -> b g f h w c", g=len(rms_G111C))
-    blocks = linear((rows * rms_G111C).contiguous(), decode)  # or it is multiplied in small pieces
-    return rearrange(blocks, f"b g f h w {BLOCK} -> b (f t) g (p q c) (h i) (w j)", **SIDES)
+def as_pictures(latents_BFCHW: Tensor, rms_G111C: Tensor, decode: nn.Linear) -> Tensor:  # -> [B, n, G, P, h, w]
+    """Every pixel of every layer, `n` frames. In two steps, since TensorRT knows no more than eight axes."""
+    batch, num_layers = latents_BFCHW.shape[0], rms_G111C.shape[0]  # `len` of a tensor would be one number for ever
+    rows = rearrange(latents_BFCHW, "b (g f) c h w -> b g f h w c", g=num_layers)
+    blocks: Tensor = decode((rows * rms_G111C).contiguous())  # or it is multiplied in small pieces
+    tiles = rearrange(blocks, "b g f h w (p i j) -> (b g f) p (h i) (w j)", **TILE)
+    pictures: Tensor = rearrange(
+        tiles, "(b g f) (t p) h w -> b (f t) g p h w", b=batch, g=num_layers, t=LinearCodec.temporal
+    )
+    return pictures
 
 
 def picked(pictures_BnGPhw: Tensor, frames_BN: Tensor | None) -> Tensor:
@@ -184,11 +189,14 @@ def picked(pictures_BnGPhw: Tensor, frames_BN: Tensor | None) -> Tensor:
     return pictures_BnGPhw[torch.arange(len(frames_BN))[:, None], frames_BN]
 
 
-def _latents(pictures_BnGPhw: Tensor, rms_G111C: Tensor, encode: Tensor) -> Tensor:  # -> [B, F, C, H, W]
+def _latents(pictures_BnGPhw: Tensor, rms_G111C: Tensor, encode: nn.Linear) -> Tensor:  # -> [B, F, C, H, W]
     """The reverse of `as_pictures`."""
-    blocks = rearrange(pictures_BnGPhw, f"b (f t) g (p q c) (h i) (w j) -> b g f h w {BLOCK}", **SIDES)
-    rows = linear(blocks.contiguous(), encode) / rms_G111C
-    return rearrange(rows, "b g f h w c -> b (g f) c h w")
+    batch, num_layers = pictures_BnGPhw.shape[0], rms_G111C.shape[0]
+    tiles = rearrange(pictures_BnGPhw, "b (f t) g p h w -> (b g f) (t p) h w", t=LinearCodec.temporal)
+    blocks = rearrange(tiles, "(b g f) p (h i) (w j) -> b g f h w (p i j)", b=batch, g=num_layers, **TILE)
+    rows = encode(blocks.contiguous()) / rms_G111C
+    latents: Tensor = rearrange(rows, "b g f h w c -> b (g f) c h w")
+    return latents
 
 
 def _copied(gates: Tensor, shown: Tensor, made: Tensor) -> Tensor:  # [N, G (G + 1) 4, h, w], [N, G, P, h, w] twice

@@ -64,7 +64,7 @@ def test_a_narrowed_network_does_what_the_whole_one_does_with_those_layers(
     assert narrow.config.mixed_layers == len(layout.layers)
     with torch.no_grad():
         made = narrow(*sample(network, layout), given)
-    torch.testing.assert_close(made, expected, atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(made, expected, atol=1e-5, rtol=1e-5)
     assert narrow.transformer_blocks[0].ff.net[0].proj.weight is not network.transformer_blocks[0]
     assert network.filled is None
 

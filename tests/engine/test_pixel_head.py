@@ -51,7 +51,7 @@ def test_a_gate_copies_one_layer_into_another_pixel_by_pixel(head: PixelHead, co
     with torch.no_grad():
         head.gates.bias.copy_(gates.flatten())
         added = head(latents(), shown, torch.randn(2, TIME))
-    rms = head.rms[[0, 0, 1, 1, 2, 2]][None, :, :, None, None]
+    rms = head.rms[[0, 0, 1, 1, 2, 2], 0, 0, 0][None, :, :, None, None]
     source = codec.to_pixels((shown * rms)[:, 4:])
     source[..., 1::2, :] = 0.0
     expected = torch.zeros_like(added)
@@ -84,7 +84,7 @@ def test_some_frames_by_themselves_are_those_of_the_whole(head: PixelHead) -> No
 def test_what_it_should_give_is_what_is_missing(head: PixelHead, codec: LinearCodec) -> None:
     missing = latents()
     wanted = head.target(missing)
-    rms = head.rms[[0, 0, 1, 1, 2, 2]][None, :, :, None, None]
+    rms = head.rms[[0, 0, 1, 1, 2, 2], 0, 0, 0][None, :, :, None, None]
     pixels = codec.to_pixels((missing * rms)[:, 2:4])  # of layer 1, [2, 8, 3, 32, 48]
     blocks = rearrange(pixels, "b n c (h p) (w q) -> b n (p q c) h w", p=2, q=2)
     torch.testing.assert_close(wanted[:, :, 1], blocks, atol=1e-4, rtol=1e-4)

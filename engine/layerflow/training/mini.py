@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from layerflow.data.manifest import MANIFEST as DATASET
 from layerflow.layout import ALL_LAYERS
 from layerflow.models.folder import MANIFEST, Manifest, ModelFolder, open_model, write_manifest
+from layerflow.pixel_head import is_fixed
 from layerflow.sampler import Guidance, NoiseSchedule, Sampler
 from layerflow.training.batches import Objective, Portion
 from layerflow.training.checkpoints import refuse_over
@@ -95,7 +96,7 @@ def joint_trainer(
     model.text.encoder.train()
     if recipe.head_frames:
         model.text.encoder.requires_grad_(False)
-        frozen_but(model.transformer, lambda name: name.startswith("pixel_head."))
+        frozen_but(model.transformer, lambda name: name.startswith("pixel_head.") and not is_fixed(name))
     return Trainer(
         objective=Objective(model.transformer, model.text.encoder),
         feed=JointFeed(

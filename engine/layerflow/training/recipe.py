@@ -14,9 +14,11 @@ from layerflow.layout import ALL_LAYERS, ALL_PROMPTS, LAYERS, Layout
 from layerflow.models.codecs import load_linear_codec
 from layerflow.models.folder import SAFE, ModelFolder
 from layerflow.models.text_encoder import load_text
+from layerflow.pixel_head import is_fixed
 from layerflow.sampler import NoiseSchedule
 from layerflow.text import T5Text
 from layerflow.training.cases import Cases, Shares
+from layerflow.training.trainer import frozen_but
 from layerflow.training.widening import grown, widened
 from layerflow.transformer import LayerFlowTransformer, sincos_positions
 
@@ -137,7 +139,8 @@ def started_model(recipe: Recipe, folder: ModelFolder) -> Model:
     if not folder.manifest.all_layers:
         network = widened(network, num_prompts=len(ALL_PROMPTS))
     network = grown(network, codec, prompt_tokens=recipe.prompt_tokens, pixel_widths=recipe.pixel_widths)
-    return Model(transformer=network.train().requires_grad_(True), codec=codec, text=text)
+    frozen_but(network.train(), lambda name: not is_fixed(name))
+    return Model(transformer=network, codec=codec, text=text)
 
 
 def transformer_config(recipe: Recipe, codec: LinearCodec, text: T5Text) -> dict[str, Any]:

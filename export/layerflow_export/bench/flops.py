@@ -25,7 +25,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
+
+from layerflow.codec import LinearCodec
+from layerflow.pixel_head import PICTURE, SIDE
 
 FEED_FORWARD = 4  # times the width: CogVideoXBlock's own
 MODULATED = 6  # shift, scale and gate, of video and of text
@@ -62,7 +66,11 @@ def core_flops(config: Mapping[str, Any], latents: tuple[int, int, int, int], te
     return Flops(
         linear=blocks * (4 * matmul(tokens, width, width) + 2 * matmul(tokens, width, FEED_FORWARD * width)),
         attention=blocks * 2 * matmul(tokens, width, tokens),
-        rest=blocks * modulation + ends + _mixing(config, video_tokens, channels, width),
+        rest=blocks * modulation
+        + ends
+        + _mixing(config, video_tokens, channels, width)
+        + _words(config, text_tokens, width)
+        + _pixel_head(config, latents),
     )
 
 
@@ -75,6 +83,30 @@ def _mixing(config: Mapping[str, Any], video_tokens: int, channels: int, width: 
     gates = matmul(video_tokens, width, layers * patch**2)
     mix = matmul(video_tokens * patch**2, layers, channels)  # every value is a sum over layers
     return view + gates + mix
+
+
+def _words(config: Mapping[str, Any], text_tokens: int, width: int) -> int:
+    """Of what tells each layer its prompt, in a model that has it: `LayerWords`."""
+    if not config["prompt_tokens"]:
+        return 0
+    return matmul(2, text_tokens, width) + matmul(2, width, width) + matmul(config["mixed_layers"], 2, width)
+
+
+def _pixel_head(config: Mapping[str, Any], latents: tuple[int, int, int, int]) -> int:
+    """Of the U-Net in pixels, in a model that has it: `PixelHead`. Its gates are left out, being no product."""
+    widths, layers, time = list(config["pixel_widths"]), config["mixed_layers"], config["time_width"]
+    if not widths:
+        return 0
+    frames, channels, height, width = latents
+    block = LinearCodec.temporal * LinearCodec.spatial**2 * 3
+    codec = 3 * matmul(frames * height * width, channels, block)  # what goes in and what was made, and back
+    finest = frames // layers * LinearCodec.temporal * height * width * (LinearCodec.spatial // SIDE) ** 2
+    places = [finest // 4**level for level in range(len(widths))]
+    ends = matmul(finest, widths[0], layers * PICTURE + layers * (layers + 1) * SIDE**2)
+    ends += matmul(finest, 2 * layers * PICTURE, widths[0])
+    levels = [2 * matmul(place, 9 * own, own) + matmul(1, time, own) for place, own in zip(places, widths, strict=True)]
+    steps = [matmul(place, 4 * a, b) for place, (a, b) in zip(places[1:], pairwise(widths), strict=True)]
+    return codec + ends + sum(levels) + sum(levels[:-1]) + 2 * sum(steps)
 
 
 def matmul(rows: int, inner: int, columns: int) -> int:
