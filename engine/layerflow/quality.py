@@ -23,6 +23,6 @@ class Quality:
 EXACT = Quality()
 QUALITIES = {
     "exact": EXACT,
-    "high": Quality(guided_from=200, reuse=Reuse(limit=0.25, alpha_limit=0.18)),
+    "high": Quality(guided_from=200, reuse=Reuse(limit=0.25, alpha_limit=0.15)),
     "draft": Quality(guided_from=400, reuse=Reuse(limit=0.6, alpha_limit=0.4)),
 }
