@@ -142,6 +142,23 @@ def test_a_resumed_run_goes_on_as_if_never_stopped(start: Path, tmp_path: Path) 
         second.advance()
 
 
+def test_a_resumed_head_goes_on_with_its_kernels_momentum(start: Path, tmp_path: Path) -> None:
+    """Muon moves the kernels as matrices that share their storage; its state has to be found again."""
+    changes = {"pixel_widths": (8, 8), "head_frames": 2, "muon_lr": 0.02, "shares": APART}
+    whole = trainer(start, tmp_path / "whole", **changes)
+    advance(whole, 4)
+    first = trainer(start, tmp_path / "run", **changes)
+    advance(first, 2)
+    first.save()
+    second = trainer(start, tmp_path / "run", **changes)
+    second.feed.data.step = step_of(tmp_path / "run")
+    second.resume()
+    advance(second, 2)
+    torch.testing.assert_close(weights(second), weights(whole), rtol=0, atol=0)
+    kernels = second.objective.transformer.pixel_head.before[0].first.weight
+    assert not torch.equal(kernels, first.objective.transformer.pixel_head.before[0].first.weight)
+
+
 def test_nothing_to_resume_is_said(start: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"there is no checkpoint in .*; train without --resume"):
         trainer(start, tmp_path / "none").resume()

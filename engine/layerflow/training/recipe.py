@@ -41,7 +41,7 @@ class Recipe:
     batch: int = 24  # of four layers; of more layers fewer
     minutes: float = 80.0
     adam_lr: float = 5e-4
-    muon_lr: float | None = 0.01  # of the blocks' matrices; None: AdamW trains them too
+    muon_lr: float | None = 0.01  # of the blocks' matrices and the head's kernels; None: AdamW trains them too
     beside_lr: float = 1e-3  # of what is beside the blocks: the head in pixels, the layers' words
     warmup_steps: int = 100
     decay: float = 0.3  # share of the time at the end in which the learning rates fall to 0
@@ -58,22 +58,24 @@ class Recipe:
         """The recipe for the head in pixels alone, on a network that is trained: mostly plates taken apart."""
         return cls(
             pixel_widths=(48, 64, 128),
-            head_frames=2,
-            batch=32,
+            head_frames=4,
+            batch=16,
             minutes=60.0,
+            muon_lr=0.02,
             beside_lr=2e-3,
             warmup_steps=50,
+            ema_decay=0.99,
             num_clips=2048,
             renewed=8,
             shares=Shares(
-                generate=0.07,
+                generate=0.08,
                 element=0.0,
-                decompose=0.33,
+                decompose=0.3,
                 background=0.02,
                 foreground=0.02,
-                guided=0.38,
+                guided=0.42,
                 matted=0.03,
-                decompose_two=0.11,
+                decompose_two=0.09,
                 generate_two=0.02,
                 any=0.02,
             ),
