@@ -178,8 +178,8 @@ def manifest(model: Model, recipe: Recipe) -> Manifest:
         layouts=recipe.cases.layouts(),
         further=recipe.cases.further(),
         all_layers=ALL_LAYERS,
-        sampler=Sampler(num_steps=12, guidance=Guidance(scale=1.0, power=None)),
-        steps={"decompose": 2},  # where a plate is given, more steps score lower
+        sampler=Sampler(num_steps=8, guidance=Guidance(scale=1.0, power=None)),
+        steps={"decompose": 1},  # where a plate is given, more steps score lower
         height=recipe.height,
         width=recipe.width,
         fps=8.0,

@@ -58,26 +58,27 @@ class Recipe:
         """The recipe for the head in pixels alone, on a network that is trained: mostly plates taken apart."""
         return cls(
             pixel_widths=(48, 64, 128),
-            head_frames=4,
-            batch=16,
+            head_frames=2,
+            batch=12,  # small, since steps are what it wants
             minutes=60.0,
             muon_lr=0.02,
             beside_lr=2e-3,
             warmup_steps=50,
-            ema_decay=0.99,
+            ema_decay=0.995,
+            pure_noise_apart=0.9,  # one step takes a plate apart
+            decay=0.5,
             num_clips=2048,
-            renewed=8,
             shares=Shares(
-                generate=0.08,
+                generate=0.06,
                 element=0.0,
-                decompose=0.3,
-                background=0.02,
-                foreground=0.02,
-                guided=0.42,
-                matted=0.03,
-                decompose_two=0.09,
-                generate_two=0.02,
-                any=0.02,
+                decompose=0.2,
+                background=0.015,
+                foreground=0.015,
+                guided=0.6,
+                matted=0.02,
+                decompose_two=0.06,
+                generate_two=0.015,
+                any=0.015,
             ),
         )
 
