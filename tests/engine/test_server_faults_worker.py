@@ -208,7 +208,7 @@ def test_fault_28_memory_is_flat_from_job_to_job(bench) -> None:
         job = bench.submit(str(number), task="generate", plate=None, num_frames=2, seed=number, preview=False)
         assert bench.over(job).state == "done"
         used.append(bench.worker.memory_info().rss)
-    assert max(used[40:]) - used[5] < 6e6
+    assert max(used[40:]) - max(used[5:25]) < 6e6  # it comes and goes in pieces of 12 MB
 
 
 def test_fault_29_a_frame_that_the_disk_lost_is_no_success(bench, undisturbed) -> None:
