@@ -107,7 +107,6 @@ def test_the_bundled_models_come_with_the_package_and_are_true():
             inputs = inputs_of(transformer, shape)
             with torch.inference_mode():
                 v, eager = network(**inputs), transformer(**inputs)
-            assert (
-                v - eager
-            ).abs().max() <= 1e-5 * eager.abs().max()  # some latents are small beside the pixels they go through
+            # Some latents are small beside the pixels that they go through in the head.
+            assert (v - eager).abs().max() <= 1e-5 * eager.abs().max()
         assert json.loads((skeleton.path.parent / MANIFEST).read_text())["plain"]
