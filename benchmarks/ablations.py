@@ -8,13 +8,13 @@ plates without and with the Content LoRA; and both tasks without the layer embed
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import torch
 
+from layerflow.evaluate.layer_scores import Scores
 from layerflow.evaluate.made import Asked, make
 from layerflow.evaluate.motion import motion
 from layerflow.evaluate.rows import Trial
@@ -45,22 +45,19 @@ def changes(engine: Engine, clips: ClipBatch) -> dict[str, float]:
     return {name: float(np.mean(values)) for name, values in found.items()}
 
 
-def scores(engine: Engine, clips: ClipBatch, row: Callable[[Trial, int], tuple[dict[str, float], object]]) -> dict:
+def scores(engine: Engine, clips: ClipBatch, row: Callable[[Trial, int], tuple[Scores, object]]) -> Scores:
     """The mean scores of one row of an evaluation."""
     trial = Trial(engine=engine, clips=clips, steps=None, seed=0)
     return mean_scores([row(trial, index)[0] for index in range(len(clips.captions))])
 
 
-@contextmanager
-def without_layer_embedding(engine: Engine) -> Iterator[Engine]:
-    """The same model, told of no prompt which layer it is about."""
-    embedding = engine.transformer.layer_embedding
-    kept = {name: value.clone() for name, value in embedding.state_dict().items()}
-    embedding.load_state_dict({name: value.zero_() for name, value in embedding.state_dict().items()})
-    try:
-        yield replace(engine, network=engine.transformer)
-    finally:
-        embedding.load_state_dict(kept)
+def without_layer_embedding(model: str) -> Engine:
+    """The model, told of no prompt which layer it is about."""
+    engine = load_engine(find_model(model), LoadOptions(backend="eager"))
+    with torch.no_grad():
+        for weight in engine.transformer.layer_embedding.parameters():
+            weight.zero_()
+    return engine
 
 
 def told(name: str, found: dict[str, float], wanted: tuple[str, ...]) -> None:
@@ -75,9 +72,9 @@ def main(out: str, model: str = "mini", num_clips: str = "64") -> None:
     plain = load_engine(find_model(model), LoadOptions(backend="eager"))
     told("decompose", scores(plain, clips, Trial.decompose), MATTES)
     told("generate", scores(plain, clips, Trial.generate), WORDS)
-    with without_layer_embedding(plain) as bare:
-        told("decompose without layer embedding", scores(bare, clips, Trial.decompose), MATTES)
-        told("generate without layer embedding", scores(bare, clips, Trial.generate), WORDS)
+    bare = without_layer_embedding(model)
+    told("decompose without layer embedding", scores(bare, clips, Trial.decompose), MATTES)
+    told("generate without layer embedding", scores(bare, clips, Trial.generate), WORDS)
     if still.exists():
         for scale in SCALES:
             found = changes(with_lora(model, still, scale), clips)
