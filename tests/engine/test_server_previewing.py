@@ -96,7 +96,7 @@ def test_a_host_sees_the_layers_come_about(tiny_model, tmp_path, monkeypatch) ->
         monkeypatch.setenv(f"LAYERFLOW_{name.upper()}", str(tmp_path / name))
     with serving("--root", str(tmp_path), "--root", str(tiny_model)) as served:
         client, tags = served.client, set()
-        job = client.submit(request(tiny_model, tmp_path / "out", task="generate", num_frames=8, steps=900)).id
+        job = client.submit(request(tiny_model, tmp_path / "out", task="generate", num_frames=8, steps=400)).id
         while not client.get(job).is_final:
             if seen := client.preview(job, "background"):
                 tags.add(seen.etag)

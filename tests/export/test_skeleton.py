@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -73,8 +74,9 @@ def test_it_holds_no_numbers(tiny_model, skeletons):
 
 
 @pytest.mark.parametrize("name", [GRAPH, MANIFEST])
-def test_a_damaged_one_is_none(tiny_model, tmp_path, name):
-    folder = export_skeleton(network_of(tiny_model), tmp_path / "skeleton").path.parent
+def test_a_damaged_one_is_none(tiny_model, tmp_path, name, skeletons):
+    whole = skeletons("tiny_model", network_of(tiny_model)).path.parent
+    folder = shutil.copytree(whole, tmp_path / "skeleton")
     (folder / name).write_bytes((folder / name).read_bytes()[:-9] + b"?" * 9)
     assert read_skeleton(folder) is None and read_skeleton(tmp_path / "nothing") is None
 
