@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from layerflow.wire import Job, JobEvent, Progress, Request
 from layerflow.wire.jobs import EVENT_KINDS, FINAL_STATES, MAX_LABEL, STATES, VERBS, can_go, check_id, state_after
+from layerflow.wire.pace import Pace
 
 ID = "0123456789abcdef" * 2
 REQUEST = Request("decompose", plate="plates/dog.####.exr", lora=("dog.safetensors:0.5",))
@@ -167,3 +168,42 @@ def test_no_more_is_done_than_there_is(numbers):
 def test_what_is_no_id_of_a_job(text):
     with pytest.raises(ValueError, match="32 hex digits"):
         check_id(text)
+
+
+def event(kind, at=0.0, **data):
+    return JobEvent(id=1, job=ID, kind=kind, at=at, data=data)
+
+
+def test_a_job_after_an_event_is_what_the_event_tells():
+    begun = job().after(event("state", **job(state="running").to_dict()))
+    assert begun.state == "running"
+    at = begun.after(event("progress", stage="sampling", done=3, total=8, frames_done=1, frames_total=16))
+    assert at.progress == Progress("sampling", 3, 8, 1, 16)
+    written = at.after(event("frame", path="/out/dog.0002.exr", done=2, total=16))
+    assert written.progress == Progress("sampling", 3, 8, 2, 16)
+    assert written.after(event("warning", message="the disk is nearly full")).warnings == ("the disk is nearly full",)
+
+
+def sampling(at, done, total=10, stage="sampling"):
+    return event("progress", at=at, stage=stage, done=done, total=total)
+
+
+def test_the_time_left_is_what_is_left_at_the_pace_so_far():
+    pace = Pace()
+    assert pace.left_s() is None
+    for at, done in ((100.0, 1), (101.0, 2)):
+        pace.note(sampling(at, done))
+        assert pace.left_s() is None  # two steps in two seconds at least, before a pace is told
+    pace.note(sampling(106.0, 4))
+    assert pace.left_s() == pytest.approx(6 * 6.0 / 3)
+
+
+@pytest.mark.parametrize(
+    "new", [sampling(200.0, 5, stage="writing"), sampling(200.0, 1), sampling(200.0, 5, total=20), event("state")]
+)
+def test_another_stage_begins_a_pace_of_its_own(new):
+    pace = Pace()
+    for at, done in ((100.0, 1), (110.0, 4)):
+        pace.note(sampling(at, done))
+    pace.note(new)
+    assert pace.left_s() is None

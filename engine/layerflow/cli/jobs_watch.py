@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -12,7 +11,7 @@ from rich.live import Live
 
 from layerflow.cli.jobs_report import SHORT_ID, table_of
 from layerflow.cli.stop import stop_on_signal
-from layerflow.wire.jobs import Job, JobEvent, Progress
+from layerflow.wire.jobs import Job
 
 if TYPE_CHECKING:
     from layerflow.wire.client import Client
@@ -35,7 +34,7 @@ def _looks_at_one(client: Client, job: str) -> Iterator[Sequence[Job]]:
     if not now.is_final:
         with contextlib.closing(client.events(job)) as events:
             for event in events:
-                now = after(now, event)
+                now = now.after(event)
                 yield [now]
     yield [client.get(job)]
 
@@ -49,19 +48,8 @@ def _looks_at_all(client: Client) -> Iterator[Sequence[Job]]:
         while not all(job.is_final for job in jobs.values()):
             event = next(events)
             if event.job in jobs:
-                jobs[event.job] = after(jobs[event.job], event)
+                jobs[event.job] = jobs[event.job].after(event)
                 yield [*jobs.values()]
-
-
-def after(job: Job, event: JobEvent) -> Job:
-    """The job as it is after one of its events."""
-    if event.kind == "state":
-        return Job.from_dict(event.data)
-    if event.kind == "progress":
-        return replace(job, progress=Progress.from_dict(event.data))
-    if event.kind == "warning":
-        return replace(job, warnings=(*job.warnings, str(event.data.get("message", ""))))
-    return job
 
 
 @contextlib.contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Dict, Mapping, Optional, Tuple
 
 from layerflow.wire import checks
@@ -122,6 +122,19 @@ class Job:
     def is_final(self) -> bool:
         """Whether nothing more happens to it unless someone asks."""
         return self.state in FINAL_STATES
+
+    def after(self, event: "JobEvent") -> "Job":
+        """This job as it is after one of its events. ValueError where the event tells of no job that can be."""
+        if event.kind == "state":
+            return Job.from_dict(event.data)
+        if event.kind == "progress":
+            return replace(self, progress=Progress.from_dict(event.data))
+        if event.kind == "frame":
+            frames = {"frames_done": event.data.get("done", 0), "frames_total": event.data.get("total", 0)}
+            return replace(self, progress=replace(self.progress, **frames))
+        if event.kind == "warning":
+            return replace(self, warnings=(*self.warnings, str(event.data.get("message", ""))))
+        return self
 
     def to_dict(self) -> Dict[str, Any]:
         """Every field by name, ready for JSON."""
