@@ -100,6 +100,18 @@ def test_one_that_runs_is_used(command, folders):
     assert not started(folders)
 
 
+def test_a_server_of_another_runtime_folder_is_used_and_never_started(command, folders, monkeypatch):
+    command()
+    with standing_in() as server:
+        publish(server.address)
+        theirs = Path(os.environ["LAYERFLOW_RUNTIME"])
+        monkeypatch.setenv("LAYERFLOW_RUNTIME", str(folders / "another"))
+        assert Client.connect(runtime=theirs).list() == []
+    with pytest.raises(errors.NotRunning, match="another"):
+        Client.connect(runtime=folders / "another")
+    assert not started(folders)
+
+
 def test_one_is_started_and_outlives_the_host(command, folders, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", "/nowhere/of/the/host")
     monkeypatch.setenv("PYTHONHOME", "/nowhere")

@@ -6,6 +6,7 @@ import contextlib
 import time
 import uuid
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Callable, Dict, Generator, List, Mapping, Optional, Type, TypeVar
 from urllib.parse import quote
 
@@ -66,15 +67,18 @@ class Client:
         timeout_s: float = 30.0,
         start_s: float = START_S,
         idle_exit_s: float = IDLE_EXIT_S,
+        runtime: Optional[Path] = None,
     ) -> "Client":
         """A client of the server that runs, or with `start` of one that is started when none runs.
 
-        `timeout_s` is for every answer but a stream of events, `start_s` for the start. Raises NotRunning with the
-        reason, and WrongVersion.
+        `timeout_s` is for every answer but a stream of events, `start_s` for the start. `runtime` is the runtime folder
+        of another server of this machine, which is never started. Raises NotRunning with the reason, and WrongVersion.
         """
 
         def find() -> RunningServer:
-            return starting.find_or_start(start_s, idle_exit_s) if start else starting.find()
+            if start and runtime is None:
+                return starting.find_or_start(start_s, idle_exit_s)
+            return starting.find(runtime)
 
         return cls(find(), timeout_s, find)
 

@@ -10,6 +10,7 @@ import stat
 import sys
 import tempfile
 from pathlib import Path
+from typing import Optional
 
 NAME = "layerflow"
 RUNTIME_FOLDER = "LAYERFLOW_RUNTIME"
@@ -47,9 +48,9 @@ def server_folder(platform: str = sys.platform) -> Path:
     return (Path(folder) if folder else Path.home() / default) / NAME / "server"
 
 
-def server_file() -> Path:
-    """The file that says where the server runs."""
-    return runtime_folder() / "server.json"
+def server_file(runtime: Optional[Path] = None) -> Path:
+    """The file that says where the server of a runtime folder runs; by default of this user's own."""
+    return (runtime or runtime_folder()) / "server.json"
 
 
 def _local_app_data() -> Path:

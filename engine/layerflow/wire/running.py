@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
 from typing import Optional
 from urllib.parse import urlsplit
 
@@ -47,9 +48,12 @@ def withdraw(server: RunningServer) -> None:
             places.server_file().unlink()
 
 
-def published() -> Optional[RunningServer]:
-    """The server that the file tells of; None without one, or where it is damaged, not ours or of a dead process."""
-    values = read_private(places.server_file()) or {}
+def published(runtime: Optional[Path] = None) -> Optional[RunningServer]:
+    """The server that the file in the runtime folder (default: this user's own) tells of.
+
+    None without one, or where it is damaged, not ours or of a dead process.
+    """
+    values = read_private(places.server_file(runtime)) or {}
     try:
         server = RunningServer(**{each.name: values.get(each.name, each.default) for each in fields(RunningServer)})
     except ValueError:

@@ -31,11 +31,15 @@ def remember_install(command: Sequence[str]) -> None:
     write_private(_install_file(), {"command": list(command)})
 
 
-def find() -> RunningServer:
-    """The server that runs. Raises NotRunning, or WrongVersion where it speaks another API."""
-    server = published()
+def find(runtime: Optional[Path] = None) -> RunningServer:
+    """The server that runs, of a runtime folder (default: this user's own).
+
+    Raises NotRunning, or WrongVersion where it speaks another API.
+    """
+    server = published(runtime)
     if server is None:
-        raise errors.NotRunning("no LayerFlow server is running; start one with layerflow serve")
+        where = "" if runtime is None else " from {}".format(runtime)
+        raise errors.NotRunning("no LayerFlow server is running{}; start one with layerflow serve".format(where))
     health = ask(server, Question("GET", "/v1/health", with_token=False), _HEALTH_S).json()
     if health.get("api") != API:
         raise errors.WrongVersion(
