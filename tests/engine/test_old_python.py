@@ -71,8 +71,9 @@ def test_a_round_trip_under_the_oldest_python(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("break_it", ["", "import tomllib", "if (x := 1): pass"])
-def test_vermin_finds_nothing_newer_than_3_7(tmp_path, break_it):
-    shutil.copytree(WIRE, tmp_path / "wire")
+@pytest.mark.parametrize("room", [WIRE, WIRE.parents[2] / "nuke_plugin" / "layerflow_nuke"], ids=["wire", "nuke"])
+def test_vermin_finds_nothing_newer_than_3_7(tmp_path, room, break_it):
+    shutil.copytree(room, tmp_path / "wire")
     (tmp_path / "wire" / "more.py").write_text(break_it + "\n")
     vermin = [str(Path(sys.executable).with_name("vermin")), "--target=3.7-", "--violations", "--no-parse-comments"]
     judged = subprocess.run([*vermin, str(tmp_path / "wire")], capture_output=True, text=True)

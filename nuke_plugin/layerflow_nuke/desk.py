@@ -1,0 +1,70 @@
+"""What a run does to its node: renders by the Writes inside, says how it stands, and shows what came of it."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Callable, Sequence
+
+from layerflow.wire import Job
+from layerflow_nuke import host, showing
+from layerflow_nuke.asking import Script
+from layerflow_nuke.inside import PREVIEW_READ, RUNNING, SHOWN, writer
+from layerflow_nuke.run import Desk, HostError, Render
+from layerflow_nuke.status import DONE, FAILED, WORKING, Status
+from layerflow_nuke.takes import portable
+
+if TYPE_CHECKING:
+    import nuke
+
+PREVIEW_NAME = "preview.jpg"
+
+
+class NodeDesk(Desk):
+    """The desk of one LayerFlow node."""
+
+    def __init__(self, group: nuke.Group, script: Script, folder: str, over: Callable[[], None]) -> None:
+        """Pictures of the running job go into `folder`; `over` is called at the end."""
+        self._group, self._script, self._folder, self._over = group, script, folder, over
+        self.status = Status("")
+
+    def render(self, what: Render, frame: int, view: str) -> None:
+        """Writes one frame of an input."""
+        write = host.inside(self._group, writer(what.input))
+        host.set_values(write, {"file": portable(what.pattern, self._script.path)})
+        host.render(self._group, writer(what.input), frame, view)
+
+    def show(self, status: Status) -> None:
+        """Says how it stands on the node and in its panel."""
+        self.status = status
+        host.set_values(self._group, {"status": status.text, "state": status.state, "tile_color": host.NO_COLOR})
+
+    def preview(self, jpeg: bytes) -> None:
+        """Shows how the layers look so far, for as long as the job runs."""
+        path = os.path.join(self._folder, PREVIEW_NAME)
+        part = path + ".part"
+        try:
+            os.makedirs(self._folder, exist_ok=True)
+            with open(part, "wb") as file:
+                file.write(jpeg)
+            os.replace(part, path)
+        except OSError as error:
+            raise HostError(f"{path} cannot be written ({error.strerror}); see to the disk of the output") from error
+        host.set_values(host.inside(self._group, PREVIEW_READ), {"file": portable(path, self._script.path)})
+        host.ask_for(self._group, PREVIEW_READ)
+        host.set_values(host.inside(self._group, SHOWN), {"which": RUNNING})
+
+    def submitted(self, jobs: Sequence[str]) -> None:
+        """Keeps the ids of the jobs in the script."""
+        host.set_values(self._group, {"jobs": " ".join(jobs), "state": WORKING})
+
+    def ended(self, status: Status, jobs: Sequence[Job]) -> None:
+        """Shows the frames, or says what went wrong: on the node, and in one dialog."""
+        self.status = status
+        color = host.RED if status.state == FAILED else host.NO_COLOR
+        host.set_values(self._group, {"status": status.text, "state": status.state, "tile_color": color})
+        self._over()
+        showing.drop_preview(self._group)
+        if status.state == DONE:
+            showing.show_version(self._group)
+        elif status.state == FAILED and host.is_interactive():
+            host.tell(f"{host.full_name(self._group)}: {status.text}")

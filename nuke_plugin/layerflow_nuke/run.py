@@ -1,0 +1,212 @@
+"""One press of Generate, from rendering the inputs to the frames: a thread's work, and nothing of Nuke.
+
+What has to happen in the host goes through a `Desk`, always in the host's main thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import threading
+import time
+import uuid
+from dataclasses import dataclass, field
+from typing import Any, Callable, List, Sequence, Tuple, TypeVar
+
+from layerflow.wire import Job, Request
+from layerflow.wire.client import Client
+from layerflow.wire.errors import Conflict, ServerError
+from layerflow.wire.pace import Pace
+from layerflow_nuke.status import CANCELLED, FAILED, WORKING, Status, of_job, rendering
+
+SHOW_S = 0.25  # the least between two lines on the node
+PREVIEW_S = 1.0  # the least between two pictures
+
+Answer = TypeVar("Answer")
+InMain = Callable[[Callable[[], Any]], Any]  # calls in the host's main thread, and gives or raises what came of it
+
+
+class HostError(Exception):
+    """The host could not do its part; one sentence for an artist."""
+
+
+class Gone(Exception):
+    """The node, or its script, is not there any more."""
+
+
+@dataclass(frozen=True)
+class Render:
+    """Frames of one input that have to be written before the engine can read them."""
+
+    input: str
+    pattern: str
+    frames: Tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Shot:
+    """What is asked for one view."""
+
+    view: str
+    request: Request
+    renders: Tuple[Render, ...] = ()
+    key: str = field(default_factory=lambda: uuid.uuid4().hex)  # so that asking twice makes one job
+
+
+class Desk:
+    """What a run needs of its host. Every method is called in the main thread, and may raise HostError or Gone."""
+
+    def render(self, what: Render, frame: int, view: str) -> None:
+        """Writes one frame of an input."""
+        raise NotImplementedError
+
+    def show(self, status: Status) -> None:
+        """Says how it stands."""
+        raise NotImplementedError
+
+    def preview(self, jpeg: bytes) -> None:
+        """Shows how the layers look so far."""
+        raise NotImplementedError
+
+    def submitted(self, jobs: Sequence[str]) -> None:
+        """Keeps the ids of the jobs, so that they are found again."""
+        raise NotImplementedError
+
+    def ended(self, status: Status, jobs: Sequence[Job]) -> None:
+        """Takes the end: frames to show, or what went wrong."""
+        raise NotImplementedError
+
+
+class Run:
+    """One press of Generate, or jobs of an earlier one that are watched again."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        in_main: InMain,
+        connect: Callable[[], Client],
+        shots: Sequence[Shot] = (),
+        jobs: Sequence[str] = (),
+        label: str = "",
+        preview_layer: str = "off",
+    ) -> None:
+        """`shots` are rendered and asked for; or `jobs`, which are in the queue already, are followed."""
+        self._desk, self._in_main, self._connect = desk, in_main, connect
+        self._shots, self._ids, self._label = tuple(shots), list(jobs), label
+        self._preview_layer = preview_layer
+        self._cancelled, self._left = threading.Event(), threading.Event()
+        self._shown_at = self._previewed_at = float("-inf")
+        self._etag = ""
+        self.thread = threading.Thread(target=self.work, name="LayerFlow", daemon=True)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more comes of it."""
+        return not self.thread.is_alive()
+
+    def cancel(self) -> None:
+        """Ends it: no more is rendered, and its jobs are cancelled. Returns at once."""
+        self._cancelled.set()
+        threading.Thread(target=self._cancel_jobs, name="LayerFlow cancel", daemon=True).start()
+
+    def leave(self) -> None:
+        """Stops following; the jobs go on in the queue."""
+        self._left.set()
+
+    def work(self) -> None:
+        """Does it all; a thread's target, and what a farm calls itself."""
+        try:
+            status, jobs = self._outcome()
+            self._main(lambda: self._desk.ended(status, jobs))
+        except Gone:
+            pass
+        except Exception as error:
+            with contextlib.suppress(Gone):
+                own = Status(
+                    f"failed: the plug-in met an error of its own ({error}); the Script Editor has more", FAILED
+                )
+                self._main(lambda: self._desk.ended(own, []))
+            raise
+
+    def _outcome(self) -> Tuple[Status, List[Job]]:
+        try:
+            self._render_all()
+            if self._cancelled.is_set():
+                return Status("cancelled before the engine was asked", CANCELLED), []
+            client = self._connect()
+            self._submit(client)
+            jobs = [self._followed(client, job) for job in list(self._ids)]
+        except (HostError, ServerError, ValueError, OSError) as error:
+            return Status(f"failed: {error}", FAILED), []
+        worst = next((job for job in jobs if job.state != "done"), jobs[-1])
+        return of_job(worst), jobs
+
+    def _render_all(self) -> None:
+        total = sum(len(render.frames) for shot in self._shots for render in shot.renders)
+        done = 0
+        for shot in self._shots:
+            for render in shot.renders:
+                for frame in render.frames:
+                    if self._cancelled.is_set():
+                        return
+                    self._show(rendering(render.input, done, total))
+                    self._main(functools.partial(self._desk.render, render, frame, shot.view))
+                    done += 1
+
+    def _submit(self, client: Client) -> None:
+        if not self._shots:
+            return
+        self._show(Status("asking the engine"), at_once=True)
+        for shot in self._shots:
+            self._ids.append(client.submit(shot.request, label=self._label, key=shot.key).id)
+        self._main(lambda: self._desk.submitted(self._ids))
+        if self._cancelled.is_set():  # pressed while it was asked
+            self._cancel_jobs()
+
+    def _followed(self, client: Client, job_id: str) -> Job:
+        job, pace = client.get(job_id), Pace()
+        self._show(of_job(job), at_once=True)
+        if job.is_final:
+            return job
+        with contextlib.closing(client.events(job_id)) as events:
+            for event in events:
+                job = job.after(event)
+                pace.note(event)
+                self._show(of_job(job, pace.left_s()), at_once=event.kind == "state" and not job.is_final)
+                self._preview(client, job)
+        return client.get(job_id)
+
+    def _preview(self, client: Client, job: Job) -> None:
+        now = time.monotonic()
+        if self._preview_layer == "off" or job.state != "running" or now - self._previewed_at < PREVIEW_S:
+            return
+        self._previewed_at = now
+        picture = client.preview(job.id, self._preview_layer, self._etag)
+        if picture is not None:
+            self._etag = picture.etag
+            self._main(lambda: self._desk.preview(picture.image))
+
+    def _show(self, status: Status, at_once: bool = False) -> None:
+        now = time.monotonic()
+        if status.state != WORKING or not (at_once or now - self._shown_at >= SHOW_S):
+            return
+        self._shown_at = now
+        self._main(lambda: self._desk.show(status))
+
+    def _cancel_jobs(self) -> None:
+        try:
+            client = self._connect() if self._ids else None
+            for job in list(self._ids):
+                if client is not None:
+                    with contextlib.suppress(Conflict):  # it is over
+                        client.cancel(job)
+        except ServerError as error:
+            text = f"could not be cancelled: {error}"
+            with contextlib.suppress(Gone):
+                self._main(lambda: self._desk.show(Status(text)))
+
+    def _main(self, call: Callable[[], Answer]) -> Answer:
+        if self._left.is_set():
+            raise Gone
+        answer: Answer = self._in_main(call)
+        return answer

@@ -1,0 +1,67 @@
+"""What a node says of its job: one line, from what the queue tells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional
+
+from layerflow.wire import Job
+
+WORKING, DONE, FAILED, CANCELLED = "working", "done", "failed", "cancelled"
+
+
+@dataclass(frozen=True)
+class Status:
+    """One line for the node, and how it stands."""
+
+    text: str
+    state: str = WORKING
+    share: Optional[float] = None  # of the stage at hand, 0 to 1; None where it cannot be counted
+
+
+def rendering(name: str, done: int, total: int) -> Status:
+    """While inputs are rendered."""
+    return Status(f"rendering {name} {done}/{total}", share=done / total if total else None)
+
+
+def of_job(job: Job, left_s: Optional[float] = None) -> Status:
+    """How a job stands; `left_s` seconds are left of the stage at hand."""
+    if job.state == "done":
+        return Status(_done(job), DONE, 1.0)
+    if job.state == "failed":
+        return Status(f"failed: {job.message}", FAILED)
+    if job.state == "cancelled":
+        return Status("cancelled; frames that were whole are still there", CANCELLED)
+    if job.state != "running":
+        return Status(f"{job.state}: {job.message}" if job.message else f"{job.state}, waiting for its turn")
+    at = job.progress
+    parts = [f"{at.stage} {at.done}/{at.total}" if at.total else at.stage or "starting"]
+    if at.frames_total:
+        parts.append(f"frame {at.frames_done}/{at.frames_total}")
+    if left_s is not None:
+        parts.append(f"about {duration(left_s)} left")
+    return Status(", ".join(parts), share=at.done / at.total if at.total else None)
+
+
+def _done(job: Job) -> str:
+    result = job.result or {}
+    frames, seconds = result.get("frames"), result.get("seconds")
+    text = "done"
+    if isinstance(frames, list):
+        text += f": {len(frames)} frame" + ("s" if len(frames) != 1 else "")
+    if isinstance(seconds, (int, float)):
+        text += f" in {duration(seconds)}"
+    if job.warnings:
+        text += f"; {job.warnings[0]}"
+    if len(job.warnings) > 1:
+        text += f"; and {len(job.warnings) - 1} more"
+    return text
+
+
+def duration(seconds: float) -> str:
+    """75 as "1 m 15 s"."""
+    whole = max(round(seconds), 0)
+    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
+    if hours:
+        return f"{hours} h {minutes} m"
+    return f"{minutes} m {rest} s" if minutes else f"{rest} s"

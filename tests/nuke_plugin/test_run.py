@@ -1,0 +1,185 @@
+"""A run without Nuke: what is rendered, asked, shown and ended, in which order, whatever goes wrong."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from layerflow.wire import Job, JobEvent, Progress, Request
+from layerflow.wire.client import Preview
+from layerflow.wire.errors import NotRunning
+from layerflow_nuke.run import Desk, Gone, HostError, Render, Run, Shot
+from layerflow_nuke.status import CANCELLED, DONE, FAILED
+
+REQUEST = Request("decompose", plate="/in/plate.%04d.exr", output="/out/dog_v001.%04d.exr")
+IDS = ["0" * 31 + digit for digit in "123"]
+
+
+class Diary(Desk):
+    """A desk that writes down what it is told; `trouble` is raised by the method of that name."""
+
+    def __init__(self, **trouble):
+        self.trouble, self.said, self.rendered, self.pictures, self.jobs, self.end = trouble, [], [], [], None, None
+
+    def render(self, what, frame, view):
+        self._meet("render")
+        self.rendered.append((what.input, frame, view))
+
+    def show(self, status):
+        self._meet("show")
+        self.said.append(status.text)
+
+    def preview(self, jpeg):
+        self.pictures.append(jpeg)
+
+    def submitted(self, jobs):
+        self.jobs = list(jobs)
+
+    def ended(self, status, jobs):
+        self.end = status
+
+    def _meet(self, what):
+        if what in self.trouble:
+            raise self.trouble[what]
+
+
+class Queue:
+    """Stands in for the client: jobs that go through a few events and end as `ends` says."""
+
+    def __init__(self, ends="done", events=True):
+        self.ends, self.asked, self.cancelled, self.keys = ends, [], [], []
+        self.go_on = threading.Event()
+        if events:
+            self.go_on.set()
+
+    def submit(self, request, label="", overwrite=False, key=None):
+        assert not overwrite  # a version of one's own: nothing is ever replaced
+        self.asked.append((request, label))
+        self.keys.append(key)
+        return Job(id=IDS[len(self.asked) - 1], state="queued", request=request)
+
+    def get(self, job):
+        state = "cancelled" if job in self.cancelled else self.ends if self.go_on.is_set() else "queued"
+        result = {"frames": ["a", "b"], "seconds": 75.0} if state == "done" else None
+        message = "the disk is full" if state == "failed" else ""
+        fresh = not getattr(self, "followed", False) and state == self.ends
+        self.followed = True
+        if fresh:
+            return Job(id=job, state="running", request=REQUEST)
+        return Job(id=job, state=state, request=REQUEST, result=result, message=message)
+
+    def events(self, job):
+        self.go_on.wait(10)
+        running = Job(id=job, state="running", request=REQUEST)
+        yield JobEvent(id=1, job=job, kind="state", at=0.0, data=running.to_dict())
+        for done in (0, 5, 10):
+            at = Progress("sampling", done, 10, 0, 2)
+            yield JobEvent(id=2 + done, job=job, kind="progress", at=float(done), data=at.to_dict())
+            time.sleep(0.3)
+
+    def preview(self, job, layer, etag):
+        return Preview(b"jpeg of " + layer.encode(), "1") if etag != "1" else None
+
+    def cancel(self, job):
+        self.cancelled.append(job)
+        self.go_on.set()
+
+
+def shot(view="main", frames=(1, 2)):
+    return Shot(view, REQUEST, (Render("Plate", "/in/plate.%04d.exr", frames),))
+
+
+def run(desk, queue, **options):
+    return Run(desk, lambda call: call(), lambda: queue, **{"shots": [shot()], "label": "nuke:dog.nk/L", **options})
+
+
+def test_the_whole_way():
+    desk, queue = Diary(), Queue()
+    run(desk, queue, preview_layer="blended").work()
+    assert desk.rendered == [("Plate", 1, "main"), ("Plate", 2, "main")]
+    assert queue.asked == [(REQUEST, "nuke:dog.nk/L")] and desk.jobs == IDS[:1]
+    assert desk.said[0] == "rendering Plate 0/2" and any(
+        text.startswith("sampling 10/10, frame 0/2") for text in desk.said
+    )
+    assert desk.pictures == [b"jpeg of blended"]
+    assert desk.end.state == DONE and desk.end.text == "done: 2 frames in 1 m 15 s"
+
+
+def test_a_view_each():
+    desk, queue = Diary(), Queue()
+    run(desk, queue, shots=[shot("left", (1,)), shot("right", (1,))]).work()
+    assert [view for _, _, view in desk.rendered] == ["left", "right"]
+    assert desk.jobs == IDS[:2] and len(set(queue.keys)) == 2
+
+
+def test_jobs_of_an_earlier_session_are_followed_without_asking():
+    desk, queue = Diary(), Queue()
+    run(desk, queue, shots=(), jobs=IDS[:1]).work()
+    assert desk.end.state == DONE and not queue.asked and not desk.rendered
+
+
+def test_a_job_that_fails_says_why():
+    desk = Diary()
+    run(desk, Queue("failed")).work()
+    assert (desk.end.state, desk.end.text) == (FAILED, "failed: the disk is full")
+
+
+@pytest.mark.parametrize(
+    ("trouble", "says"), [(HostError("Nuke could not render"), "could not render"), (OSError("no room"), "no room")]
+)
+def test_an_input_that_cannot_be_rendered_ends_it(trouble, says):
+    desk, queue = Diary(render=trouble), Queue()
+    run(desk, queue).work()
+    assert desk.end.state == FAILED and says in desk.end.text and not queue.asked
+
+
+def test_no_server_ends_it():
+    def connect():
+        raise NotRunning("no LayerFlow server is running; start one with layerflow serve")
+
+    desk = Diary()
+    Run(desk, lambda call: call(), connect, [shot()]).work()
+    assert desk.end.state == FAILED and "layerflow serve" in desk.end.text
+
+
+def test_an_error_of_its_own_is_told_and_not_hidden():
+    desk = Diary(show=ZeroDivisionError("?"))
+    with pytest.raises(ZeroDivisionError):
+        run(desk, Queue()).work()
+    assert desk.end.state == FAILED and "error of its own" in desk.end.text
+
+
+def test_cancelled_while_inputs_are_rendered_nothing_is_asked():
+    class Pressed(Diary):
+        def render(self, what, frame, view):
+            super().render(what, frame, view)
+            at_work.cancel()
+
+    desk, queue = Pressed(), Queue()
+    at_work = run(desk, queue)
+    at_work.work()
+    assert len(desk.rendered) == 1 and not queue.asked and desk.end.state == CANCELLED
+
+
+def test_cancelled_while_it_waits():
+    desk, queue = Diary(), Queue(events=False)
+    at_work = run(desk, queue)
+    at_work.thread.start()
+    while desk.jobs is None:
+        time.sleep(0.01)
+    at_work.cancel()
+    at_work.thread.join(10)
+    assert queue.cancelled == IDS[:1] and desk.end.state == CANCELLED and at_work.is_over
+
+
+def test_a_node_that_is_gone_is_left_alone():
+    desk, queue = Diary(), Queue()
+    at_work = run(desk, queue)
+    at_work.leave()
+    at_work.work()
+    assert desk.end is None and not desk.said
+    gone = Diary(show=Gone())
+    run(gone, Queue()).work()
+    assert gone.end is None
