@@ -31,6 +31,7 @@ VERBS = [
     "serve",
     "jobs",
     "models",
+    "install",
     "data",
     "train",
 ]

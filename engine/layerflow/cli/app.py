@@ -15,6 +15,7 @@ from layerflow.cli.edit import edit
 from layerflow.cli.evaluate import evaluate
 from layerflow.cli.foreground import foreground
 from layerflow.cli.generate import generate
+from layerflow.cli.install import install
 from layerflow.cli.jobs import jobs
 from layerflow.cli.models import models
 from layerflow.cli.recompose import recompose
@@ -43,6 +44,7 @@ for verb in (
     serve,
     jobs,
     models,
+    install,
     data,
     train,
 ):

@@ -1,0 +1,1 @@
+__import__("layerflow_nuke.startup").startup.menu()
