@@ -22,15 +22,8 @@ from layerflow_nuke.run import Gone, HostError
 RED, NO_COLOR = 0xB02020FF, 0
 # Knobs that change nothing in a picture.
 _OF_THE_EYE = {"xpos", "ypos", "selected", "name", "label", "icon", "tile_color", "gl_color", "hide_input", "cached"}
-_OF_THE_EYE |= {
-    "note_font",
-    "note_font_size",
-    "note_font_color",
-    "postage_stamp",
-    "dope_sheet",
-    "bookmark",
-    "indicators",
-}
+_OF_THE_EYE |= {"note_font", "note_font_size", "note_font_color", "postage_stamp", "dope_sheet", "bookmark"}
+_OF_THE_EYE |= {"indicators", "version"}  # the latter counts how often a Read was reloaded; its files tell more
 _OF_A_JOB = {"status", "state", "jobs", "scratch"}  # of another LayerFlow node above
 
 _CLASSES: Dict[str, Callable[[Knob], Any]] = {
@@ -359,8 +352,7 @@ def largest(group: nuke.Group, name: str, frame: int) -> float:
         nuke.execute(tool, frame, frame)
     except RuntimeError as error:
         raise HostError(f"Nuke could not compare frame {frame} ({error}); press Reload, then try again") from error
-    found = tool["maxlumapixvalue"].value()
-    return float(max(found)) if isinstance(found, (list, tuple)) else float(found)
+    return max(float(tool["maxlumapixvalue"].getValueAt(frame, channel)) for channel in range(3))
 
 
 def ask_for(group: nuke.Group, name: str) -> None:

@@ -42,7 +42,7 @@ def _inputs() -> List[Piece]:
     found.append(Piece("Copy", "Guide_matte", (GUIDE, GUIDE), copied("rgba", "rgba", ("alpha",)), at=(3, 1)))
     sources = {PLATE: PLATE, FOREGROUND: FOREGROUND, BACKGROUND: BACKGROUND, GUIDE: "Guide_matte"}
     for column, (name, source) in enumerate(sources.items()):
-        channels = "rgb" if name == BACKGROUND else "rgba"
+        channels = "rgba" if name in (FOREGROUND, GUIDE) else "rgb"  # of a plate without alpha Nuke writes one of 0
         found.append(Piece("Write", writer(name), (source,), {"channels": channels, **_FILES}, at=(column, 2)))
     return found
 
@@ -75,9 +75,21 @@ def _rgba(source: str, front_to_back: Sequence[str], row: int) -> List[Piece]:
 def _check(layers: Sequence[str]) -> List[Piece]:
     """The layers put back together, how far that is from the plate, and the node that finds the largest of it."""
     comp = comp_pieces(layers, RESULT_READ, prefix="Check_", column=9, row=1)
-    apart = difference(f"{CHECK}_difference", comp[-1].name, PLATE, (9, comp[-1].at[1] + 1))
-    largest = Piece("CurveTool", CHECK, (apart.name,), {"operation": "Max Luma Pixel"}, at=(9, apart.at[1] + 1))
-    return [*comp, apart, largest]
+    row = comp[-1].at[1] + 1
+    apart = difference("Check_difference", comp[-1].name, PLATE, (9, row))
+    greys = [
+        Piece("Shuffle2", f"Check_{name}", (apart.name,), {"mappings": _grey(name)}, at=(9 + i, row + 1))
+        for i, name in enumerate(RGBA[:3])
+    ]  # since a CurveTool looks for the most luma, to which blue adds next to nothing
+    red, green, blue = (piece.name for piece in greys)
+    most = Piece("Merge2", "Check_most", (red, green, None, blue), {"operation": "max"}, at=(9, row + 2))
+    tool = Piece("CurveTool", CHECK, (most.name,), {"operation": "Max Luma Pixel"}, at=(9, row + 3))
+    return [*comp, apart, *greys, most, tool]
+
+
+def _grey(channel: str) -> List[Tuple[str, str]]:
+    """The mapping of a Shuffle2 that makes one channel all three."""
+    return [(f"rgba.{channel}", f"rgba.{name}") for name in RGBA[:3]]
 
 
 def comp_pieces(

@@ -179,7 +179,7 @@ LAYERS = (
         "preview_layer",
         "running preview",
         "Which layer the node shows while a job runs; off shows what it showed before.",
-        default="blended",
+        default="foreground",
         choices=("off", "blended", "foreground", "alpha", "background"),
     ),
     Knob(
