@@ -12,6 +12,7 @@ import numpy as np
 import OpenImageIO as oiio
 import pytest
 from comping import FIRST, finished, plate, press, saved_script, set_knobs
+from write_example import EXAMPLE, example
 
 from layerflow_nuke.inside import pieces
 from layerflow_nuke.panel import PANEL, defaults
@@ -277,3 +278,22 @@ def test_nukes_start_loads_nothing_but_the_wire():
     assert {"layerflow_nuke", "layerflow_nuke.startup", "layerflow.wire"} <= own
     assert all(re.match(r"layerflow(_nuke(\.(startup|wire_path))?|\.wire.*)?$", name) for name in own)
     assert not {"torch", "numpy", "ssl", "http.client", "PySide6", "PySide2"} & set(loaded)
+
+
+def test_the_example_is_what_the_plug_in_makes(nuke, actions):
+    assert EXAMPLE.read_text(encoding="utf-8") == example(nuke), "run tests/nuke_plugin/write_example.py"
+
+
+def test_the_example_opens_anywhere(nuke, actions):
+    from nuke import _stand_in
+
+    text = EXAMPLE.read_text(encoding="utf-8")
+    assert str(Path.home()) not in text and not re.search(r"(?m)^ +file \"?/", text)
+    nuke.scriptOpen(str(EXAMPLE))
+    node = nuke.toNode("LayerFlow1")
+    assert node["foreground"].value() == "a parrot" and node.input(0).name() == "Plate"
+    assert _stand_in.pixels(node, FIRST)["rgba.red"].shape == (320, 480)
+    assert [each.Class() for each in nuke.toNode("LayerFlow1_difference").dependencies(nuke.INPUTS)] == [
+        "Merge2",
+        "Dot",
+    ]
