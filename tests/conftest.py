@@ -89,6 +89,15 @@ def is_out_of_reach(item: pytest.Item) -> bool:
     return no_gpu or (item.get_closest_marker("weights") is not None and "LAYERFLOW_WEIGHTS" not in os.environ)
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves long tests to a run in which nothing may be skipped, or that asks for them by marker, word or name."""
+    asked = REQUIRE_ALL or config.option.markexpr or config.option.keyword or any("::" in arg for arg in config.args)
+    if not asked:
+        long = [item for item in items if item.get_closest_marker("long")]
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if item not in long]
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if is_out_of_reach(item):
         pytest.skip("needs an NVIDIA GPU, or released weights in LAYERFLOW_WEIGHTS")

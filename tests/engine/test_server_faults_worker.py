@@ -176,6 +176,7 @@ def test_fault_19_memory_that_is_never_enough(bench, undisturbed) -> None:
     assert bench.worker.pid == pid
 
 
+@pytest.mark.long
 def test_fault_19_a_worker_that_the_system_kills_for_memory(bench, undisturbed) -> None:
     bench.wrong("killed", "at every step")
     job = bench.submit()
@@ -202,6 +203,7 @@ def test_fault_27_what_is_left_of_another_shot_is_not_taken_for_its_own(bench, u
     assert bench.whole_frames() == others and not set(others.values()) & set(undisturbed.values())
 
 
+@pytest.mark.long
 def test_fault_28_memory_is_flat_from_job_to_job(bench) -> None:
     used = []
     for number in range(50):

@@ -89,7 +89,7 @@ def test_a_job_that_somebody_looks_at_has_a_picture_of_each_layer(folder, tiny_m
     assert contents(tmp_path / "out") == contents(tmp_path / "plain")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_host_sees_the_layers_come_about(tiny_model, tmp_path, monkeypatch) -> None:
     """Through a real server and its worker: other pictures while the job goes on, and the last one when it is done."""
     for name in ("runtime", "server"):

@@ -163,7 +163,7 @@ def test_kill_9_of_the_worker(server, shot, undisturbed, tmp_path) -> None:
     assert "its worker was killed by signal 9; it goes on from its last saved step" in told
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_three_killed_workers_fail_the_job(server, shot, undisturbed, tmp_path) -> None:
     store = server.store
     job = store.submit(shot)[0].id
@@ -175,7 +175,7 @@ def test_three_killed_workers_fail_the_job(server, shot, undisturbed, tmp_path) 
     assert all(data == undisturbed[name] for name, data in frames(tmp_path / "out").items())
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_worker_told_to_end_by_the_system_leaves_cleanly(server, shot, undisturbed, tmp_path) -> None:
     store = server.store
     job = store.submit(shot)[0].id
@@ -237,7 +237,7 @@ def test_two_workers_share_the_queue(folder, store, tiny_model, tmp_path) -> Non
     assert {(job.state, job.attempts) for job in after} == {("done", 1)}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_worker_that_hangs_is_ended_and_its_job_goes_on(folder, store, shot, undisturbed, tmp_path) -> None:
     job = store.submit(shot)[0].id
     with working(folder, store, hung_s=12.0) as supervisor:

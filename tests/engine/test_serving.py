@@ -256,7 +256,7 @@ def test_an_engine_that_cannot_be_loaded_is_tried_again(home: Path, monkeypatch:
     assert "the engine cannot be loaded here" in own_folder().log.read_text()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_drained_job_goes_on_when_a_server_runs_again(home: Path) -> None:
     with serving() as served:
         client = served.client

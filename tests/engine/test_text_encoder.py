@@ -227,6 +227,7 @@ def test_the_second_run_of_a_shot_never_loads_t5(
         render(tiny_model, tmp_path / "third", plate=plate, foreground="a garden")
 
 
+@pytest.mark.long
 def test_the_second_command_never_loads_t5(
     tiny_model: Path, tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -30,7 +30,7 @@ def losses(*command: str | Path) -> list[float]:
     return json.loads(ran.stdout.splitlines()[-1])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_processes_train_as_one_with_the_whole_batch(tmp_path: Path) -> None:
     config = write_stage_data(tmp_path)
     with socket.socket() as free:

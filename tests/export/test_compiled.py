@@ -60,7 +60,7 @@ def check(transformer: LayerFlowTransformer, network: Network, shape: tuple[int,
     assert (network(**inputs) - eager).abs().max() <= 2e-6 * eager.std()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script_method:DeprecationWarning")
 def test_v_is_the_eager_one_within_rounding(transformer: LayerFlowTransformer) -> None:
     network = compiled(transformer)

@@ -129,6 +129,7 @@ def test_the_rest_stays_in_the_type_of_the_graph(bf16_fp8_graph):
     assert types["transformer_blocks.0.attn1.to_qkv.weight_scale"] == TensorProto.BFLOAT16
 
 
+@pytest.mark.long
 def test_other_loras_are_quantized_anew(tiny_model, bf16_fp8_graph, tmp_path):
     """Query and feed-forward of one block and a layer that is not in FP8: the scales of what enters stay."""
     modules = ("transformer_blocks.0.attn1.to_q", "transformer_blocks.0.ff.net.2", "proj_out")

@@ -88,6 +88,7 @@ def test_it_is_the_export_of_the_merged_model(model, merged, loras, tmp_path):
     assert read_graph_manifest(new) == read_graph_manifest(merged)
 
 
+@pytest.mark.long
 def test_a_half_graph_too(tiny_model, bf16_graph, tmp_path):
     lora = str(write_diffusers(tmp_path / "lora", random_lora(network_of(tiny_model))))
     merged = refitted(bf16_graph, tmp_path / "merged", tiny_model, lora)

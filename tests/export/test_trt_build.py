@@ -62,6 +62,7 @@ def test_a_float16_graph_is_fused_for_the_targets_asked_for(fp16_engine):
     assert report.weights_bytes > 50_000 and report.activation_bytes > 0 and report.num_layers > 20
 
 
+@pytest.mark.long
 def test_a_bfloat16_graph_of_the_bundled_form_is_fused(bf16_graph, tmp_path):
     report = built(bf16_graph, tmp_path, targets=("sm89",)).report
     assert (report.num_blocks, report.attention_fused, report.qkv_merged) == (2, 2, 2)

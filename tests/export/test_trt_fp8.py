@@ -55,7 +55,7 @@ def test_the_same_again_is_neither_calibrated_nor_built(built, monkeypatch):
     assert read_graph_manifest(graph) == before and len(before.largest_inputs) == 2 * 6
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_the_bundled_model_is_fused_and_in_fp8(tmp_path, capsys):
     assert run(["build", "mini", "-o", str(tmp_path), "--precision", "fp8", "--target", "sm89", "--json"]) == 0

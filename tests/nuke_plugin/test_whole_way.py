@@ -137,6 +137,7 @@ def test_from_a_plate_to_layers_a_comp_and_the_next_version(nuke, node, home):  
     no_trouble()
 
 
+@pytest.mark.long
 def test_cancel_and_a_script_that_is_opened_again(nuke, node, home):  # noqa: F811
     from nuke import _stand_in
 
@@ -174,6 +175,7 @@ def test_cancel_and_a_script_that_is_opened_again(nuke, node, home):  # noqa: F8
     no_trouble()
 
 
+@pytest.mark.long
 def test_on_a_farm(nuke, node, capsys):
     """In `nuke -t` all of it happens in the foreground, and the exit code tells how it ended."""
     from nuke import _stand_in
@@ -197,6 +199,7 @@ def test_on_a_farm(nuke, node, capsys):
     assert _stand_in.messages() == [] and _stand_in.callback_errors() == []
 
 
+@pytest.mark.long
 def test_two_foregrounds(nuke, node):
     """Several lines are several foregrounds: more layers, and a tree that still gives the plate."""
     set_knobs(node, foreground="a parrot\na perch", frame_range="custom", first_frame=FIRST, last_frame=FIRST + 1)
@@ -212,6 +215,7 @@ def test_two_foregrounds(nuke, node):
     no_trouble()
 
 
+@pytest.mark.long
 def test_a_guide_and_views(nuke, node, home):  # noqa: F811
     """A matte of one channel goes along, and %V makes a sequence for every view."""
     matte = nuke.nodes.Constant(color=[1.0, 0.0, 0.0, 0.0], channels="rgba")

@@ -14,7 +14,7 @@ from layerflow_export.bench.report import read_report
 SCRIPT = Path(__file__).parents[3] / "benchmarks" / "released_2b.py"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_in_one_go(tmp_path):
     command = [
         sys.executable,
