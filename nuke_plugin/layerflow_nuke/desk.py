@@ -59,12 +59,15 @@ class NodeDesk(Desk):
 
     def ended(self, status: Status, jobs: Sequence[Job]) -> None:
         """Shows the frames, or says what went wrong: on the node, and in one dialog."""
+        self._over()
+        if status.state == DONE:
+            try:
+                showing.show_version(self._group)
+            except (HostError, ValueError) as error:
+                status = Status(f"failed: {error}", FAILED)
+        showing.drop_preview(self._group)
         self.status = status
         color = host.RED if status.state == FAILED else host.NO_COLOR
         host.set_values(self._group, {"status": status.text, "state": status.state, "tile_color": color})
-        self._over()
-        showing.drop_preview(self._group)
-        if status.state == DONE:
-            showing.show_version(self._group)
-        elif status.state == FAILED and host.is_interactive():
+        if status.state == FAILED and host.is_interactive():
             host.tell(f"{host.full_name(self._group)}: {status.text}")

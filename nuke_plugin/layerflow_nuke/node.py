@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Sequence, Tuple
 
+from layerflow.wire import Job
 from layerflow.wire.client import Client
 from layerflow_nuke import host, inside, planning, showing, tree
 from layerflow_nuke.asking import INPUTS, PLATE, Script, new_seed
@@ -115,23 +117,32 @@ def knob_changed(group: nuke.Group, knob: str) -> None:
         showing.show_version(group)
 
 
-def watch_again(group: nuke.Group, start_engine: bool = True) -> bool:
-    """Whether the node's last jobs are followed from now on: a script was opened that knows of them."""
+def watch_again(group: nuke.Group) -> bool:
+    """Whether the node's last jobs are followed from now on."""
     values, script = host.values(group), host.script()
     jobs = str(values["jobs"]).split()
     if not jobs or _is_running(group):
         return False
-    run, _ = _run(group, values, script, jobs=jobs, start_engine=start_engine)
+    run, _ = _run(group, values, script, jobs=jobs)
     runs[host.full_name(group)] = run
     run.thread.start()
     return True
 
 
+def look_for_jobs(group: nuke.Group) -> None:
+    """Follows jobs of the node that go on, where an engine runs and has some."""
+    values, script = host.values(group), host.script()
+    run, _ = _run(group, values, script, start_engine=False)
+    runs[host.full_name(group)] = run
+    run.thread.start()
+
+
 def script_loaded() -> None:
-    """Watches the jobs that were going on when the script was saved."""
+    """Watches the jobs that were going on when the script was saved, or were asked for after that."""
     for group in host.nodes():
-        if str(host.values(group)["state"]) == WORKING:
-            watch_again(group)
+        with contextlib.suppress(ValueError, HostError):  # an output that can be nowhere has no jobs
+            if str(host.values(group)["state"]) != WORKING or not watch_again(group):
+                look_for_jobs(group)
 
 
 def script_closes() -> None:
@@ -177,7 +188,11 @@ def _run(
     connect = _connector(str(values["server"]).strip(), start_engine)
     label = f"nuke:{script.name}/{name}"[:MAX_LABEL]
     layer = str(values["preview_layer"]) if host.is_interactive() else "off"
-    return Run(desk, host.in_main_thread, connect, shots, jobs, label, layer), desk
+
+    def is_mine(job: Job) -> bool:
+        return takes.has(job.request.output)
+
+    return Run(desk, host.in_main_thread, connect, shots, jobs, label, layer, is_mine), desk
 
 
 def _connector(server: str, start: bool) -> Callable[[], Client]:

@@ -11,11 +11,11 @@ import threading
 import time
 import uuid
 from dataclasses import dataclass, field
-from typing import Any, Callable, List, Sequence, Tuple, TypeVar
+from typing import Any, Callable, List, Optional, Sequence, Tuple, TypeVar
 
 from layerflow.wire import Job, Request
 from layerflow.wire.client import Client
-from layerflow.wire.errors import Conflict, ServerError
+from layerflow.wire.errors import Conflict, NotFound, ServerError
 from layerflow.wire.pace import Pace
 from layerflow_nuke.status import CANCELLED, FAILED, WORKING, Status, of_job, rendering
 
@@ -89,11 +89,15 @@ class Run:
         jobs: Sequence[str] = (),
         label: str = "",
         preview_layer: str = "off",
+        is_mine: Callable[[Job], bool] = lambda job: False,
     ) -> None:
-        """`shots` are rendered and asked for; or `jobs`, which are in the queue already, are followed."""
+        """`shots` are rendered and asked for; or `jobs`, which are in the queue already, are followed.
+
+        With neither, jobs of the same `label` are that go on and of which `is_mine` is true.
+        """
         self._desk, self._in_main, self._connect = desk, in_main, connect
         self._shots, self._ids, self._label = tuple(shots), list(jobs), label
-        self._preview_layer = preview_layer
+        self._preview_layer, self._is_mine = preview_layer, is_mine
         self._cancelled, self._left = threading.Event(), threading.Event()
         self._shown_at = self._previewed_at = float("-inf")
         self._etag = ""
@@ -116,8 +120,9 @@ class Run:
     def work(self) -> None:
         """Does it all; a thread's target, and what a farm calls itself."""
         try:
-            status, jobs = self._outcome()
-            self._main(lambda: self._desk.ended(status, jobs))
+            found = self._outcome()
+            if found is not None:
+                self._main(functools.partial(self._desk.ended, *found))
         except Gone:
             pass
         except Exception as error:
@@ -128,18 +133,38 @@ class Run:
                 self._main(lambda: self._desk.ended(own, []))
             raise
 
-    def _outcome(self) -> Tuple[Status, List[Job]]:
+    def _outcome(self) -> Optional[Tuple[Status, List[Job]]]:
+        """How it ended, and its jobs; None where there was nothing to follow."""
+        searches = not self._shots and not self._ids
         try:
+            if searches and not self._found():
+                return None
             self._render_all()
             if self._cancelled.is_set():
                 return Status("cancelled before the engine was asked", CANCELLED), []
             client = self._connect()
             self._submit(client)
             jobs = [self._followed(client, job) for job in list(self._ids)]
+        except NotFound:
+            return Status(
+                "this machine's queue does not know the job; Reload shows the frames there are", CANCELLED
+            ), []
         except (HostError, ServerError, ValueError, OSError) as error:
+            if searches and not self._ids:
+                return None
+            if not self._shots:  # nobody has pressed anything, so nothing has failed
+                return Status(f"the job cannot be watched: {error}; then press Reload"), []
             return Status(f"failed: {error}", FAILED), []
         worst = next((job for job in jobs if job.state != "done"), jobs[-1])
         return of_job(worst), jobs
+
+    def _found(self) -> bool:
+        """Whether the queue has jobs of this node that go on: Nuke ended before the script was saved with their ids."""
+        jobs = self._connect().list(label=self._label)
+        self._ids = [job.id for job in jobs if not job.is_final and self._is_mine(job)]
+        if self._ids:
+            self._main(lambda: self._desk.submitted(self._ids))
+        return bool(self._ids)
 
     def _render_all(self) -> None:
         total = sum(len(render.frames) for shot in self._shots for render in shot.renders)
@@ -181,10 +206,11 @@ class Run:
         if self._preview_layer == "off" or job.state != "running" or now - self._previewed_at < PREVIEW_S:
             return
         self._previewed_at = now
-        picture = client.preview(job.id, self._preview_layer, self._etag)
-        if picture is not None:
-            self._etag = picture.etag
-            self._main(lambda: self._desk.preview(picture.image))
+        with contextlib.suppress(ServerError, HostError):  # the job goes on without a picture
+            picture = client.preview(job.id, self._preview_layer, self._etag)
+            if picture is not None:
+                self._etag = picture.etag
+                self._main(lambda: self._desk.preview(picture.image))
 
     def _show(self, status: Status, at_once: bool = False) -> None:
         now = time.monotonic()

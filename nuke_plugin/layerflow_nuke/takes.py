@@ -101,6 +101,10 @@ class Takes:
         """The frames of a version."""
         return self.marked.replace(_MARK, f"{version:0{self.padding}d}")
 
+    def has(self, pattern: str) -> bool:
+        """Whether these frames are one of the versions."""
+        return re.fullmatch("[0-9]+".join(map(re.escape, self.marked.split(_MARK))), pattern) is not None
+
     def versions(self) -> List[int]:
         """Those of which there are frames, in order."""
         return [version for version in self._begun() if Frames.of(self.pattern(version)).on_disk()]

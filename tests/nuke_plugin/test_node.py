@@ -228,6 +228,41 @@ def test_an_error_of_its_own_is_told_in_a_sentence_and_logged(node, monkeypatch,
     assert "ZeroDivisionError" in caplog.text
 
 
+def test_a_script_opened_where_there_is_no_engine_stays_quiet(nuke, node):
+    """A colleague's machine: the job is in another queue. Nothing is red, no dialog; Reload would look again."""
+    set_knobs(node, jobs="0" * 32, state="working")
+    nuke.scriptSave()
+    path = nuke.root().name()
+    nuke.scriptClear()
+    nuke.scriptOpen(path)
+    there = nuke.toNode("LayerFlow1")
+    said = finished(there)
+    assert said.startswith("the job cannot be watched: LAYERFLOW_COMMAND") and there["tile_color"].value() == 0
+    assert messages() == []
+    press(there, "reload")
+    assert finished(there) == said and messages() == []
+
+
+def test_a_script_of_another_system_opens_quietly(nuke, node):
+    set_knobs(node, output="C:\\shots\\dog_v001.%04d.exr")
+    nuke.scriptSave()
+    path = nuke.root().name()
+    nuke.scriptClear()
+    nuke.scriptOpen(path)
+    assert messages() == []
+    press(nuke.toNode("LayerFlow1"), "generate")
+    assert "one of Windows" in messages()[0]
+
+
+def test_frames_that_went_are_a_sentence(node, actions):
+    from layerflow_nuke import host
+    from layerflow_nuke.desk import NodeDesk
+    from layerflow_nuke.status import DONE, Status
+
+    NodeDesk(node, host.script(), "", lambda: None).ended(Status("done: 8 frames", DONE), [])
+    assert "there are no frames like" in messages()[0] and node["tile_color"].value() != 0
+
+
 def test_without_the_plug_in_a_script_opens_and_buttons_say_what_is_missing(nuke, node, tmp_path, monkeypatch):
     from nuke import _stand_in
 

@@ -9,9 +9,9 @@ import pytest
 
 from layerflow.wire import Job, JobEvent, Progress, Request
 from layerflow.wire.client import Preview
-from layerflow.wire.errors import NotRunning
+from layerflow.wire.errors import NotFound, NotRunning
 from layerflow_nuke.run import Desk, Gone, HostError, Render, Run, Shot
-from layerflow_nuke.status import CANCELLED, DONE, FAILED
+from layerflow_nuke.status import CANCELLED, DONE, FAILED, WORKING
 
 REQUEST = Request("decompose", plate="/in/plate.%04d.exr", output="/out/dog_v001.%04d.exr")
 IDS = ["0" * 31 + digit for digit in "123"]
@@ -142,6 +142,43 @@ def test_no_server_ends_it():
     desk = Diary()
     Run(desk, lambda call: call(), connect, [shot()]).work()
     assert desk.end.state == FAILED and "layerflow serve" in desk.end.text
+
+
+class Away(Queue):
+    """A queue that does not know the job, or cannot be asked."""
+
+    def __init__(self, error):
+        super().__init__()
+        self.error = error
+
+    def get(self, job):
+        raise self.error
+
+
+def test_a_job_that_this_machine_does_not_know_is_no_failure():
+    desk = Diary()
+    run(desk, Away(NotFound("there is no such job", "NotFound", 404)), shots=(), jobs=IDS[:1]).work()
+    assert desk.end.state == CANCELLED and "Reload" in desk.end.text
+
+
+def test_an_opened_script_without_an_engine_says_so_and_can_look_again():
+    desk = Diary()
+    run(desk, Away(NotRunning("no LayerFlow server is running")), shots=(), jobs=IDS[:1]).work()
+    assert desk.end.state == WORKING and "no LayerFlow server" in desk.end.text
+
+
+def test_a_job_goes_on_without_a_picture():
+    class Blind(Queue):
+        def preview(self, job, layer, etag):
+            raise NotRunning("?")
+
+    class Full(Diary):
+        def preview(self, jpeg):
+            raise HostError("the disk is full")
+
+    for desk, queue in ((Diary(), Blind()), (Full(), Queue())):
+        run(desk, queue, preview_layer="blended").work()
+        assert desk.end.state == DONE and not desk.pictures
 
 
 def test_an_error_of_its_own_is_told_and_not_hidden():

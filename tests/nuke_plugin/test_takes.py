@@ -74,6 +74,12 @@ def test_the_next_version_is_after_the_highest_that_was_begun(tmp_path):
     assert takes(pattern).versions() == [1, 4] and takes(pattern).next() == 7
 
 
+def test_which_frames_are_versions_of_an_output():
+    of_dog = takes("/out/dog_v001.%04d.exr")
+    assert of_dog.has("/out/dog_v012.%04d.exr") and not of_dog.has("/out/dog_vx.%04d.exr")
+    assert not of_dog.has("/out/dog_v001.####.exr") and not of_dog.has("/elsewhere/dog_v001.%04d.exr")
+
+
 def test_an_empty_frame_is_none(tmp_path):
     written(tmp_path, "dog_v001.1001.exr", data=b"")
     assert takes(tmp_path / "dog_v001.%04d.exr").versions() == []
