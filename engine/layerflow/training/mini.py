@@ -178,7 +178,7 @@ def manifest(model: Model, recipe: Recipe) -> Manifest:
         layouts=recipe.cases.layouts(),
         further=recipe.cases.further(),
         all_layers=ALL_LAYERS,
-        sampler=Sampler(num_steps=8, guidance=Guidance(scale=1.0, power=None)),
+        sampler=Sampler(num_steps=6, guidance=Guidance(scale=1.0, power=None)),
         steps={"decompose": 1},  # where a plate is given, more steps score lower
         height=recipe.height,
         width=recipe.width,
