@@ -73,7 +73,7 @@ def test_a_stopped_shot_goes_on_to_the_same_bytes(tiny_model: Path, tmp_path: Pa
     def on_event(event: Event) -> None:
         seen.append(event)
         while event.kind == "step" and event.done > STEPS and len([*(tmp_path / "out").glob("dog.*.exr")]) < 4:
-            time.sleep(0.01)  # the other thread is writing the first window; names alone, for parts are renamed meanwhile
+            time.sleep(0.01)  # the other thread writes the first window; by name, for parts are renamed meanwhile
 
     with pytest.raises(Interrupted):
         render(
