@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING, Callable, Sequence
 
 from layerflow.wire import Job
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     import nuke
 
 PREVIEW_NAME = "preview.jpg"
+TELL_S = 5.0  # the least between two lines in a farm's log
 
 
 class NodeDesk(Desk):
@@ -26,6 +28,7 @@ class NodeDesk(Desk):
         """Pictures of the running job go into `folder`; `over` is called at the end."""
         self._group, self._script, self._folder, self._over = group, script, folder, over
         self.status = Status("")
+        self._told_at = float("-inf")
 
     def render(self, what: Render, frame: int, view: str) -> None:
         """Writes one frame of an input."""
@@ -37,6 +40,10 @@ class NodeDesk(Desk):
         """Says how it stands on the node and in its panel."""
         self.status = status
         host.set_values(self._group, {"status": status.text, "state": status.state, "tile_color": host.NO_COLOR})
+        now = time.monotonic()
+        if not host.is_interactive() and now - self._told_at >= TELL_S:
+            self._told_at = now
+            host.tell(f"{host.full_name(self._group)}: {status.text}")
 
     def preview(self, jpeg: bytes) -> None:
         """Shows how the layers look so far, for as long as the job runs."""

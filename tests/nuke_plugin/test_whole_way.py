@@ -191,6 +191,7 @@ def test_on_a_farm(nuke, node, capsys):
     _stand_in.reset(gui=False)
     assert farm.main([script, "LayerFlow1", "--frames", "1002-1003"]) == 0
     assert "LayerFlow1: done: 2 frames" in capsys.readouterr().out
+    assert any("LayerFlow1: rendering Plate 0/2" in line for line in _stand_in.printed())
     assert farm.main([script, "Nobody"]) == 1 and "has no LayerFlow node Nobody" in capsys.readouterr().err
     made = nuke.toNode("LayerFlow1")
     set_knobs(made, foreground="", task="generate")
