@@ -12,7 +12,7 @@ from layerflow_nuke.asking import Script
 from layerflow_nuke.inside import PREVIEW_READ, RUNNING, SHOWN, writer
 from layerflow_nuke.run import Desk, HostError, Render
 from layerflow_nuke.status import DONE, FAILED, WORKING, Status
-from layerflow_nuke.takes import portable
+from layerflow_nuke.versions import portable
 
 if TYPE_CHECKING:
     import nuke

@@ -1,8 +1,8 @@
-"""Nodes as data: what `host.place` makes of them in Nuke, and what docs draw of them."""
+"""Nodes as data: what `host` makes of them in Nuke, and what docs draw of them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Iterable, List, Mapping, Optional, Tuple
 
 ROW, COLUMN = 60, 130  # pixels between nodes, as Nuke's own autoplace leaves them
@@ -23,10 +23,6 @@ class Piece:
     knobs: Mapping[str, Any] = field(default_factory=dict)
     expressions: Mapping[str, str] = field(default_factory=dict)
     at: Tuple[int, int] = (0, 0)  # column and row
-
-    def named(self, name: str) -> "Piece":
-        """The same under another name."""
-        return replace(self, name=name)
 
 
 def channels(layer: str) -> Tuple[str, ...]:

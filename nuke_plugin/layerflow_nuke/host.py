@@ -1,6 +1,7 @@
 """The one file that talks to Nuke. What it is told it does; it decides nothing.
 
-Everything here is called in Nuke's main thread, but `in_main_thread`, which gets there.
+Everything here is called in Nuke's main thread, but `in_main_thread`, which gets there. Menu and callbacks are
+registered in `startup`, so that Nuke's start loads none of this.
 """
 
 from __future__ import annotations
@@ -211,11 +212,6 @@ def _unnoticed() -> Iterator[None]:
         nuke.Undo.enable()
 
 
-def colour(node: nuke.Node, color: int) -> None:
-    """Colours a node's tile; 0 is that of its class."""
-    set_values(node, {"tile_color": color})
-
-
 def add_layers(names: Iterable[str]) -> None:
     """Makes layers known to the script, as a Read of such a file does."""
     for name in names:
@@ -363,20 +359,6 @@ def ask_for(group: nuke.Group, name: str) -> None:
 def metadata(node: nuke.Node, key: str) -> str:
     """What the picture of a node says under `key`; empty where it says nothing."""
     return str(node.metadata(key) or "")
-
-
-def add_menu(place_node: str) -> None:
-    """A LayerFlow entry in the toolbar that runs the Python text `place_node`."""
-    nuke.menu("Nodes").addMenu("LayerFlow").addCommand("LayerFlow", place_node)
-
-
-def when(
-    script_loaded: Callable[[], None], script_closes: Callable[[], None], knob_changed: Callable[[], None]
-) -> None:
-    """Has Nuke call back."""
-    nuke.addOnScriptLoad(script_loaded)
-    nuke.addOnScriptClose(script_closes)
-    nuke.addKnobChanged(knob_changed, nodeClass="Group")
 
 
 def this() -> Tuple[nuke.Group, str]:

@@ -15,7 +15,7 @@ from layerflow_nuke.desk import NodeDesk
 from layerflow_nuke.panel import counting
 from layerflow_nuke.run import HostError, Run, Shot
 from layerflow_nuke.status import WORKING, Status
-from layerflow_nuke.takes import with_version
+from layerflow_nuke.versions import with_version
 
 if TYPE_CHECKING:
     import nuke
@@ -76,7 +76,7 @@ def seed_anew(group: nuke.Group) -> None:
 def open_folder(group: nuke.Group) -> None:
     """Shows the frames' folder. ValueError where there is none yet."""
     script, text = host.script(), with_version(str(host.values(group)["output"]))
-    folder = os.path.dirname(planning.takes_of(group, text, script.views[0]).pattern(1))
+    folder = os.path.dirname(planning.versions_of(group, text, script.views[0]).pattern(1))
     if not os.path.isdir(folder):
         raise ValueError(f"the folder {folder} is not there yet; press Generate")
     host.open_folder(folder)
@@ -179,18 +179,18 @@ def _run(
     start_engine: bool = True,
 ) -> Tuple[Run, NodeDesk]:
     name = host.full_name(group)
-    takes = planning.takes_of(group, str(values["output"]), script.views[0])
+    versions = planning.versions_of(group, str(values["output"]), script.views[0])
 
     def over() -> None:
         runs.pop(name, None)
 
-    desk = NodeDesk(group, script, takes.inputs_folder(), over)
+    desk = NodeDesk(group, script, versions.inputs_folder(), over)
     connect = _connector(str(values["server"]).strip(), start_engine)
     label = f"nuke:{script.name}/{name}"[:MAX_LABEL]
     layer = str(values["preview_layer"]) if host.is_interactive() else "off"
 
     def is_mine(job: Job) -> bool:
-        return takes.has(job.request.output)
+        return versions.has(job.request.output)
 
     return Run(desk, host.in_main_thread, connect, shots, jobs, label, layer, is_mine), desk
 

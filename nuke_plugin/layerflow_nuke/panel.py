@@ -319,11 +319,6 @@ def defaults() -> Dict[str, Any]:
     return {knob.name: knob.default for knob in PANEL if knob.is_value}
 
 
-def named(name: str) -> Knob:
-    """The knob of that name. KeyError for another."""
-    return {knob.name: knob for knob in PANEL}[name]
-
-
 def counting(task: str) -> Iterator[Tuple[str, bool]]:
     """Each knob and whether it counts for `task`."""
     for knob in PANEL:

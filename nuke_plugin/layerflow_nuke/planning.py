@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from typing import TYPE_CHECKING, Any, List, Mapping, Tuple
+from typing import TYPE_CHECKING, Any, List, Mapping, Optional, Tuple
 
 from layerflow_nuke import host
 from layerflow_nuke.asking import (
@@ -16,8 +16,9 @@ from layerflow_nuke.asking import (
     new_seed,
     request_of,
 )
+from layerflow_nuke.panel import LATEST
 from layerflow_nuke.run import Render, Shot
-from layerflow_nuke.takes import Frames, Takes, at_version, check_here, for_view, has_view, portable, with_version
+from layerflow_nuke.versions import Frames, Versions, at_version, check_here, for_view, has_view, portable, with_version
 
 if TYPE_CHECKING:
     import nuke
@@ -25,11 +26,11 @@ if TYPE_CHECKING:
 _A_VIEW = "LAYERFLOW_VIEW"  # stands for %V while a path is worked out
 
 
-def takes_of(group: nuke.Group, text: str, view: str) -> Takes:
+def versions_of(group: nuke.Group, text: str, view: str) -> Versions:
     """All versions of the output `text` for a view. ValueError where it is no output of this system."""
-    takes = Takes.of(text, lambda version: for_view(host.worked_out(group, version, view), view))
-    check_here(takes.pattern(1))
-    return takes
+    versions = Versions.of(text, lambda version: for_view(host.worked_out(group, version, view), view))
+    check_here(versions.pattern(1))
+    return versions
 
 
 def shown_pattern(group: nuke.Group, text: str, script: Script) -> str:
@@ -55,15 +56,15 @@ def plan(group: nuke.Group, values: Mapping[str, Any], script: Script) -> List[S
         values["seed"] = new_seed()
     text = with_version(str(values["output"]))
     views = views_of(text, script)
-    takes = {view: takes_of(group, text, view) for view in views}
-    version = max(each.next() for each in takes.values())
+    versions = {view: versions_of(group, text, view) for view in views}
+    version = max(each.next() for each in versions.values())
     frames = frames_of(values, script, _range_of_input(group, str(values["task"])))
-    shots = [_shot(group, values, script, frames, view, takes[view], version) for view in views]
-    host.set_values(group, {"output": at_version(text, version), "seed": values["seed"]})
+    shots = [_shot(group, values, script, frames, view, versions[view], version) for view in views]
+    host.set_values(group, {"output": at_version(text, version), "seed": values["seed"], "version": LATEST})
     return shots
 
 
-def _range_of_input(group: nuke.Group, task: str) -> Any:
+def _range_of_input(group: nuke.Group, task: str) -> Optional[Tuple[int, int]]:
     shown = SHOWN.get(task)
     return None if shown is None else host.input_range(group, INPUTS.index(shown))
 
@@ -74,21 +75,21 @@ def _shot(
     script: Script,
     frames: Tuple[int, int],
     view: str,
-    takes: Takes,
+    versions: Versions,
     version: int,
 ) -> Shot:
     wanted = needed_inputs(str(values["task"]), host.connected(group, INPUTS))
-    patterns = {name: _input_pattern(group, values, takes, name, view) for name in wanted}
-    request = request_of(values, script, frames, takes.pattern(version), patterns)
+    patterns = {name: _input_pattern(group, values, versions, name, view) for name in wanted}
+    request = request_of(values, script, frames, versions.pattern(version), patterns)
     renders = tuple(_render(name, pattern, frames, bool(values["fresh_inputs"])) for name, pattern in patterns.items())
     return Shot(view, request, renders)
 
 
-def _input_pattern(group: nuke.Group, values: Mapping[str, Any], takes: Takes, name: str, view: str) -> str:
+def _input_pattern(group: nuke.Group, values: Mapping[str, Any], versions: Versions, name: str, view: str) -> str:
     """Where an input is rendered to: another place for every picture that it could be."""
     of_guide = str(values["guide_channel"]) if name == GUIDE else ""
     text = "\n".join((host.fingerprint(group, INPUTS.index(name)), of_guide, view))
-    return f"{takes.inputs_folder()}/{name.lower()}_{zlib.crc32(text.encode('utf-8')):08x}.%04d.exr"
+    return f"{versions.inputs_folder()}/{name.lower()}_{zlib.crc32(text.encode('utf-8')):08x}.%04d.exr"
 
 
 def _render(name: str, pattern: str, frames: Tuple[int, int], anew: bool) -> Render:

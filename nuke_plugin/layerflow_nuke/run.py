@@ -10,6 +10,7 @@ import functools
 import threading
 import time
 import uuid
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Any, Callable, List, Optional, Sequence, Tuple, TypeVar
 
@@ -53,28 +54,28 @@ class Shot:
     key: str = field(default_factory=lambda: uuid.uuid4().hex)  # so that asking twice makes one job
 
 
-class Desk:
+class Desk(ABC):
     """What a run needs of its host. Every method is called in the main thread, and may raise HostError or Gone."""
 
+    @abstractmethod
     def render(self, what: Render, frame: int, view: str) -> None:
         """Writes one frame of an input."""
-        raise NotImplementedError
 
+    @abstractmethod
     def show(self, status: Status) -> None:
         """Says how it stands."""
-        raise NotImplementedError
 
+    @abstractmethod
     def preview(self, jpeg: bytes) -> None:
         """Shows how the layers look so far."""
-        raise NotImplementedError
 
+    @abstractmethod
     def submitted(self, jobs: Sequence[str]) -> None:
         """Keeps the ids of the jobs, so that they are found again."""
-        raise NotImplementedError
 
+    @abstractmethod
     def ended(self, status: Status, jobs: Sequence[Job]) -> None:
         """Takes the end: frames to show, or what went wrong."""
-        raise NotImplementedError
 
 
 class Run:
@@ -127,9 +128,7 @@ class Run:
             pass
         except Exception as error:
             with contextlib.suppress(Gone):
-                own = Status(
-                    f"failed: the plug-in met an error of its own ({error}); the Script Editor has more", FAILED
-                )
+                own = Status(f"failed: the plug-in met an error of its own ({error}); the terminal has more", FAILED)
                 self._main(lambda: self._desk.ended(own, []))
             raise
 

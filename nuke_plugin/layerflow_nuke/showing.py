@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, List, Optional, Tuple
 
 from layerflow_nuke import host, inside
 from layerflow_nuke.panel import LATEST
-from layerflow_nuke.planning import shown_pattern, takes_of, views_of
-from layerflow_nuke.takes import Frames, at_version, with_version
+from layerflow_nuke.planning import shown_pattern, versions_of, views_of
+from layerflow_nuke.versions import Frames, at_version, with_version
 
 if TYPE_CHECKING:
     import nuke
@@ -23,13 +23,13 @@ def show_version(group: nuke.Group) -> Tuple[int, int]:
     ValueError where there are no frames of it; then the node shows its input.
     """
     script, text = host.script(), with_version(str(host.values(group)["output"]))
-    takes = takes_of(group, text, views_of(text, script)[0])
-    there = takes.versions()
+    versions = versions_of(group, text, views_of(text, script)[0])
+    there = versions.on_disk()
     version = _chosen(group, there)
     if version is None:
         host.set_values(host.inside(group, inside.SHOWN), {"which": inside.INPUT})
-        raise ValueError(f"there are no frames like {takes.pattern(1)} yet; press Generate")
-    frames = Frames.of(takes.pattern(version)).on_disk()
+        raise ValueError(f"there are no frames like {versions.pattern(1)} yet; press Generate")
+    frames = Frames.of(versions.pattern(version)).on_disk()
     pattern = shown_pattern(group, at_version(text, version), script)
     span = {"first": frames[0], "last": frames[-1], "origfirst": frames[0], "origlast": frames[-1]}
     host.set_values(host.inside(group, inside.RESULT_READ), {"file": pattern, **span, "raw": True})

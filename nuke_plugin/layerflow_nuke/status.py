@@ -16,18 +16,17 @@ class Status:
 
     text: str
     state: str = WORKING
-    share: Optional[float] = None  # of the stage at hand, 0 to 1; None where it cannot be counted
 
 
 def rendering(name: str, done: int, total: int) -> Status:
     """While inputs are rendered."""
-    return Status(f"rendering {name} {done}/{total}", share=done / total if total else None)
+    return Status(f"rendering {name} {done}/{total}")
 
 
 def of_job(job: Job, left_s: Optional[float] = None) -> Status:
     """How a job stands; `left_s` seconds are left of the stage at hand."""
     if job.state == "done":
-        return Status(_done(job), DONE, 1.0)
+        return Status(_done(job), DONE)
     if job.state == "failed":
         return Status(f"failed: {job.message}", FAILED)
     if job.state == "cancelled":
@@ -40,7 +39,7 @@ def of_job(job: Job, left_s: Optional[float] = None) -> Status:
         parts.append(f"frame {at.frames_done}/{at.frames_total}")
     if left_s is not None:
         parts.append(f"about {duration(left_s)} left")
-    return Status(", ".join(parts), share=at.done / at.total if at.total else None)
+    return Status(", ".join(parts))
 
 
 def _done(job: Job) -> str:

@@ -254,6 +254,87 @@ def test_a_script_of_another_system_opens_quietly(nuke, node):
     assert "one of Windows" in messages()[0]
 
 
+def over_each_other(layers):
+    """The colour of the second foreground, then the first, over the background (Porter and Duff 1984)."""
+    under = np.array(layers["background"])
+    for name in ("foreground2", "foreground1"):
+        *color, alpha = layers[name]
+        under = alpha * np.array(color) + (1 - alpha) * under
+    return tuple(map(float, under))
+
+
+def layered(path, *, residual):
+    """An EXR as the engine writes it: two foregrounds over a background, and what they leave of a plate of .5 grey."""
+    layers = {
+        "foreground1": (0.8, 0.1, 0.1, 0.5),
+        "foreground2": (0.2, 0.6, 0.2, 0.25),
+        "background": (0.4, 0.3, 0.9),
+    }
+    left = tuple(0.5 - value for value in over_each_other(layers)) if residual else (0.0, 0.0, 0.0)
+    values = {"": (0.5, 0.5, 0.5, 1.0), **layers, "residual": left}
+    names = [f"{layer}.{c}".lstrip(".") for layer, color in values.items() for c in "RGBA"[: len(color)]]
+    spec = oiio.ImageSpec(480, 320, len(names), oiio.FLOAT)
+    spec.channelnames = tuple(names)
+    spec.attribute("layerflow:layers", "foreground1,foreground2,background,blended,residual")
+    picture = oiio.ImageBuf(spec)
+    oiio.ImageBufAlgo.fill(picture, [float(value) for color in values.values() for value in color])
+    path.parent.mkdir(exist_ok=True)
+    assert picture.write(str(path))
+    return values
+
+
+@pytest.fixture
+def grey_plate(nuke, node):
+    """The node on a plate of .5 grey."""
+    node.setInput(0, nuke.nodes.Constant(color=[0.5, 0.5, 0.5, 1.0], channels="rgb"))
+    return node
+
+
+@pytest.mark.parametrize("residual", [True, False])
+def test_what_the_layers_leave_is_added_and_the_check_finds_it(nuke, grey_plate, tmp_path, residual):
+    """Two foregrounds in their order and a residual give the plate back; without it the check says how far off."""
+    from nuke import _stand_in
+
+    node = grey_plate
+    values = layered(tmp_path / "layerflow" / "LayerFlow1_v001.0001.exr", residual=residual)
+    press(node, "reload")
+    press(node, "build_tree")
+    apart = _stand_in.pixels(nuke.toNode("LayerFlow1_difference"), 1)
+    off = max(float(apart[f"rgba.{name}"].max()) for name in ("red", "green", "blue"))
+    expected = 0.0 if residual else max(abs(0.5 - value) for value in over_each_other(values))
+    assert residual or expected > 0.05
+    assert off == pytest.approx(expected, abs=1e-6)
+    press(node, "recomp_check")
+    said = float(re.search(r"within (\S+) ", node["status"].value()).group(1))
+    assert said == pytest.approx(expected, rel=0.05, abs=1e-6)
+    assert messages() == []
+
+
+def test_any_layer_can_be_the_rgba(node, tmp_path):
+    from nuke import _stand_in
+
+    values = layered(tmp_path / "layerflow" / "LayerFlow1_v001.0001.exr", residual=True)
+    press(node, "reload")
+    for show, expected in {
+        "blended": (0.5, 0.5, 0.5, 1.0),
+        "foreground": values["foreground1"],
+        "background": (*values["background"], 1.0),
+    }.items():
+        set_knobs(node, show=show)
+        pixels = _stand_in.pixels(node, 1)
+        assert [float(pixels[f"rgba.{c}"][5, 5]) for c in ("red", "green", "blue", "alpha")] == pytest.approx(expected)
+
+
+def test_a_new_version_is_shown_after_one_went_back(node, tmp_path):
+    for version in (1, 2):
+        layered(tmp_path / "layerflow" / f"LayerFlow1_v00{version}.0001.exr", residual=True)
+    press(node, "reload")
+    set_knobs(node, version="v001")
+    press(node, "generate")
+    finished(node)
+    assert "_v003." in node["output"].value() and node["version"].value() == "latest"
+
+
 def test_frames_that_went_are_a_sentence(node, actions):
     from layerflow_nuke import host
     from layerflow_nuke.desk import NodeDesk
@@ -283,7 +364,7 @@ def test_two_nodes_have_outputs_of_their_own(nuke, node, actions):
     assert other.name() == "LayerFlow2"
     from layerflow_nuke import planning
 
-    patterns = {planning.takes_of(each, each["output"].value(), "main").pattern(1) for each in (node, other)}
+    patterns = {planning.versions_of(each, each["output"].value(), "main").pattern(1) for each in (node, other)}
     assert len(patterns) == 2
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from layerflow.wire import Job, Progress, Request
-from layerflow_nuke.status import DONE, FAILED, WORKING, duration, of_job, rendering
+from layerflow_nuke.status import DONE, FAILED, WORKING, duration, of_job
 
 
 def job(state, **values):
@@ -33,10 +33,6 @@ def job(state, **values):
 def test_a_line(given, left_s, text, state):
     status = of_job(given, left_s)
     assert (status.text, status.state) == (text, state)
-
-
-def test_how_far():
-    assert rendering("Plate", 1, 4).share == 0.25 and rendering("Plate", 0, 0).share is None
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0.4, "0 s"), (59.6, "1 m 0 s"), (75, "1 m 15 s"), (3700, "1 h 1 m")])

@@ -80,7 +80,7 @@ def at_version(pattern: str, version: int) -> str:
 
 
 @dataclass(frozen=True)
-class Takes:
+class Versions:
     """All versions of one output: a path with a marker wherever the version's number goes.
 
     The number is told apart from other numbers in the path, such as the version of the script that it lies beside, by
@@ -91,7 +91,7 @@ class Takes:
     padding: int = 3
 
     @classmethod
-    def of(cls, text: str, worked_out: Callable[[str], str]) -> "Takes":
+    def of(cls, text: str, worked_out: Callable[[str], str]) -> "Versions":
         """Those of the text of an output knob, which `worked_out` makes a path. ValueError where it is no pattern."""
         text = with_version(text)
         digits = _VERSION.findall(text)[-1]
@@ -105,7 +105,7 @@ class Takes:
         """Whether these frames are one of the versions."""
         return re.fullmatch("[0-9]+".join(map(re.escape, self.marked.split(_MARK))), pattern) is not None
 
-    def versions(self) -> List[int]:
+    def on_disk(self) -> List[int]:
         """Those of which there are frames, in order."""
         return [version for version in self._begun() if Frames.of(self.pattern(version)).on_disk()]
 
@@ -154,13 +154,10 @@ def for_view(pattern: str, view: str) -> str:
 
 def portable(path: str, script: str) -> str:
     """The path by the folder of `script` where it lies in there, so that a script can be moved; else as it is."""
-    folder = os.path.dirname(script)
-    if not folder or not os.path.isabs(path):
+    path, folder = path.replace("\\", "/"), script.replace("\\", "/").rpartition("/")[0]
+    if not folder or not path.startswith(folder + "/"):
         return path
-    inside = os.path.relpath(path, folder)
-    if inside.startswith(".." + os.sep):
-        return path
-    return f"{SCRIPT_FOLDER}/{inside.replace(os.sep, '/')}"
+    return SCRIPT_FOLDER + path[len(folder) :]
 
 
 def check_here(path: str, windows: bool = os.name == "nt") -> None:

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from layerflow_nuke.takes import (
+from layerflow_nuke.versions import (
     Frames,
-    Takes,
+    Versions,
     at_version,
     check_here,
     for_view,
@@ -31,8 +31,8 @@ def as_it_is(text):
     return text
 
 
-def takes(pattern):
-    return Takes.of(str(pattern), as_it_is)
+def versions(pattern):
+    return Versions.of(str(pattern), as_it_is)
 
 
 @pytest.mark.parametrize(
@@ -67,28 +67,28 @@ def test_any_version_can_be_gone_to_and_back_from(one, other, padding):
 
 def test_the_next_version_is_after_the_highest_that_was_begun(tmp_path):
     pattern = tmp_path / "dog_v001.%04d.exr"
-    assert takes(pattern).next() == 1 and takes(pattern).versions() == []
+    assert versions(pattern).next() == 1 and versions(pattern).on_disk() == []
     written(tmp_path, "dog_v001.1001.exr", "dog_v004.1001.exr", "dog_v003.txt", "cat_v009.1001.exr", "dog_v010x.1.exr")
-    assert takes(pattern).versions() == [1, 4] and takes(pattern).next() == 5
+    assert versions(pattern).on_disk() == [1, 4] and versions(pattern).next() == 5
     (tmp_path / ".dog_v006.layerflow").mkdir()  # a job that has no frame yet
-    assert takes(pattern).versions() == [1, 4] and takes(pattern).next() == 7
+    assert versions(pattern).on_disk() == [1, 4] and versions(pattern).next() == 7
 
 
 def test_which_frames_are_versions_of_an_output():
-    of_dog = takes("/out/dog_v001.%04d.exr")
+    of_dog = versions("/out/dog_v001.%04d.exr")
     assert of_dog.has("/out/dog_v012.%04d.exr") and not of_dog.has("/out/dog_vx.%04d.exr")
     assert not of_dog.has("/out/dog_v001.####.exr") and not of_dog.has("/elsewhere/dog_v001.%04d.exr")
 
 
 def test_an_empty_frame_is_none(tmp_path):
     written(tmp_path, "dog_v001.1001.exr", data=b"")
-    assert takes(tmp_path / "dog_v001.%04d.exr").versions() == []
+    assert versions(tmp_path / "dog_v001.%04d.exr").on_disk() == []
 
 
 def test_versions_of_folders(tmp_path):
     written(tmp_path, "v002/dog_v002.1001.exr", "v003/other.1001.exr")
-    of_folders = takes(tmp_path / "v001" / "dog_v001.%04d.exr")
-    assert of_folders.versions() == [2] and of_folders.next() == 3
+    of_folders = versions(tmp_path / "v001" / "dog_v001.%04d.exr")
+    assert of_folders.on_disk() == [2] and of_folders.next() == 3
     assert of_folders.inputs_folder() == str(tmp_path / "dog_inputs")
 
 
@@ -96,8 +96,8 @@ def test_the_scripts_own_version_is_not_the_outputs(tmp_path):
     """The output lies in a folder of the script, whose name has the same number."""
     folder = tmp_path / "comp_v001"
     written(folder, "dog_v001.1001.exr", "dog_v002.1001.exr")
-    found = Takes.of("[folder]/dog_v001.%04d.exr", lambda text: text.replace("[folder]", str(folder)))
-    assert found.versions() == [1, 2] and found.pattern(3) == str(folder / "dog_v003.%04d.exr")
+    found = Versions.of("[folder]/dog_v001.%04d.exr", lambda text: text.replace("[folder]", str(folder)))
+    assert found.on_disk() == [1, 2] and found.pattern(3) == str(folder / "dog_v003.%04d.exr")
     assert found.inputs_folder() == str(folder / "dog_inputs")
 
 
@@ -128,6 +128,10 @@ def test_what_lies_by_the_script_moves_with_it():
     )
     assert portable("/elsewhere/dog.%04d.exr", "/show/shot/dog.nk") == "/elsewhere/dog.%04d.exr"
     assert portable("/show/shotgun/dog.%04d.exr", "/show/shot/dog.nk") == "/show/shotgun/dog.%04d.exr"
+    assert portable("D:/out/dog.%04d.exr", "C:/show/dog.nk") == "D:/out/dog.%04d.exr"
+    assert (
+        portable("C:\\show\\out\\dog.%04d.exr", "C:/show/dog.nk") == "[file dirname [value root.name]]/out/dog.%04d.exr"
+    )
     assert portable("/show/dog.%04d.exr", "") == "/show/dog.%04d.exr"
 
 
