@@ -26,8 +26,23 @@ def test_a_node_as_it_is_placed_takes_a_plate_apart():
 
 
 def test_pixels_go_and_come_in_the_scripts_space():
-    request = asked(colorspace="ACES - ACEScg")
-    assert request.colorspace == request.output_colorspace == "ACEScg"
+    for knob, space in (("ACES - ACEScg", "ACEScg"), ("", "lin_rec709")):
+        request = asked(colorspace=knob)
+        assert request.colorspace == request.output_colorspace == space
+
+
+def test_what_is_set_goes_along_and_0_is_the_models_own():
+    changes = {
+        "steps": 12,
+        "guidance": 4.5,
+        "seed": 9,
+        "quality": "draft",
+        "memory": "low",
+        "motion": 0.5,
+        "model": "m",
+    }
+    request = asked(**changes)
+    assert {name: getattr(request, name) for name in changes} == changes
 
 
 @pytest.mark.parametrize(

@@ -120,6 +120,7 @@ def test_a_missing_engine_says_what_to_do_and_keeps_what_was_rendered(node):
     press(node, "generate")
     said = finished(node)
     assert said.startswith("failed: LAYERFLOW_COMMAND is") and len(messages()) == 1
+    assert node["tile_color"].value() != 0
     assert writes() == list(range(FIRST, FIRST + 8))
     press(node, "generate")
     finished(node)
@@ -162,6 +163,7 @@ def test_a_file_that_is_rendered_anew_under_its_name_is_seen(nuke, node, tmp_pat
         (tmp_path / "layerflow" / "LayerFlow1_inputs").glob("plate_*.0001.exr"), key=lambda p: p.stat().st_mtime
     )
     assert [round(float(oiio.ImageBuf(str(path)).getpixel(0, 0)[0]), 3) for path in made] == [0.2, 0.6]
+    assert oiio.ImageBuf(str(made[0])).spec().channelnames == ("R", "G", "B")  # no alpha, which would be 0
 
 
 def test_proxies_are_refused(nuke, node):
