@@ -9,8 +9,8 @@ import logging
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from layerflow.wire.errors import ServerError
+from layerflow.wire.run import Gone, HostError
 from layerflow_nuke import host, node
-from layerflow_nuke.run import Gone, HostError
 
 if TYPE_CHECKING:
     import nuke

@@ -7,12 +7,12 @@ import time
 from typing import TYPE_CHECKING, Callable, Sequence
 
 from layerflow.wire import Job
+from layerflow.wire.run import Desk, HostError, Render
+from layerflow.wire.status import DONE, FAILED, WORKING, Status
 from layerflow_nuke import host, showing
 from layerflow_nuke.asking import Script
 from layerflow_nuke.inside import PREVIEW_READ, RUNNING, SHOWN, writer
-from layerflow_nuke.run import Desk, HostError, Render
-from layerflow_nuke.status import DONE, FAILED, WORKING, Status
-from layerflow_nuke.versions import portable
+from layerflow_nuke.paths import portable
 
 if TYPE_CHECKING:
     import nuke

@@ -29,9 +29,9 @@ def main(arguments: Sequence[str]) -> int:
 
 def _all_made(script: str, wanted: Optional[str], frames: Optional[Sequence[int]]) -> bool:
     from layerflow.wire.errors import ServerError
+    from layerflow.wire.run import HostError
+    from layerflow.wire.status import DONE
     from layerflow_nuke import host, node
-    from layerflow_nuke.run import HostError
-    from layerflow_nuke.status import DONE
 
     made: List[bool] = []
     try:

@@ -15,10 +15,10 @@ from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optio
 
 import nuke
 
+from layerflow.wire.run import Gone, HostError
 from layerflow_nuke.asking import Script
 from layerflow_nuke.graph import COLUMN, LAYERS, ROW, Piece
 from layerflow_nuke.panel import MARK, PANEL, Knob
-from layerflow_nuke.run import Gone, HostError
 
 RED, NO_COLOR = 0xB02020FF, 0
 # Knobs that change nothing in a picture.

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Sequence, 
 
 from layerflow.wire import Job
 from layerflow.wire.client import Client
+from layerflow.wire.run import HostError, Run, Shot
+from layerflow.wire.status import WORKING, Status
+from layerflow.wire.versions import with_version
 from layerflow_nuke import host, inside, planning, showing, tree
 from layerflow_nuke.asking import INPUTS, PLATE, Script, new_seed
 from layerflow_nuke.desk import NodeDesk
 from layerflow_nuke.panel import counting
-from layerflow_nuke.run import HostError, Run, Shot
-from layerflow_nuke.status import WORKING, Status
-from layerflow_nuke.versions import with_version
 
 if TYPE_CHECKING:
     import nuke

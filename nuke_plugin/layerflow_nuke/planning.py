@@ -5,6 +5,8 @@ from __future__ import annotations
 import zlib
 from typing import TYPE_CHECKING, Any, List, Mapping, Optional, Tuple
 
+from layerflow.wire.run import Render, Shot
+from layerflow.wire.versions import Frames, Versions, at_version, check_here, with_version
 from layerflow_nuke import host
 from layerflow_nuke.asking import (
     GUIDE,
@@ -17,8 +19,7 @@ from layerflow_nuke.asking import (
     request_of,
 )
 from layerflow_nuke.panel import LATEST
-from layerflow_nuke.run import Render, Shot
-from layerflow_nuke.versions import Frames, Versions, at_version, check_here, for_view, has_view, portable, with_version
+from layerflow_nuke.paths import for_view, has_view, portable
 
 if TYPE_CHECKING:
     import nuke

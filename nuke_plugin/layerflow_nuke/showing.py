@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, List, Optional, Tuple
 
+from layerflow.wire.versions import Frames, at_version, with_version
 from layerflow_nuke import host, inside
 from layerflow_nuke.panel import LATEST
 from layerflow_nuke.planning import shown_pattern, versions_of, views_of
-from layerflow_nuke.versions import Frames, at_version, with_version
 
 if TYPE_CHECKING:
     import nuke

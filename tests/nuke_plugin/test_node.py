@@ -93,7 +93,7 @@ def test_knobs_that_do_not_count_are_greyed_out(node):
         ({"task": "background", "background": "a field"}, "background needs the Foreground input"),
         ({"frame_range": "custom", "first_frame": 9, "last_frame": 5}, "write 5-9"),
         ({"output": "C:\\shots\\dog.%04d.exr"}, "one of Windows"),
-        ({"output": "dog.%04d.exr"}, "save the script first"),
+        ({"output": "dog.%04d.exr"}, "save the file first"),
         ({"output": "/out/dog.exr"}, "frame number"),
         ({"server": "render01"}, "is no folder"),
         ({"lora": "dog.safetensors:99"}, "weight of the LoRA"),
@@ -338,9 +338,9 @@ def test_a_new_version_is_shown_after_one_went_back(node, tmp_path):
 
 
 def test_frames_that_went_are_a_sentence(node, actions):
+    from layerflow.wire.status import DONE, Status
     from layerflow_nuke import host
     from layerflow_nuke.desk import NodeDesk
-    from layerflow_nuke.status import DONE, Status
 
     NodeDesk(node, host.script(), "", lambda: None).ended(Status("done: 8 frames", DONE), [])
     assert "there are no frames like" in messages()[0] and node["tile_color"].value() != 0

@@ -1,4 +1,4 @@
-"""One press of Generate, from rendering the inputs to the frames: a thread's work, and nothing of Nuke.
+"""One press of Generate in a host, from rendering the inputs to the frames: a thread's work, and nothing of the host.
 
 What has to happen in the host goes through a `Desk`, always in the host's main thread.
 """
@@ -14,11 +14,12 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Any, Callable, List, Optional, Sequence, Tuple, TypeVar
 
-from layerflow.wire import Job, Request
 from layerflow.wire.client import Client
 from layerflow.wire.errors import Conflict, NotFound, ServerError
+from layerflow.wire.jobs import Job
 from layerflow.wire.pace import Pace
-from layerflow_nuke.status import CANCELLED, FAILED, WORKING, Status, of_job, rendering
+from layerflow.wire.request import Request
+from layerflow.wire.status import CANCELLED, FAILED, WORKING, Status, of_job, rendering
 
 SHOW_S = 0.25  # the least between two lines on the node
 PREVIEW_S = 1.0  # the least between two pictures

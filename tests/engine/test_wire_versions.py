@@ -1,21 +1,16 @@
-"""Versions and paths of an output: what is on disk decides, and a script that is moved finds its frames."""
+"""Versions of an output: what is on disk decides."""
 
 from __future__ import annotations
-
-import os
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from layerflow_nuke.versions import (
+from layerflow.wire.versions import (
     Frames,
     Versions,
     at_version,
     check_here,
-    for_view,
-    has_view,
-    portable,
     version_of,
     with_version,
 )
@@ -117,32 +112,14 @@ def test_an_output_without_one_frame_number_is_refused(text):
         with_version(text)
 
 
-def test_views():
-    assert has_view("dog_%V.%04d.exr") and has_view("dog_%v.%04d.exr") and not has_view("dog.%04d.exr")
-    assert for_view("%V/dog_%v.%04d.exr", "left") == "left/dog_l.%04d.exr"
-
-
-def test_what_lies_by_the_script_moves_with_it():
-    assert portable("/show/shot/out/dog.%04d.exr", "/show/shot/dog.nk") == (
-        "[file dirname [value root.name]]/out/dog.%04d.exr"
-    )
-    assert portable("/elsewhere/dog.%04d.exr", "/show/shot/dog.nk") == "/elsewhere/dog.%04d.exr"
-    assert portable("/show/shotgun/dog.%04d.exr", "/show/shot/dog.nk") == "/show/shotgun/dog.%04d.exr"
-    assert portable("D:/out/dog.%04d.exr", "C:/show/dog.nk") == "D:/out/dog.%04d.exr"
-    assert (
-        portable("C:\\show\\out\\dog.%04d.exr", "C:/show/dog.nk") == "[file dirname [value root.name]]/out/dog.%04d.exr"
-    )
-    assert portable("/show/dog.%04d.exr", "") == "/show/dog.%04d.exr"
-
-
 @pytest.mark.parametrize(
     ("path", "windows", "says"),
     [
         ("C:/out/dog.%04d.exr", False, "one of Windows"),
         ("\\\\server\\out\\dog.%04d.exr", False, "one of Windows"),
         ("/mnt/out/dog.%04d.exr", True, "not one of Windows"),
-        ("out/dog.%04d.exr", False, "save the script"),
-        ("out/dog.%04d.exr", True, "save the script"),
+        ("out/dog.%04d.exr", False, "save the file"),
+        ("out/dog.%04d.exr", True, "save the file"),
     ],
 )
 def test_a_path_of_another_system_is_refused(path, windows, says):
@@ -155,10 +132,3 @@ def test_a_path_of_another_system_is_refused(path, windows, says):
 )
 def test_a_path_of_this_system_is_taken(path, windows):
     check_here(path, windows)
-
-
-@given(st.text(st.characters(exclude_characters="/\0\\"), min_size=1).filter(lambda name: name not in (".", "..")))
-def test_a_portable_path_is_the_same_file(name):
-    script = "/show/shot/dog.nk"
-    text = portable(f"/show/shot/{name}", script)
-    assert os.path.normpath(text.replace("[file dirname [value root.name]]", "/show/shot")) == f"/show/shot/{name}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from layerflow.wire import Job, Progress, Request
-from layerflow_nuke.status import DONE, FAILED, WORKING, duration, of_job
+from layerflow.wire.status import DONE, FAILED, WORKING, duration, of_job
 
 
 def job(state, **values):

@@ -1,4 +1,4 @@
-"""A run without Nuke: what is rendered, asked, shown and ended, in which order, whatever goes wrong."""
+"""A run without a host: what is rendered, asked, shown and ended, in which order, whatever goes wrong."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 from layerflow.wire import Job, JobEvent, Progress, Request
 from layerflow.wire.client import Preview
 from layerflow.wire.errors import NotFound, NotRunning
-from layerflow_nuke.run import Desk, Gone, HostError, Render, Run, Shot
-from layerflow_nuke.status import CANCELLED, DONE, FAILED, WORKING
+from layerflow.wire.run import Desk, Gone, HostError, Render, Run, Shot
+from layerflow.wire.status import CANCELLED, DONE, FAILED, WORKING
 
 REQUEST = Request("decompose", plate="/in/plate.%04d.exr", output="/out/dog_v001.%04d.exr")
 IDS = ["0" * 31 + digit for digit in "123"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Optional
 
-from layerflow.wire import Job
+from layerflow.wire.jobs import Job
 
 WORKING, DONE, FAILED, CANCELLED = "working", "done", "failed", "cancelled"
 

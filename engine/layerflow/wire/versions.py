@@ -1,6 +1,6 @@
-"""Where frames go and which versions there are: paths as text, nothing of Nuke.
+"""Where a host's frames go, and which versions of them there are: paths as text.
 
-A pattern is a path with one %04d or #### for the frame, as `layerflow.wire` takes it, and perhaps %V for the view.
+A pattern is a path with one %04d or #### for the frame, as a Request takes it.
 """
 
 from __future__ import annotations
@@ -13,10 +13,7 @@ from typing import Callable, List, Optional
 
 from layerflow.wire.checks import find_frame_field
 
-SCRIPT_FOLDER = "[file dirname [value root.name]]"
-
 _VERSION = re.compile(r"(?<=[_./\\-])v([0-9]+)(?![0-9A-Za-z])")
-_VIEW = re.compile(r"%V|%v")
 _NOBODYS, _MARK = 918273645, "\0"
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 
@@ -69,7 +66,7 @@ def with_version(pattern: str) -> str:
 
 
 def at_version(pattern: str, version: int) -> str:
-    """The pattern at another version: every number that equals its own, in folders too, as Nuke's version up does."""
+    """The pattern at another version: every number that equals its own, in folders too, as a version up does."""
     own = version_of(pattern)
 
     def changed(match: "re.Match[str]") -> str:
@@ -142,24 +139,6 @@ def _names(folder: str) -> List[str]:
         return []
 
 
-def has_view(pattern: str) -> bool:
-    """Whether a pattern names the view, by %V or %v."""
-    return _VIEW.search(pattern) is not None
-
-
-def for_view(pattern: str, view: str) -> str:
-    """The pattern of one view: %V is its name and %v its first letter."""
-    return pattern.replace("%V", view).replace("%v", view[:1])
-
-
-def portable(path: str, script: str) -> str:
-    """The path by the folder of `script` where it lies in there, so that a script can be moved; else as it is."""
-    path, folder = path.replace("\\", "/"), script.replace("\\", "/").rpartition("/")[0]
-    if not folder or not path.startswith(folder + "/"):
-        return path
-    return SCRIPT_FOLDER + path[len(folder) :]
-
-
 def check_here(path: str, windows: bool = os.name == "nt") -> None:
     """ValueError for a path of another operating system, or one that does not say where it begins."""
     if not windows and (_DRIVE.match(path) or path.startswith("\\\\")):
@@ -167,6 +146,4 @@ def check_here(path: str, windows: bool = os.name == "nt") -> None:
     if windows and path.startswith("/") and not path.startswith("//"):
         raise ValueError(f"the path {path} is not one of Windows; choose a folder of this system")
     if not (ntpath if windows else os.path).isabs(path):
-        raise ValueError(
-            f"the output {path!r} has no folder to begin with; save the script first, or give a whole path"
-        )
+        raise ValueError(f"the output {path!r} has no folder to begin with; save the file first, or give a whole path")
