@@ -299,6 +299,22 @@ def test_time_is_up_though_the_heart_beats(server, client):
     assert len([1 for _, target, _ in server.asked if target.endswith("/events")]) == 1
 
 
+@pytest.mark.parametrize("away", [False, True], ids=["of a server that is silent", "of a server that is away"])
+def test_another_thread_ends_a_stream_at_once(server, client, away):
+    server.heartbeat_s = 30.0
+    job = client.submit(REQUEST)
+    if away:
+        server.deaf.extend([b""] * 10000)
+    stream, heard = client.follow(job.id), []
+    thread = threading.Thread(target=lambda: heard.extend(stream.events()))
+    thread.start()
+    time.sleep(0.3)
+    stream.stop()
+    thread.join(10)
+    assert not thread.is_alive() and [event.kind for event in heard] == ([] if away else ["state"])
+    assert list(stream.events()) == []
+
+
 def test_a_silent_stream_is_connected_again(server, client, monkeypatch):
     monkeypatch.setattr(following, "SILENCE_S", 0.2)
     server.heartbeat_s = 30.0
@@ -317,11 +333,12 @@ def test_a_server_that_stays_away_is_given_up(server, client, monkeypatch):
 
 def test_pauses_grow(server, client, monkeypatch):
     pauses = []
-    monkeypatch.setattr(following.time, "sleep", pauses.append)
     monkeypatch.setattr(following, "_FIRST_PAUSE_S", 0.1)
     server.deaf.extend([b""] * 8)
     server.go(server.add(REQUEST), "done")
-    next(client.events())
+    stream = client.follow()
+    monkeypatch.setattr(stream._stopped, "wait", pauses.append)
+    next(stream.events())
     assert pauses == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0])
 
 

@@ -70,6 +70,9 @@ class Queue:
             return Job(id=job, state="running", request=REQUEST)
         return Job(id=job, state=state, request=REQUEST, result=result, message=message)
 
+    def follow(self, job):
+        return Followed(self, job)
+
     def events(self, job):
         self.go_on.wait(10)
         running = Job(id=job, state="running", request=REQUEST)
@@ -85,6 +88,19 @@ class Queue:
     def cancel(self, job):
         self.cancelled.append(job)
         self.go_on.set()
+
+
+class Followed:
+    """What such a queue tells of one job; stopping it is as if the job had gone on."""
+
+    def __init__(self, queue, job):
+        self.queue, self.job = queue, job
+
+    def events(self):
+        return self.queue.events(self.job)
+
+    def stop(self):
+        self.queue.go_on.set()
 
 
 def shot(view="main", frames=(1, 2)):
@@ -209,6 +225,17 @@ def test_cancelled_while_it_waits():
     at_work.cancel()
     at_work.thread.join(10)
     assert queue.cancelled == IDS[:1] and desk.end.state == CANCELLED and at_work.is_over
+
+
+def test_leaving_ends_the_thread_though_nothing_happens_to_the_job():
+    desk, queue = Diary(), Queue(events=False)
+    at_work = run(desk, queue)
+    at_work.thread.start()
+    while not desk.jobs:
+        time.sleep(0.01)
+    at_work.leave()
+    at_work.thread.join(5)
+    assert at_work.is_over and desk.end is None and not queue.cancelled
 
 
 def test_a_node_that_is_gone_is_left_alone():

@@ -176,8 +176,14 @@ class Client:
 
         Starts after the event with the number `after`, or with everything that is still known. A broken connection is
         made again and no event comes twice. Raises TimedOut after `timeout_s`, and NotRunning or ConnectionLost once
-        the server has been away for a minute. Close the generator to stop.
+        the server has been away for a minute. Close the generator to stop, or `follow` where another thread is to.
         """
+        return self.follow(job, after, timeout_s).events()
+
+    def follow(
+        self, job: Optional[str] = None, after: Optional[int] = None, timeout_s: Optional[float] = None
+    ) -> Following:
+        """What gives those `events`, and can be stopped by another thread while it waits for them."""
         path = "/v1/events" if job is None else _path(job) + "/events"
 
         def connect(last: Optional[int], again: bool) -> Exchange:
@@ -188,7 +194,7 @@ class Client:
                 headers["Last-Event-ID"] = str(last)
             return Exchange(self._server, Question("GET", path, headers=headers))
 
-        return Following(connect, lambda: job is not None and self.get(job).is_final, after, timeout_s).events()
+        return Following(connect, lambda: job is not None and self.get(job).is_final, after, timeout_s)
 
     def wait(self, job: str, timeout_s: Optional[float] = None) -> Job:
         """The job once it is done, failed or cancelled. Raises TimedOut after `timeout_s`, and the job goes on."""

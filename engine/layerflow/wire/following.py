@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import threading
 import time
 from typing import Callable, Generator, Iterator, List, Optional
 
@@ -25,7 +26,8 @@ Connect = Callable[[Optional[int], bool], Exchange]
 class Following:
     """The events of one stream, once each and in order, over as many connections as it takes.
 
-    `is_over` says whether a stream that ended, and had nothing new to tell, will have nothing more to tell.
+    Another thread may end it by `stop`. `is_over` says whether a stream that ended, and had nothing new to tell, will
+    have nothing more to tell.
     """
 
     def __init__(
@@ -38,28 +40,39 @@ class Following:
         self._pause_s = _FIRST_PAUSE_S
         self._lost_at: Optional[float] = None  # since when nothing can be heard
         self._is_final = False  # whether the state that was told last is a final one
+        self._stopped = threading.Event()
+        self._exchange: Optional[Exchange] = None  # the connection that is open
+
+    def stop(self) -> None:
+        """Ends `events`, from whichever thread and whatever it waits for; the job goes on."""
+        self._stopped.set()
+        exchange = self._exchange
+        if exchange is not None:
+            exchange.abort()
 
     def events(self) -> Generator[JobEvent, None, None]:
         """Each event as it comes. Raises ServerError; TimedOut when the time is up."""
-        while True:
+        while not self._stopped.is_set():
             before = self._after
             try:
                 yield from self._one_connection()
-                if self._is_final or (self._after == before and self._is_over()):
+                if self._is_final or self._stopped.is_set() or (self._after == before and self._is_over()):
                     return
             except _PASSING:
                 self._time_left(0.0)
-                if self._is_away_for_long():
+                if not self._stopped.is_set() and self._is_away_for_long():
                     raise
             except errors.Unauthorised:  # of a server that came anew, unless it is the one just found
                 if self._lost_at is not None:
                     raise
                 self._lost_at = time.monotonic()
-            time.sleep(self._time_left(self._pause_s))
+            self._stopped.wait(self._time_left(self._pause_s))
             self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
 
     def _one_connection(self) -> Iterator[JobEvent]:
-        with contextlib.closing(self._connect(self._after, self._lost_at is not None)) as exchange:
+        with self._open() as exchange:
+            if self._stopped.is_set():  # it came before there was a connection to end
+                return
             if exchange.open(self._time_left(SILENCE_S)) != 200:
                 exchange.rest(time.monotonic() + self._time_left(SILENCE_S))
                 return
@@ -72,6 +85,15 @@ class Following:
                         self._note(event)
                         yield event
                 piece = exchange.read(self._time_left(SILENCE_S))
+
+    @contextlib.contextmanager
+    def _open(self) -> Iterator[Exchange]:
+        with contextlib.closing(self._connect(self._after, self._lost_at is not None)) as exchange:
+            self._exchange = exchange
+            try:
+                yield exchange
+            finally:
+                self._exchange = None
 
     def _note(self, event: JobEvent) -> None:
         self._after = event.id

@@ -16,6 +16,7 @@ from typing import Any, Callable, List, Optional, Sequence, Tuple, TypeVar
 
 from layerflow.wire.client import Client
 from layerflow.wire.errors import Conflict, NotFound, ServerError
+from layerflow.wire.following import Following
 from layerflow.wire.jobs import Job
 from layerflow.wire.pace import Pace
 from layerflow.wire.request import Request
@@ -103,6 +104,7 @@ class Run:
         self._cancelled, self._left = threading.Event(), threading.Event()
         self._shown_at = self._previewed_at = float("-inf")
         self._etag = ""
+        self._following: Optional[Following] = None
         self.thread = threading.Thread(target=self.work, name="LayerFlow", daemon=True)
 
     @property
@@ -116,8 +118,11 @@ class Run:
         threading.Thread(target=self._cancel_jobs, name="LayerFlow cancel", daemon=True).start()
 
     def leave(self) -> None:
-        """Stops following; the jobs go on in the queue."""
+        """Stops following, at once; the jobs go on in the queue."""
         self._left.set()
+        following = self._following
+        if following is not None:
+            following.stop()
 
     def work(self) -> None:
         """Does it all; a thread's target, and what a farm calls itself."""
@@ -193,12 +198,16 @@ class Run:
         self._show(of_job(job), at_once=True)
         if job.is_final:
             return job
-        with contextlib.closing(client.events(job_id)) as events:
+        self._following = client.follow(job_id)
+        self._stay()  # for it may have been told to leave before there was something to stop
+        with contextlib.closing(self._following.events()) as events:
             for event in events:
+                self._stay()
                 job = job.after(event)
                 pace.note(event)
                 self._show(of_job(job, pace.left_s()), at_once=event.kind == "state" and not job.is_final)
                 self._preview(client, job)
+        self._stay()
         return client.get(job_id)
 
     def _preview(self, client: Client, job: Job) -> None:
@@ -232,7 +241,11 @@ class Run:
                 self._main(lambda: self._desk.show(Status(text)))
 
     def _main(self, call: Callable[[], Answer]) -> Answer:
-        if self._left.is_set():
-            raise Gone
+        self._stay()
         answer: Answer = self._in_main(call)
         return answer
+
+    def _stay(self) -> None:
+        """Raises Gone once it is to leave."""
+        if self._left.is_set():
+            raise Gone

@@ -77,6 +77,7 @@ class Exchange:
         self._server = server
         self._question = question
         self._connection = _connection(server)
+        self._socket: Any = None
         self._response: Any = None
         self._left: Optional[int] = None
 
@@ -126,6 +127,12 @@ class Exchange:
         if answer.status not in _GOOD:
             raise _refusal(answer, self._response.reason, self._response.getheader("Retry-After", ""))
         return answer
+
+    def abort(self) -> None:
+        """Ends the connection from another thread: who reads of it then hears that it is lost."""
+        sock = self._connection.sock or self._socket
+        with contextlib.suppress(OSError, AttributeError):  # not connected yet, or no longer
+            sock.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Gives the connection back, whatever state it is in."""
