@@ -93,14 +93,17 @@ class Run:
         label: str = "",
         preview_layer: str = "off",
         is_mine: Callable[[Job], bool] = lambda job: False,
+        retries: bool = False,
     ) -> None:
         """`shots` are rendered and asked for; or `jobs`, which are in the queue already, are followed.
+
+        Those jobs are put in the queue again first where it `retries`.
 
         With neither, jobs of the same `label` are that go on and of which `is_mine` is true.
         """
         self._desk, self._in_main, self._connect = desk, in_main, connect
         self._shots, self._ids, self._label = tuple(shots), list(jobs), label
-        self._preview_layer, self._is_mine = preview_layer, is_mine
+        self._preview_layer, self._is_mine, self._retries = preview_layer, is_mine, retries
         self._cancelled, self._left = threading.Event(), threading.Event()
         self._shown_at = self._previewed_at = float("-inf")
         self._etag = ""
@@ -149,6 +152,7 @@ class Run:
                 return Status("cancelled before the engine was asked", CANCELLED), []
             client = self._connect()
             self._submit(client)
+            self._retry(client)
             jobs = [self._followed(client, job) for job in list(self._ids)]
         except NotFound:
             return Status(
@@ -192,6 +196,12 @@ class Run:
         self._main(lambda: self._desk.submitted(self._ids))
         if self._cancelled.is_set():  # pressed while it was asked
             self._cancel_jobs()
+
+    def _retry(self, client: Client) -> None:
+        if self._retries:
+            for job in self._ids:
+                with contextlib.suppress(Conflict):  # it goes on already
+                    client.retry(job)
 
     def _followed(self, client: Client, job_id: str) -> Job:
         job, pace = client.get(job_id), Pace()

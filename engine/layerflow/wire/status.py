@@ -1,4 +1,4 @@
-"""What a node says of its job: one line, from what the queue tells."""
+"""What a host says of its job: one line, from what the queue tells."""
 
 from __future__ import annotations
 
@@ -8,19 +8,21 @@ from typing import Optional
 from layerflow.wire.jobs import Job
 
 WORKING, DONE, FAILED, CANCELLED = "working", "done", "failed", "cancelled"
+STATES = (WORKING, DONE, FAILED, CANCELLED)
 
 
 @dataclass(frozen=True)
 class Status:
-    """One line for the node, and how it stands."""
+    """One line for an artist, and how it stands."""
 
     text: str
     state: str = WORKING
+    fraction: Optional[float] = None  # of the stage at hand, 0 to 1; None where nobody can say
 
 
 def rendering(name: str, done: int, total: int) -> Status:
     """While inputs are rendered."""
-    return Status(f"rendering {name} {done}/{total}")
+    return Status(f"rendering {name} {done}/{total}", fraction=done / total if total else None)
 
 
 def of_job(job: Job, left_s: Optional[float] = None) -> Status:
@@ -39,7 +41,7 @@ def of_job(job: Job, left_s: Optional[float] = None) -> Status:
         parts.append(f"frame {at.frames_done}/{at.frames_total}")
     if left_s is not None:
         parts.append(f"about {duration(left_s)} left")
-    return Status(", ".join(parts))
+    return Status(", ".join(parts), fraction=at.done / at.total if at.total else None)
 
 
 def _done(job: Job) -> str:

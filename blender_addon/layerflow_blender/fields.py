@@ -1,0 +1,167 @@
+"""The settings of a shot, as data: what each is called, holds at first and means.
+
+Names that a request has are the request's own, so that the help of the command line, the API and the panel agree.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from layerflow.wire.request import CHOICES
+
+from .asking import CUSTOM, FROM_SCENE, FROM_STRIP, MAX_SEED
+
+KINDS = ("text", "folder", "int", "float", "bool", "choice")
+DEFAULT_MODEL = "mini"
+DEFAULT_FOLDER = "//layerflow/"
+
+Value = str | int | float | bool
+Choice = tuple[str, str, str]  # identifier, name, what it means
+
+
+@dataclass(frozen=True)
+class Field:
+    """One setting."""
+
+    kind: str  # one of KINDS
+    name: str
+    label: str
+    help: str  # without a full stop, as Blender's own
+    default: Value = ""
+    choices: tuple[Choice, ...] = ()
+    low: float = 0
+    high: float = 0
+    suggests: str = ""  # of a text: what is offered while it is typed, "prompts" or "models"
+
+
+def _choices(name: str, *helps: str) -> tuple[Choice, ...]:
+    """Choices of a request's field, each with what it means."""
+    values = [str(value) for value in CHOICES[name]]
+    return tuple((value, value.capitalize(), text) for value, text in zip(values, helps, strict=True))
+
+
+TASKS = (
+    ("decompose", "Take a plate apart", "Foreground and clean background of the selected strips"),
+    ("generate", "Make all layers", "Foreground and background from the prompts alone; no strip is needed"),
+    ("background", "Make a background", "A background for the selected strip, which is the foreground"),
+    ("foreground", "Make a foreground", "A foreground for the selected strip, which is the background"),
+)
+RANGES = (
+    (FROM_STRIP, "Strip", "The frames that the strip shows; without a strip so many as below, from the playhead on"),
+    (FROM_SCENE, "Scene", "Those of the scene's frame range, or its preview range"),
+    (CUSTOM, "Custom", "From the first to the last frame below, both included"),
+)
+PREVIEWS = (
+    ("off", "Off", "No picture while a job runs"),
+    ("foreground", "Foreground", "How the foreground looks so far"),
+    ("background", "Background", "How the background looks so far"),
+    ("blended", "Blended", "How the blended picture looks so far"),
+)
+
+SHOT = (
+    Field("choice", "task", "Task", "What to make", "decompose", TASKS),
+    Field("text", "foreground", "Foreground", "What the foreground shows, in a few words", suggests="prompts"),
+    Field("text", "background", "Background", "What the background shows, in a few words", suggests="prompts"),
+    Field(
+        "text", "blended", "Blended", "What the whole picture shows, in a few words; may stay empty", suggests="prompts"
+    ),
+)
+MAKING = (
+    Field("text", "model", "Model", "A model's name or folder; empty is the one in the preferences", suggests="models"),
+    Field(
+        "choice",
+        "quality",
+        "Quality",
+        "How much work is left out",
+        "exact",
+        _choices("quality", "Leaves out nothing", "Leaves out what is hardly seen", "Quick, for a first look"),
+    ),
+    Field("int", "seed", "Seed", "The same seed and settings make the same frames, to the bit", 0, (), 0, MAX_SEED),
+    Field("bool", "lock_seed", "Lock Seed", "Keep this seed; otherwise every Generate takes a new one", True),
+    Field("int", "steps", "Steps", "Sampling steps; 0 takes the model's own number", 0, (), 0, 1000),
+    Field(
+        "float",
+        "guidance",
+        "Guidance",
+        "How closely the prompts are followed; 0 takes the model's own schedule",
+        0.0,
+        (),
+        0,
+        100,
+    ),
+    Field("float", "motion", "Stillness", "0 is a moving picture, as released, and 1 a still", 0.0, (), 0, 1),
+)
+PLACE = (
+    Field("choice", "frame_range", "Frames", "Which frames to make", FROM_STRIP, RANGES),
+    Field("int", "first_frame", "First", "First frame of a custom range", 1, (), 0, 1_000_000),
+    Field("int", "last_frame", "Last", "Last frame of a custom range, included", 16, (), 0, 1_000_000),
+    Field(
+        "int",
+        "length",
+        "Length",
+        "Frames to make from the playhead on, where there is no strip; 0 is the model's own",
+        0,
+        (),
+        0,
+        100_000,
+    ),
+    Field("folder", "folder", "Folder", "Where the layers are written; empty is the one in the preferences"),
+    Field("text", "shot", "Name", "What the files are called, before their version; empty is the name of the strip"),
+)
+MATTE = (
+    Field("text", "guide", "Guide", "A strip that shows a matte of the foreground, as rough as you like"),
+    Field(
+        "choice",
+        "guide_kind",
+        "Guide Is",
+        "How far the guide is believed",
+        "roto",
+        _choices(
+            "guide_kind",
+            "A rough outline; what is near its edge is a guess",
+            "Black is out, white is in, grey is to be found",
+            "Black is out, white is to be found",
+        ),
+    ),
+    Field(
+        "choice",
+        "refine",
+        "Refine",
+        "How the matte gets its plate's detail",
+        "fast",
+        _choices("refine", "As the model made it", "The plate's own edges", "Slightly better, twice the time"),
+    ),
+    Field("bool", "closeup", "Close-up", "A second look at the part of the plate where the foreground is", False),
+)
+ENGINE = (
+    Field(
+        "choice",
+        "fit",
+        "Fit",
+        "How a plate of another shape meets the model's",
+        "bucket",
+        _choices("fit", "The plate's own shape", "The model's, edges held outward", "The middle of the plate"),
+    ),
+    Field(
+        "choice",
+        "memory",
+        "Memory",
+        "The memory plan",
+        "auto",
+        _choices("memory", "By what is free", "Everything on the device", "One network at a time", "Piece by piece"),
+    ),
+    Field(
+        "choice",
+        "precision",
+        "Precision",
+        "Of the network",
+        "auto",
+        _choices("precision", "As the device does best", "Single", "Brain float", "Half", "8 bits in the big layers"),
+    ),
+    Field("text", "device", "Device", "Which device makes it, such as cuda:1; auto is the best there is", "auto"),
+    Field("text", "backend", "Backend", "What runs the network; auto is the fastest there is", "auto"),
+    Field("text", "lora", "LoRA", "Files to merge into the model, FILE or FILE:WEIGHT, with ; between them"),
+    Field("choice", "preview_layer", "Preview", "What is shown of a job while it runs", "blended", PREVIEWS),
+)
+FIELDS = (*SHOT, *MAKING, *PLACE, *MATTE, *ENGINE)
+FURTHER = "further"  # a list of prompts besides `foreground`: more foregrounds, from front to back
