@@ -145,7 +145,7 @@ class OurFolder:
 
 
 def package_files(module: Path) -> dict[str, bytes]:
-    """The files of the package that `module` is of, path in it -> content, but for `module` and what Python compiles."""
+    """The package of `module`, path in it -> content: all files but that one, hidden ones and what Python compiles."""
     package, files = module.parent, {}
     for path in package.rglob("*"):
         inner = path.relative_to(package)
