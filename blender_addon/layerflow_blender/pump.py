@@ -6,13 +6,13 @@ import collections
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import CancelledError, Future
 from typing import Any
 
 from layerflow.wire.run import Gone
 
 TICK_S = 0.1  # between two looks
 BUDGET_S = 0.02  # of one look; a call that has begun is ended, however long it takes
+_GLANCE_S = 0.25  # after which who waits looks whether it is still wanted
 
 
 class NotNow(Exception):
@@ -23,42 +23,73 @@ class Pump:
     """The queue of such calls."""
 
     def __init__(self) -> None:
-        self._calls: collections.deque[tuple[Callable[[], Any], Future[Any]]] = collections.deque()
-        self._closed = False
-        self._lock = threading.Lock()
+        self._waiting: collections.deque[_Call] = collections.deque()
+        self._is_closed = False
 
-    def call(self, call: Callable[[], Any]) -> Any:
-        """Has `call` made in the main thread, and gives or raises what came of it. Gone once the pump is closed."""
+    def call(self, call: Callable[[], Any], has_left: Callable[[], bool] = lambda: False) -> Any:
+        """Has `call` made in the main thread, and gives or raises what came of it.
+
+        Gone once the pump is closed or `has_left`; a call that had not begun by then is never made.
+        """
         if threading.current_thread() is threading.main_thread():
             return call()
-        answer: Future[Any] = Future()
-        with self._lock:
-            if self._closed:
+        made = _Call(call)
+        self._waiting.append(made)
+        while not made.is_over.wait(_GLANCE_S):
+            if (self._is_closed or has_left()) and made.give_up():
                 raise Gone
-            self._calls.append((call, answer))
-        try:
-            return answer.result()
-        except CancelledError:
-            raise Gone from None
+        return made.outcome()
 
     def drain(self) -> bool:
-        """Makes the calls that wait, for a moment; whether some are left. The main thread's."""
+        """Makes the calls that wait, for a moment; whether there is more to do at once. The main thread's."""
         ends_at = time.monotonic() + BUDGET_S
         put_off = []
-        while self._calls and time.monotonic() < ends_at:
-            call, answer = self._calls.popleft()
-            try:
-                answer.set_result(call())
-            except NotNow:
-                put_off.append((call, answer))
-            except BaseException as error:  # noqa: BLE001 - it is raised again in the thread that asked
-                answer.set_exception(error)
-        self._calls.extend(put_off)
-        return bool(self._calls) and not put_off
+        while self._waiting and time.monotonic() < ends_at:
+            made = self._waiting.popleft()
+            if not made.make():
+                put_off.append(made)
+        is_more = bool(self._waiting)
+        self._waiting.extend(put_off)
+        return is_more
 
     def close(self) -> None:
         """Lets nobody wait any more: who waits hears that Blender is gone."""
+        self._is_closed = True
+
+
+class _Call:
+    """One call, and what came of it."""
+
+    def __init__(self, call: Callable[[], Any]) -> None:
+        self._call = call
+        self._lock = threading.Lock()  # held while it is made
+        self._is_given_up = False
+        self._value: Any = None
+        self._error: BaseException | None = None
+        self.is_over = threading.Event()
+
+    def make(self) -> bool:
+        """Makes it; whether it is over, for it may have to wait."""
         with self._lock:
-            self._closed = True
-            while self._calls:
-                self._calls.popleft()[1].cancel()
+            if self._is_given_up:
+                return True
+            try:
+                self._value = self._call()
+            except NotNow:
+                return False
+            except BaseException as error:  # noqa: BLE001 - it is raised again in the thread that asked
+                self._error = error
+            self.is_over.set()
+            return True
+
+    def give_up(self) -> bool:
+        """Has it never made; whether it could still be stopped."""
+        with self._lock:
+            self._is_given_up = not self.is_over.is_set()
+            return self._is_given_up
+
+    def outcome(self) -> Any:
+        """What it returned; raises what it raised."""
+        if self._error is not None:
+            raise self._error
+        return self._value

@@ -227,7 +227,10 @@ class Shots:
         self._start(entry, jobs=entry.ticket.jobs, retries=retries, preview_layer="blended")
 
     def _start(self, entry: Entry, **options: Any) -> None:
-        entry.run = Run(SceneDesk(self, entry), self.main.pump.call, _connector(), **options)
+        def in_main(call: Callable[[], Any]) -> Any:
+            return self.main.pump.call(call, lambda: run.has_left)
+
+        run = entry.run = Run(SceneDesk(self, entry), in_main, _connector(), **options)
         entry.run.thread.start()
         self.main.start()
 

@@ -64,6 +64,14 @@ def traces():
     }
 
 
+def threads_after(seconds):
+    """The threads that are still there after so long at most."""
+    ends_at = time.monotonic() + seconds
+    while traces()["threads"] and time.monotonic() < ends_at:
+        time.sleep(0.05)
+    return traces()["threads"]
+
+
 def preferences(**values):
     for name, value in values.items():
         setattr(bpy.context.preferences.addons[ADDON].preferences, name, value)
@@ -73,8 +81,9 @@ def preferences(**values):
 
 
 def new_file():
-    bpy.ops.wm.read_factory_settings(use_empty=False)
-    return enable()
+    """As File > New."""
+    bpy.ops.wm.read_homefile(use_factory_startup=True, load_ui=False)
+    bpy.context.scene.layerflow.model = ""
 
 
 def save(path):
@@ -133,9 +142,7 @@ def add_scene_strip(name, color, channel=1, frame=1, length=8):
     inner = bpy.data.scenes.new(name)
     inner.frame_start, inner.frame_end = 1, length
     end = {"length": length} if IS_5 else {"frame_end": 1 + length}
-    made = inner.sequence_editor_create().strips.new_effect(
-        name=name, type="COLOR", channel=1, frame_start=1, **end
-    )
+    made = inner.sequence_editor_create().strips.new_effect(name=name, type="COLOR", channel=1, frame_start=1, **end)
     made.color = color
     strip = editor().strips.new_scene(name, inner, channel, frame)
     strip.scene_input = "SEQUENCER"
@@ -301,10 +308,16 @@ def queue():
             "jobs": list(entry.ticket.jobs),
             "output": entry.ticket.request.output,
             "request": entry.ticket.request.to_dict(),
-            "icon": shots().pictures.icon(entry.ticket.key),
+            "picture": picture(entry.ticket.key),
         }
         for entry in module("shots").entries_in_order(shots())
     ]
+
+
+def picture(key):
+    """The size of the picture that is shown of a job; Blender has no icons without a window."""
+    found = shots().pictures._collection.get(key)
+    return None if found is None else list(found.image_size)
 
 
 def tick(times=1):
@@ -370,8 +383,9 @@ def suggested(name, typed):
 
 
 def render(frame, path, of=None, view_transform=None, file_format="OPEN_EXR"):
-    """A frame of a scene, rendered to a file."""
+    """A frame of a scene, rendered to a file, as F12 in its window does."""
     found = bpy.data.scenes[of] if of else scene()
+    bpy.context.window.scene = found
     image = found.render.image_settings
     if IS_5:
         image.media_type = "IMAGE"
@@ -412,6 +426,117 @@ def show_socket(name, socket):
     end = "NodeGroupOutput" if IS_5 else "CompositorNodeComposite"
     (output,) = [node for node in tree.nodes if node.bl_idname == end]
     tree.links.new(node.outputs[socket], output.inputs[0])
+
+
+# The panel's layout.
+
+UI = bpy.types.UILayout.bl_rna
+ICONS = {item.identifier for item in UI.functions["prop"].parameters["icon"].enum_items}
+
+
+class Layout:
+    """Takes what a panel draws and holds it against Blender's own description of a layout.
+
+    Blender makes a real one only for a window. Names of functions, their arguments, icons, properties, operators, menus
+    and panels have to be there.
+    """
+
+    def __init__(self, said):
+        self.__dict__["said"] = said
+
+    def __setattr__(self, name, value):
+        assert name in UI.properties, f"a layout has no {name}"
+        self.__dict__[name] = value
+
+    def __getattr__(self, name):
+        function = UI.functions[name]  # KeyError where there is none
+
+        def call(*args, **kwargs):
+            parameters = [each.identifier for each in function.parameters if not each.is_output]
+            given = {**dict(zip(parameters, args, strict=False)), **kwargs}
+            assert len(args) <= len(parameters) and set(given) <= {*parameters, "text_ctxt"}, (name, given)
+            assert given.get("icon", "NONE") in ICONS, given
+            return self._drawn(name, given)
+
+        return call
+
+    def _drawn(self, name, given):
+        said = given.get("text", "")
+        if name == "prop":
+            rna = given["data"].bl_rna.properties[given["property"]]
+            said = f"{given['property']}={getattr(given['data'], given['property'])!r} ({rna.name})"
+        elif name == "prop_search":
+            assert given["property"] in given["data"].bl_rna.properties
+            assert given["search_property"] in given["search_data"].bl_rna.properties
+            said = given["property"]
+        elif name == "operator":
+            area, leaf = given["operator"].split(".")
+            rna = getattr(getattr(bpy.ops, area), leaf).get_rna_type()
+            self.said.append(f"operator: {given['operator']}: {given.get('text', rna.name)}")
+            return _Given(rna)
+        elif name in ("menu", "popover"):
+            said = given["menu" if name == "menu" else "panel"]
+            assert hasattr(bpy.types, said), said
+        self.said.append(f"{name}: {said}")
+        return Layout(self.said) if name in ("row", "column", "box", "split") else None
+
+
+class _Given:
+    """The arguments of an operator's button."""
+
+    def __init__(self, rna):
+        self.__dict__["rna"] = rna
+
+    def __setattr__(self, name, value):
+        assert name in self.rna.properties, name
+
+
+class _Drawing:
+    """What `self` is while a panel draws."""
+
+    def __init__(self, kind, said):
+        self.kind, self.layout = kind, Layout(said)
+
+    def __getattr__(self, name):
+        found = getattr(self.kind, name)
+        return found.__get__(self) if callable(found) else found
+
+
+def draw():
+    """What every panel of the add-on draws now, by its name; None where it is not shown."""
+    context, drawn = bpy.context, {}
+    panels = module("panels")
+    for kind in (*panels.CLASSES, module("preferences").LayerFlowPreferences):
+        if hasattr(kind, "poll") and not kind.poll(context):
+            drawn[kind.__name__] = None
+            continue
+        said = []
+        panel = _Drawing(kind, said)
+        if kind is module("preferences").LayerFlowPreferences:
+            kept = context.preferences.addons[ADDON].preferences
+            said_by = Layout(said)
+            kind.draw(_With(kept, said_by), context)
+        else:
+            if hasattr(kind, "draw_header_preset"):
+                kind.draw_header_preset(panel, context)
+            kind.draw(panel, context)
+        drawn[kind.__name__] = said
+    return drawn
+
+
+class _With:
+    """The preferences, with a layout of ours."""
+
+    def __init__(self, kept, layout):
+        self._kept, self.layout = kept, layout
+
+    def __getattr__(self, name):
+        return getattr(self._kept, name)
+
+
+def classes_in_blender():
+    """Names that Blender's own tables have of panels, menus and operators of ours."""
+    return [name for name in dir(bpy.types) if name.startswith("LAYERFLOW_")]
 
 
 def answer(line):

@@ -115,6 +115,11 @@ class Run:
         """Whether nothing more comes of it."""
         return not self.thread.is_alive()
 
+    @property
+    def has_left(self) -> bool:
+        """Whether it was told to leave."""
+        return self._left.is_set()
+
     def cancel(self) -> None:
         """Ends it: no more is rendered, and its jobs are cancelled. Returns at once."""
         self._cancelled.set()
