@@ -117,7 +117,7 @@ def request_of(
         **given,
         **_prompts(settings),
         **_plate(timeline, frames, source, rendered.get("plate")),
-        guide=None if guide is None else write_matte(guide, "R"),
+        guide=None if guide is None else write_matte(guide, str(settings["guide_channel"])),
         guide_kind=settings["guide_kind"] if guide is not None else "roto",
         model=str(settings["model"]).strip(),
         steps=int(settings["steps"]) or None,

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from layerflow.wire import Job
 from layerflow.wire.run import Desk, Gone, HostError, Render
 from layerflow.wire.status import DONE, FAILED, WORKING, Status
 
 from . import host, placing
-
-if TYPE_CHECKING:
-    from .shots import Entry, Shots
+from .entries import Entry, Keeper
 
 LINEAR = "the Sequencer blends in linear light now"
 
@@ -20,8 +17,8 @@ LINEAR = "the Sequencer blends in linear light now"
 class SceneDesk(Desk):
     """The desk of one entry of the queue."""
 
-    def __init__(self, shots: Shots, entry: Entry) -> None:
-        self._shots, self._entry = shots, entry
+    def __init__(self, keeper: Keeper, entry: Entry) -> None:
+        self._keeper, self._entry = keeper, entry
 
     def render(self, what: Render, frame: int, view: str) -> None:
         """Writes one frame of an input, once Blender is free for it."""
@@ -29,7 +26,7 @@ class SceneDesk(Desk):
         ticket, strip = self._entry.ticket, self._entry.strips[what.input]
         path = placing.frame_path(what.pattern, frame)
         is_plate = what.input == "plate"
-        alpha = is_plate and ticket.request.task == "background"
+        alpha = ticket.request.task == "background" if is_plate else (ticket.request.guide or "").endswith(":A")
         host.render_frame(host.find_scene(ticket.scene), strip, frame, path, alpha=alpha, raw=not is_plate)
 
     def show(self, status: Status) -> None:
@@ -39,15 +36,12 @@ class SceneDesk(Desk):
 
     def preview(self, jpeg: bytes) -> None:
         """Shows how a layer looks so far."""
-        try:
-            self._shots.pictures.show(self._entry.ticket.key, jpeg)
-        except OSError as error:
-            raise HostError(f"the preview cannot be kept ({error.strerror})") from error
+        self._keeper.picture(self._entry, jpeg)
         host.redraw()
 
     def submitted(self, jobs: Sequence[str]) -> None:
         """Keeps the ids of the jobs on disk."""
-        self._shots.note(self._entry, jobs=tuple(jobs))
+        self._keeper.note(self._entry, jobs=tuple(jobs))
 
     def ended(self, status: Status, jobs: Sequence[Job]) -> None:
         """Brings the layers in, or says what went wrong and keeps the line."""
@@ -57,8 +51,7 @@ class SceneDesk(Desk):
         elif status.state == WORKING:  # it could not be watched
             self._entry.status = status
             return host.redraw()
-        self._shots.pictures.drop(self._entry.ticket.key)
-        self._shots.settle(self._entry, status)
+        self._keeper.settle(self._entry, status)
         host.redraw()
 
     def _placed(self, status: Status, jobs: Sequence[Job]) -> Status:

@@ -51,6 +51,10 @@ RANGES = (
     (FROM_SCENE, "Scene", "Those of the scene's frame range, or its preview range"),
     (CUSTOM, "Custom", "From the first to the last frame below, both included"),
 )
+CHANNELS = (
+    ("R", "Brightness", "White is the foreground, black is not; colours are taken as numbers"),
+    ("A", "Alpha", "Its alpha is the matte, such as that of an earlier foreground"),
+)
 PREVIEWS = (
     ("off", "Off", "No picture while a job runs"),
     ("foreground", "Foreground", "How the foreground looks so far"),
@@ -123,6 +127,7 @@ MATTE = (
             "Black is out, white is to be found",
         ),
     ),
+    Field("choice", "guide_channel", "Guide Shows", "Where in its picture the guide is", "R", CHANNELS),
     Field(
         "choice",
         "refine",

@@ -21,12 +21,14 @@ _BUSY = ("TRANSFORM_OT_", "SEQUENCER_OT_", "ANIM_OT_")  # what moves things whil
 
 def sequencer_scene(context: bpy.types.Context) -> bpy.types.Scene:
     """The scene whose Sequencer is shown; Blender 5 may show another one than the window's."""
-    return getattr(context, "sequencer_scene", None) or context.scene
+    found: Any = getattr(context, "sequencer_scene", None) or context.scene
+    scene: bpy.types.Scene = found
+    return scene
 
 
 def find_scene(name: str) -> bpy.types.Scene:
     """The scene of that name. Raises Gone where there is none any more."""
-    scene = bpy.data.scenes.get(name)
+    scene: bpy.types.Scene | None = bpy.data.scenes.get(name)
     if scene is None:
         raise Gone
     return scene
@@ -92,7 +94,8 @@ def redraw() -> None:
 
 def wait_for_peace() -> None:
     """NotNow while Blender renders or something is dragged, which must not find the data changed."""
-    if bpy.app.is_job_running("RENDER"):
+    app: Any = bpy.app
+    if app.is_job_running("RENDER"):
         raise NotNow
     for window in bpy.context.window_manager.windows:
         if any(operator.bl_idname.startswith(_BUSY) for operator in window.modal_operators):
@@ -137,14 +140,16 @@ def render_frame(scene: bpy.types.Scene, strip: str, frame: int, path: str, alph
     premultiplied. `raw` takes the numbers of its files as they are, for a matte. The scene is not touched: it is a copy
     that is rendered. Raises HostError.
     """
-    part = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.part.exr")
+    name = f".{os.path.basename(path)}.part."
+    part = os.path.join(os.path.dirname(path), f"{name}{frame:04d}.exr")
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with _copied(scene) as copy:
             _show_alone(copy, strip, raw)
-            _write_exr(copy, part, alpha)
-            copy.frame_set(frame)
-            bpy.ops.render.render(write_still=True, scene=copy.name)
+            _write_exr(copy, os.path.join(os.path.dirname(path), f"{name}####.exr"), alpha)
+            copy.frame_start = copy.frame_end = frame
+            with bpy.context.temp_override(scene=copy):
+                bpy.ops.render.render(animation=True)  # of one frame: a still has what is animated as it was before
         os.replace(part, path)
     except RuntimeError as error:
         raise HostError(f"frame {frame} of the strip {strip} cannot be rendered ({_first_line(error)})") from error
@@ -206,6 +211,7 @@ def _write_exr(scene: bpy.types.Scene, path: str, alpha: bool) -> None:
     render = scene.render
     render.filepath, render.use_file_extension, render.use_overwrite = path, False, True
     render.resolution_percentage, render.dither_intensity = 100, 0.0
+    render.use_placeholder, scene.frame_step = False, 1
     render.use_sequencer, render.use_compositing, render.use_border = True, False, False
     render.use_stamp = render.use_multiview = False
     scene.sequencer_colorspace_settings.name = working_space()

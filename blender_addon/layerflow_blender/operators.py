@@ -6,7 +6,7 @@ import functools
 import logging
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import bpy
 
@@ -23,11 +23,11 @@ Execute = Callable[[Any, bpy.types.Context], str | None]
 _FINISHED, _CANCELLED = {"FINISHED"}, {"CANCELLED"}
 
 
-def reporting(execute: Execute) -> Callable[[Any, bpy.types.Context], set[str]]:
+def reporting(execute: Execute) -> Callable[[Any, bpy.types.Context], set[Any]]:
     """An operator's `execute` that reports what it says, or what goes wrong, and never raises."""
 
     @functools.wraps(execute)
-    def guarded(self: Any, context: bpy.types.Context) -> set[str]:
+    def guarded(self: Any, context: bpy.types.Context) -> set[Any]:
         try:
             said = execute(self, context)
         except (ValueError, HostError, OSError) as error:
@@ -65,6 +65,10 @@ def _active(context: bpy.types.Context) -> Any:
 
 class _Operator(bpy.types.Operator):
     bl_options = {"REGISTER"}
+
+    if TYPE_CHECKING:  # what Blender makes of their annotations below
+        key: str
+        index: int
 
 
 class LAYERFLOW_OT_generate(_Operator):
@@ -126,7 +130,8 @@ def _refresh(scene: bpy.types.Scene) -> list[str]:
     """Has the Sequencer read our strips again; the files of theirs that are missing."""
     lost = []
     editor = scene.sequence_editor
-    for strip in [] if editor is None else editor.strips_all:
+    strips: Any = [] if editor is None else editor.strips_all
+    for strip in strips:
         if of_strip(strip) is None or strip.type != "IMAGE":
             continue
         folder = bpy.path.abspath(strip.directory)
@@ -271,9 +276,13 @@ class LAYERFLOW_OT_dismiss(_Operator):
         the_shots().dismiss(self.key)
 
 
-for _class in (LAYERFLOW_OT_cancel, LAYERFLOW_OT_retry, LAYERFLOW_OT_bring_in, LAYERFLOW_OT_dismiss):
-    _class.__annotations__ = {"key": bpy.props.StringProperty(options={"HIDDEN", "SKIP_SAVE"})}
-for _class in (LAYERFLOW_OT_remove_foreground, LAYERFLOW_OT_use_prompts):
-    _class.__annotations__ = {"index": bpy.props.IntProperty(options={"HIDDEN", "SKIP_SAVE"})}
+_OF_ENTRY = (LAYERFLOW_OT_cancel, LAYERFLOW_OT_retry, LAYERFLOW_OT_bring_in, LAYERFLOW_OT_dismiss)
+_OF_LIST = (LAYERFLOW_OT_remove_foreground, LAYERFLOW_OT_use_prompts)
+for _each in (*_OF_ENTRY, *_OF_LIST):
+    _each.__annotations__ = (
+        {"key": bpy.props.StringProperty(options={"HIDDEN", "SKIP_SAVE"})}
+        if _each in _OF_ENTRY
+        else {"index": bpy.props.IntProperty(options={"HIDDEN", "SKIP_SAVE"})}
+    )
 
 CLASSES = tuple(found for name, found in sorted(globals().items()) if name.startswith("LAYERFLOW_OT_"))

@@ -11,13 +11,14 @@ from layerflow.wire.status import CANCELLED, DONE, FAILED, WORKING
 
 from . import host, planning, settings
 from .asking import CUSTOM, FROM_STRIP, WITH_STRIP
+from .entries import Entry
 from .fields import FURTHER, MAKING
 from .presets import LAYERFLOW_PT_presets
-from .shots import Entry, entries_in_order, the_shots
+from .shots import entries_in_order, the_shots
 from .sources import source_of
 from .tickets import of_strip
 
-_ICONS = {WORKING: "TIME", DONE: "CHECKMARK", FAILED: "ERROR", CANCELLED: "X"}
+_ICONS: dict[str, Any] = {WORKING: "TIME", DONE: "CHECKMARK", FAILED: "ERROR", CANCELLED: "X"}
 _PICTURE = 6.0  # the height of a preview, in lines
 _SHORT = 60  # characters of a prompt in a menu
 
@@ -130,7 +131,7 @@ class LAYERFLOW_PT_matte(_Panel):
         if scene.sequence_editor is not None:
             self.layout.use_property_split = True
             self.layout.prop_search(settings.of_scene(scene), "guide", scene.sequence_editor, "strips_all")
-        self.props(context, ["guide_kind", "refine", "closeup"])
+        self.props(context, ["guide_channel", "guide_kind", "refine", "closeup"])
 
 
 class LAYERFLOW_PT_engine(_Panel):
@@ -167,9 +168,10 @@ class LAYERFLOW_PT_strip(_Panel):
             column.label(text=str(error), icon="ERROR")
             return
         fronts = request.foregrounds or (request.foreground,)
-        for text, icon in (*((front, "USER") for front in fronts), (request.background, "WORLD")):
-            if text:
-                column.label(text=text, icon=icon)
+        for front in filter(None, fronts):
+            column.label(text=front, icon="USER")
+        if request.background:
+            column.label(text=request.background, icon="WORLD")
         column.label(text=f"{request.task}, {request.model}, seed {request.seed}", icon="PREFERENCES")
         column.operator("layerflow.regenerate", icon="FILE_REFRESH")
         column.operator("layerflow.take_settings", icon="PASTEDOWN")

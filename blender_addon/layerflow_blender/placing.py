@@ -36,7 +36,7 @@ def place(scene: bpy.types.Scene, ticket: Ticket, layers: Mapping[str, Sequence[
     inside: Any = editor.meta_stack[-1] if len(editor.meta_stack) else editor
     channel = free_channel(inside.strips, ticket.frame, end, ticket.channel)
     title = title_of(ticket)
-    meta = inside.strips.new_meta(title, channel, ticket.frame)
+    meta: bpy.types.MetaStrip = inside.strips.new_meta(title, channel, ticket.frame)
     for place_in, name in enumerate(names, start=1):
         strip = _image_strip(meta.strips, ticket, f"{title} {name}", place_in, layers[name])
         strip.frame_final_end = end

@@ -57,7 +57,8 @@ def plans(scene: bpy.types.Scene, values: Mapping[str, Any], taken: Collection[s
     """What is to be asked for; `taken` are the outputs that jobs go to already. A ValueError says what is wrong."""
     timeline = host.timeline(scene)
     made: list[Plan] = []
-    for strip in strips_for(scene, values) or [None]:
+    strips: list[Any] = [*strips_for(scene, values)] or [None]
+    for strip in strips:
         made.append(_plan(scene, values, timeline, strip, [*taken, *(plan.ticket.request.output for plan in made)]))
     return made
 

@@ -23,7 +23,7 @@ class LAYERFLOW_PT_presets(PresetPanel, bpy.types.Panel):
     preset_add_operator = "layerflow.preset_add"
 
 
-class LAYERFLOW_OT_preset_add(AddPresetBase, bpy.types.Operator):
+class LAYERFLOW_OT_preset_add(AddPresetBase, bpy.types.Operator):  # type: ignore[misc]  # of Blender's own making
     """Keep the settings under a name, or forget a name"""
 
     bl_idname = "layerflow.preset_add"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import bpy
@@ -14,7 +14,7 @@ from .asking import next_output
 from .fields import DEFAULT_FOLDER, DEFAULT_MODEL, FIELDS, FURTHER, Field
 
 ATTRIBUTE = "layerflow"  # of a scene
-_TYPES = {
+_TYPES: dict[str, Any] = {
     "text": bpy.props.StringProperty,
     "folder": bpy.props.StringProperty,
     "int": bpy.props.IntProperty,
@@ -81,7 +81,7 @@ def values_of(scene: bpy.types.Scene) -> dict[str, Any]:
     return values
 
 
-def output_of(values: dict[str, Any], name: str, taken: list[str]) -> str:
+def output_of(values: Mapping[str, Any], name: str, taken: list[str]) -> str:
     """Where a shot called `name` is written, at its next version. ValueError where the folder is nowhere."""
     folder = host.whole_folder(values["folder"])
     return next_output(os.path.join(folder, f"{file_name(values['shot'].strip() or name)}_v001.%04d.exr"), taken)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,29 +19,14 @@ from layerflow.wire.status import DONE, FAILED, WORKING, Status
 from . import host, planning, settings
 from .asking import missing, new_seed
 from .desk import SceneDesk
+from .entries import Entry
 from .history import History
 from .pictures import Pictures
 from .planning import Plan
-from .tickets import Ticket, Tickets
+from .tickets import Tickets
 
 ASKING = Status("asking the engine")
 JOIN_S = 2.0  # the longest that the add-on waits for a thread when it is switched off
-
-
-@dataclass
-class Entry:
-    """One line of the queue."""
-
-    ticket: Ticket
-    status: Status
-    run: Run | None = None
-    strips: dict[str, str] = field(default_factory=dict)  # what is rendered, "plate" or "guide" -> strip
-    is_placed: bool = False
-
-    @property
-    def is_running(self) -> bool:
-        """Whether something is still going to happen to it."""
-        return self.run is not None and not self.run.is_over
 
 
 class Shots:
@@ -185,6 +170,7 @@ class Shots:
 
     def settle(self, entry: Entry, status: Status) -> None:
         """Takes the end of an entry: what is in the timeline is forgotten on disk, all else is kept."""
+        self.pictures.drop(entry.ticket.key)
         entry.status = status
         entry.is_placed = status.state == DONE
         if entry.is_placed:
@@ -194,6 +180,13 @@ class Shots:
             self.note(entry, state=status.state, message=status.text)
         except HostError as error:
             entry.status = replace(status, text=f"{status.text}; {error}")
+
+    def picture(self, entry: Entry, jpeg: bytes) -> None:
+        """Shows how the layers of an entry look so far. Raises HostError."""
+        try:
+            self.pictures.show(entry.ticket.key, jpeg)
+        except OSError as error:
+            raise HostError(f"the preview cannot be kept ({error.strerror})") from error
 
     def _begin(self, plan: Plan, preview_layer: str) -> Entry:
         entry = Entry(plan.ticket, ASKING, strips=dict(plan.strips))

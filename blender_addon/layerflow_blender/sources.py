@@ -26,8 +26,8 @@ def selected(scene: bpy.types.Scene) -> list[bpy.types.Strip]:
     editor = scene.sequence_editor
     if editor is None:
         return []
-    inside = editor.meta_stack[-1].strips if len(editor.meta_stack) else editor.strips
-    found = [strip for strip in inside if strip.select and strip.type not in WITHOUT_PICTURE]
+    inside: Any = editor.meta_stack[-1] if len(editor.meta_stack) else editor
+    found = [strip for strip in inside.strips if strip.select and strip.type not in WITHOUT_PICTURE]
     return sorted(found, key=lambda strip: (strip.frame_final_start, strip.channel))
 
 

@@ -112,7 +112,7 @@ class Tickets:
         return self._folder / f"{key}.json"
 
 
-def of_strip(strip: Mapping[str, Any]) -> dict[str, Any] | None:
+def of_strip(strip: Any) -> dict[str, Any] | None:
     """What a strip of ours says of itself; None for any other strip."""
     text = strip.get(STRIP_KEY)
     if not isinstance(text, str):

@@ -156,6 +156,8 @@ def add_3d_scene(name, color, channel=1, frame=1, length=2):
     inner.camera = bpy.data.objects.new(name, bpy.data.cameras.new(name))
     inner.world = bpy.data.worlds.new(name)
     inner.world.color = color
+    if IS_5:  # every world has nodes
+        inner.world.node_tree.nodes["Background"].inputs["Color"].default_value = (*color, 1)
     inner.render.engine, inner.cycles.samples = "CYCLES", 1
     return _with(editor().strips.new_scene(name, inner, channel, frame), {})
 
@@ -175,10 +177,12 @@ def add_modifier(name):
     editor().strips_all[name].modifiers.new(name="m", type="BRIGHT_CONTRAST")
 
 
-def animate(name, path, value):
-    owner = editor().strips_all[name]
-    setattr(owner, path, value)
-    owner.keyframe_insert(path, frame=1)
+def slide(name, first, start, last, end):
+    """Has a strip slide to the right between two frames."""
+    transform = editor().strips_all[name].transform
+    for frame, offset in ((first, start), (last, end)):
+        transform.offset_x = offset
+        transform.keyframe_insert("offset_x", frame=frame)
 
 
 def select(*names):
@@ -256,6 +260,47 @@ def scene_state():
         "sequencer": scene().sequencer_colorspace_settings.name,
         "images": sorted(image.name for image in bpy.data.images if image.name != "Render Result"),
     }
+
+
+def render_strip(name, frame, path, alpha=False, raw=False):
+    module("host").render_frame(scene(), name, frame, path, alpha=alpha, raw=raw)
+
+
+def nest(name, *names):
+    """Puts strips into a new meta strip."""
+    first = min(editor().strips[each].frame_final_start for each in names)
+    last = max(editor().strips[each].frame_final_end for each in names)
+    meta = editor().strips.new_meta(name, 20, first)
+    for each in names:
+        strip = editor().strips[each]
+        strip.move_to_meta(meta)
+        strip.frame_final_end = strip.frame_final_end
+    meta.frame_final_end = last
+
+
+def blur(name, under, channel, first, length):
+    """A blur of another strip."""
+    end = {"length": length} if IS_5 else {"frame_end": first + length}
+    strip = editor().strips.new_effect(
+        name=name, type="GAUSSIAN_BLUR", channel=channel, frame_start=first, input1=editor().strips[under], **end
+    )
+    strip.size_x = strip.size_y = 0.0
+
+
+def mask_strip(name, channel, frame, length):
+    """A mask that covers the left half of the picture."""
+    mask = bpy.data.masks.new(name)
+    spline = mask.layers.new().splines.new()
+    spline.points.add(3)
+    for point, place in zip(spline.points, ((-1, -1), (0.5, -1), (0.5, 2), (-1, 2)), strict=True):
+        point.co = place
+        for handle in ("handle_left_type", "handle_right_type"):
+            if hasattr(point, handle):
+                setattr(point, handle, "VECTOR")
+        point.handle_left = point.handle_right = place
+    spline.use_cyclic = True
+    strip = editor().strips.new_mask(name, mask, channel, frame)
+    strip.frame_final_end = frame + length
 
 
 # The panel.
@@ -360,7 +405,7 @@ def is_rendering(now):
 class _Rendering:
     """bpy, with a render going on."""
 
-    class app:
+    class app:  # noqa: N801 - bpy's own name
         tempdir = bpy.app.tempdir
 
         @staticmethod
@@ -543,7 +588,7 @@ def answer(line):
     told = json.loads(line)
     try:
         return {"value": globals()[told["name"]](*told["args"], **told["kwargs"])}
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - it is the test's to judge
         return {"error": traceback.format_exc()}
 
 
