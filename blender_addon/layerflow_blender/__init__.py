@@ -24,6 +24,7 @@ def unregister() -> None:
     registering.unregister()
     for name in [name for name in sys.modules if name.startswith(__name__ + ".")]:
         del sys.modules[name]
+        globals().pop(name.rpartition(".")[2], None)  # or the next import would find the old one here
     _lose_wire()
 
 

@@ -114,16 +114,17 @@ class MainThread:
     def __init__(self, is_needed: Callable[[], bool]) -> None:
         self.pump = Pump()
         self._is_needed = is_needed
+        self._timer = self.tick  # the one object that Blender knows the timer by
 
     def start(self) -> None:
         """Looks after calls from now on."""
-        if not bpy.app.timers.is_registered(self.tick):
-            bpy.app.timers.register(self.tick, first_interval=TICK_S, persistent=True)
+        if not bpy.app.timers.is_registered(self._timer):
+            bpy.app.timers.register(self._timer, first_interval=TICK_S, persistent=True)
 
     def stop(self) -> None:
         """Ends it; who waits hears that Blender is gone."""
-        if bpy.app.timers.is_registered(self.tick):
-            bpy.app.timers.unregister(self.tick)
+        if bpy.app.timers.is_registered(self._timer):
+            bpy.app.timers.unregister(self._timer)
         self.pump.close()
 
     def tick(self) -> float | None:

@@ -189,6 +189,7 @@ class Shots:
             raise HostError(f"the preview cannot be kept ({error.strerror})") from error
 
     def _begin(self, plan: Plan, preview_layer: str) -> Entry:
+        _connector()  # before anything is kept
         entry = Entry(plan.ticket, ASKING, strips=dict(plan.strips))
         self.tickets.save(entry.ticket)
         self.entries[entry.ticket.key] = entry

@@ -57,7 +57,7 @@ class Blender:
                 env=environment,
             )
 
-    def do(self, name: str, *args: Any, **kwargs: Any) -> Any:
+    def do(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
         """What the function returned; AssertionError with its traceback where it raised."""
         assert self._process.stdin is not None and self._process.stdout is not None
         self._process.stdin.write(json.dumps({"name": name, "args": args, "kwargs": kwargs}) + "\n")

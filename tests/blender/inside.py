@@ -318,7 +318,7 @@ def settings(**values):
     return module("settings").values_of(scene())
 
 
-def press(name, **values):
+def press(name, /, **values):
     """What an operator returned and reported, and how long it took, in seconds."""
     began = time.perf_counter()
     try:
@@ -326,6 +326,11 @@ def press(name, **values):
     except RuntimeError as error:
         return {"result": ["CANCELLED"], "error": str(error).strip().removeprefix("Error: "), "seconds": 0.0}
     return {"result": result, "error": "", "seconds": time.perf_counter() - began}
+
+
+def use_preset(path):
+    """As a click on a preset."""
+    bpy.ops.script.execute_preset(filepath=path, menu_idname="LAYERFLOW_PT_presets")
 
 
 def poll(name):
@@ -393,7 +398,7 @@ def wait(seconds=120.0, until=None):
 
 
 def timers():
-    return bpy.app.timers.is_registered(shots().main.tick)
+    return bpy.app.timers.is_registered(shots().main._timer)
 
 
 def is_rendering(now):
