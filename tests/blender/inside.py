@@ -266,6 +266,11 @@ def render_strip(name, frame, path, alpha=False, raw=False):
     module("host").render_frame(scene(), name, frame, path, alpha=alpha, raw=raw)
 
 
+def open_meta(name):
+    """Goes into a meta strip, or out of all."""
+    editor().display_stack(editor().strips_all[name] if name else None)
+
+
 def nest(name, *names):
     """Puts strips into a new meta strip."""
     first = min(editor().strips[each].frame_final_start for each in names)

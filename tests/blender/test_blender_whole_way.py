@@ -14,9 +14,9 @@ pytestmark = [pytest.mark.blender, pytest.mark.slow]
 
 
 def asked(blender: Blender, seconds: float = 120.0) -> list[str]:
-    """Everything that the queue said until nothing was running any more."""
+    """What the queue said until nothing was running any more; its last word on the newest line comes last."""
     assert blender.do("press", "generate") | {"seconds": 0} == {"result": ["FINISHED"], "error": "", "seconds": 0}
-    return list(blender.do("wait", seconds)["said"])
+    return [*blender.do("wait", seconds)["said"], newest(blender)["text"]]
 
 
 def on_plate(blender: Blender, shot: Path, frame: int = 11, channel: int = 2, **settings) -> str:
@@ -288,3 +288,78 @@ def test_a_shot_of_a_scene_that_is_gone_can_be_brought_into_another(blender, sho
     assert line["state"] == "failed" and "Bring In" in line["text"] and "plate_v001" not in blender.do("strips")
     assert blender.do("press", "bring_in", key=line["key"])["error"] == ""
     assert blender.do("wait")["said"][-1].startswith("done") and "plate_v001" in blender.do("strips")
+
+
+def test_a_scene_by_its_guide_then_a_background_for_its_foreground(blender, shot):
+    blender.do("add_scene_strip", "inner", [0.1, 0.3, 0.2], 1, 11, 8)
+    blender.do("mask_strip", "mask", 2, 11, 8)
+    blender.do("select", "inner", "mask")
+    blender.do("settings", foreground="a wall", background="a field", guide="mask", guide_kind="garbage")
+    said = asked(blender)
+    assert any(text.startswith("rendering plate") or text.startswith("rendering guide") for text in said), said
+    line = newest(blender)
+    request = line["request"]
+    assert request["plate"].startswith(str(shot / "layerflow" / "inner_inputs" / "plate_"))
+    assert request["guide"].endswith(".exr:R") and (request["first_frame"], request["last_frame"]) == (11, 18)
+    found = stack(line["output"], 11).layers
+    assert (found["foreground"][0, :, 240:, 3] == 0).all()  # garbage: out where the mask is black
+    np.testing.assert_allclose(recomposed(line["output"], 11), found["blended"][0], atol=2e-3)
+    assert blender.do("strips")["inner_v001"]["channel"] == 2 + (1 if "mask" in blender.do("strips") else 0)
+
+    # The foreground that was made, straight alpha and all, is read by its own files; the new background goes above.
+    layer = "inner_v001 foreground"
+    blender.do("open_meta", "inner_v001")
+    blender.do("select", layer)
+    assert blender.do("source", layer)["media"][1:] == [11, "lin_rec709"]
+    blender.do("settings", task="background", background="a beach", guide="")
+    assert asked(blender)[-1].startswith("done: 8 frames")
+    strips = blender.do("strips")
+    (meta,) = [name for name, strip in strips.items() if strip["type"] == "META" and strip["parent"] == "inner_v001"]
+    assert strips[f"{meta} foreground"]["parent"] == meta and strips[meta]["first"] == 11
+    before, after = (pixels(shot / "layerflow" / name) for name in _foregrounds(strips, layer, f"{meta} foreground"))
+    np.testing.assert_allclose(after, before, atol=1e-6)
+    blender.do("open_meta", None)
+
+    # A foreground for a background, and two foregrounds at once.
+    blender.do("add_color", "sky", [0.2, 0.4, 0.8], 8, 21, 8)
+    blender.do("select", "sky")
+    blender.do("settings", task="foreground", foreground="a ball")
+    assert asked(blender)[-1].startswith("done: 8 frames")
+    blender.do("set_scene", frame_current=30)
+    blender.do("select")
+    blender.do("settings", task="generate", further=["a tree"], length=8, shot="two")
+    assert asked(blender)[-1].startswith("done: 8 frames")
+    strips = blender.do("strips")
+    inside = {name: strip["channel"] for name, strip in strips.items() if strip["parent"] == "two_v001"}
+    assert inside == {
+        "two_v001 background": 1,
+        "two_v001 foreground2": 2,
+        "two_v001 foreground1": 3,
+        "two_v001 blended": 4,
+    }
+    blender.do("select", "two_v001")
+    blender.do("press", "build_comp")
+    assert blender.do("comp_nodes", "two_v001 comp")["labels"] == ["foreground2", "foreground1"]
+
+
+def _foregrounds(strips: dict, *names: str) -> list[str]:
+    return [strips[name]["files"][0] for name in names]
+
+
+def test_layers_of_a_still_lie_where_it_lies(blender, shot):
+    (name,) = plate(shot / "plate", 1)
+    blender.do("add_images", "still", str(shot / "plate"), [name], 1, 5, frame_final_end=15)
+    blender.do("change_strip", "still", transform__offset_x=60, transform__offset_y=40, use_flip_x=True, crop__min_x=10)
+    blender.do("render", 5, str(shot / "before.exr"))
+    blender.do("select", "still")
+    blender.do("settings", foreground="a parrot", background="a desert")
+    assert asked(blender)[-1].startswith("done: 1 frame")
+    strip = blender.do("strips")["still_v001 foreground"]
+    assert (strip["first"], strip["last"], strip["files"]) == (5, 14, [f"still_v001.foreground.{FIRST}.exr"])
+    assert (strip["scale"], strip["offset"], strip["flip"], strip["crop"]) == ([1, 1], [60, 40], [True, False], 10)
+    blender.do("change_strip", "still", mute=True)
+    blender.do("render", 14, str(shot / "after.exr"))
+    before, after = pixels(shot / "before.exr"), pixels(shot / "after.exr")
+    inside = before[..., 3] == 1
+    assert inside.mean() > 0.3
+    assert np.abs(displayed(after[..., :3]) - displayed(before[..., :3]))[inside].max() <= 2 / 255
