@@ -50,7 +50,8 @@ def _handlers() -> list[tuple[Any, Any]]:
 
 
 def _attach() -> None:
-    shots.the_shots().attach()
+    if not bpy.app.background or bpy.app.module:  # a farm's Blender renders a file and brings nothing in
+        shots.the_shots().attach()
 
 
 @persistent
@@ -60,7 +61,7 @@ def _file_goes(*_: Any) -> None:
 
 @persistent
 def _file_came(*_: Any) -> None:
-    shots.the_shots().attach()
+    _attach()
 
 
 @persistent
