@@ -1,7 +1,8 @@
 """What the add-on costs Blender: `python benchmarks/blender.py [ROUNDS]`.
 
-For every Blender that the tests have: how long it takes to enable, how long Generate keeps the interface, on a plate's own
-files and on a scene that is rendered, and the longest the main thread was kept while a job of the bundled model ran.
+For every Blender that the tests have: how long it takes to start with the add-on; how long Generate keeps the
+interface, on a plate's own files and on a scene that is rendered; and the longest that the main thread was kept while a
+job of the bundled model ran.
 """
 
 from __future__ import annotations

@@ -94,7 +94,10 @@ class LAYERFLOW_PT_making(_Panel):
 
     def draw(self, context: bpy.types.Context) -> None:
         """One setting per line, the seed with its buttons."""
-        self.props(context, [field.name for field in MAKING])
+        scene = host.sequencer_scene(context)
+        self.props(context, [])
+        self.layout.prop(settings.of_scene(scene), "model", placeholder=settings.default_model())
+        self.props(context, [field.name for field in MAKING if field.name != "model"])
         self.layout.operator("layerflow.new_seed", icon="FILE_REFRESH")
 
 
@@ -111,7 +114,9 @@ class LAYERFLOW_PT_place(_Panel):
             names += ["first_frame", "last_frame"]
         elif chosen.frame_range == FROM_STRIP and chosen.task not in WITH_STRIP:
             names += ["length"]
-        self.props(context, [*names, "folder", "shot"])
+        self.props(context, names)
+        self.layout.prop(chosen, "folder", placeholder=settings.default_folder())
+        self.layout.prop(chosen, "shot", placeholder="as the strip")
 
 
 class LAYERFLOW_PT_matte(_Panel):
@@ -241,10 +246,10 @@ class LAYERFLOW_MT_prompts(bpy.types.Menu):
 CLASSES = (
     LAYERFLOW_MT_prompts,
     LAYERFLOW_PT_shot,
+    LAYERFLOW_PT_queue,
+    LAYERFLOW_PT_strip,
     LAYERFLOW_PT_making,
     LAYERFLOW_PT_place,
     LAYERFLOW_PT_matte,
     LAYERFLOW_PT_engine,
-    LAYERFLOW_PT_strip,
-    LAYERFLOW_PT_queue,
 )

@@ -40,12 +40,11 @@ def place(scene: bpy.types.Scene, ticket: Ticket, layers: Mapping[str, Sequence[
     for place_in, name in enumerate(names, start=1):
         strip = _image_strip(meta.strips, ticket, f"{title} {name}", place_in, layers[name])
         strip.frame_final_end = end
-        strip.mute = name == BLENDED
+        strip.mute, strip.select = name == BLENDED, False
         strip[STRIP_KEY] = for_strip(ticket, name)
     meta.frame_final_end = end
-    meta.blend_type = "ALPHA_OVER"
+    meta.blend_type, meta.select = "ALPHA_OVER", False  # whoever selected something goes on with that
     meta[STRIP_KEY] = for_strip(ticket, META)
-    _select(scene, meta)
     return meta
 
 
@@ -127,10 +126,3 @@ def _check_files(layers: Mapping[str, Sequence[str]]) -> None:
         if lost or not files:
             there = lost[0] if lost else f"the layer {name}"
             raise HostError(f"{there} is not there any more; press Regenerate, or bring the file back")
-
-
-def _select(scene: bpy.types.Scene, strip: bpy.types.Strip) -> None:
-    for other in scene.sequence_editor.strips_all:
-        other.select = False
-    strip.select = True
-    scene.sequence_editor.active_strip = strip

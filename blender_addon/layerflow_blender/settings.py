@@ -75,10 +75,19 @@ def values_of(scene: bpy.types.Scene) -> dict[str, Any]:
     kept = of_scene(scene)
     values: dict[str, Any] = {field.name: getattr(kept, field.name) for field in FIELDS}
     values[FURTHER] = [prompt.text for prompt in getattr(kept, FURTHER)]
-    chosen = host.preferences()
-    values["model"] = values["model"].strip() or getattr(chosen, "model", "").strip() or DEFAULT_MODEL
-    values["folder"] = values["folder"].strip() or getattr(chosen, "folder", "").strip() or DEFAULT_FOLDER
+    values["model"] = values["model"].strip() or default_model()
+    values["folder"] = values["folder"].strip() or default_folder()
     return values
+
+
+def default_model() -> str:
+    """The model of shots that name none."""
+    return getattr(host.preferences(), "model", "").strip() or DEFAULT_MODEL
+
+
+def default_folder() -> str:
+    """The folder of shots that name none."""
+    return getattr(host.preferences(), "folder", "").strip() or DEFAULT_FOLDER
 
 
 def output_of(values: Mapping[str, Any], name: str, taken: list[str]) -> str:
