@@ -46,11 +46,11 @@ def wants_linear_light() -> bool:
 
 
 def own_folder() -> Path:
-    """The folder for what the add-on remembers, of this user and this Blender."""
+    """The folder for what the add-on remembers, of this user and this Blender; it may not be there yet."""
     try:
-        return Path(bpy.utils.extension_path_user(PACKAGE, create=True))
+        return Path(bpy.utils.extension_path_user(PACKAGE))
     except ValueError:  # not installed as an extension
-        return Path(bpy.utils.user_resource("CONFIG", path="layerflow", create=True))
+        return Path(bpy.utils.user_resource("CONFIG", path="layerflow"))
 
 
 def whole_folder(folder: str) -> str:

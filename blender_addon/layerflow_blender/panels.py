@@ -15,11 +15,12 @@ from .entries import Entry
 from .fields import FURTHER, MAKING
 from .presets import LAYERFLOW_PT_presets
 from .shots import entries_in_order, the_shots
-from .sources import source_of
+from .sources import why_rendered
 from .tickets import of_strip
 
 _ICONS: dict[str, Any] = {WORKING: "TIME", DONE: "CHECKMARK", FAILED: "ERROR", CANCELLED: "X"}
 _PICTURE = 6.0  # the height of a preview, in lines
+_SHOWN = 6  # strips that are named
 _SHORT = 60  # characters of a prompt in a menu
 
 
@@ -81,10 +82,14 @@ def _strips(column: Any, scene: bpy.types.Scene) -> None:
     except ValueError:
         column.label(text="Select a strip", icon="INFO")
         return
-    for strip in strips:
-        source = source_of(scene, strip, renders=bool(values["guide"]) and values["task"] == "decompose")
-        how = f", rendered, for {source.why}" if source.media is None else ""
-        column.label(text=f"{strip.name}: {source.first}-{source.last}{how}", icon="SEQUENCE")
+    has_guide = bool(values["guide"]) and values["task"] == "decompose"
+    for strip in strips[:_SHOWN]:
+        why = "there is a guide" if has_guide else why_rendered(scene, strip)
+        how = f", rendered, for {why}" if why else ""
+        frames = f"{strip.frame_final_start}-{strip.frame_final_end - 1}"
+        column.label(text=f"{strip.name}: {frames}{how}", icon="SEQUENCE")
+    if len(strips) > _SHOWN:
+        column.label(text=f"and {len(strips) - _SHOWN} more strips")
 
 
 class LAYERFLOW_PT_making(_Panel):

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import bpy
 
 WITHOUT_PICTURE = ("SOUND",)
+_GLANCE = 500  # files
+_SAME_RATE = 5e-4  # of the rate; 24 and 23.976 are further apart
 _PREMULTIPLIED = (".exr",)  # files that hold multiplied colours, as the engine takes them
 
 
@@ -29,6 +31,14 @@ def selected(scene: bpy.types.Scene) -> list[bpy.types.Strip]:
     inside: Any = editor.meta_stack[-1] if len(editor.meta_stack) else editor
     found = [strip for strip in inside.strips if strip.select and strip.type not in WITHOUT_PICTURE]
     return sorted(found, key=lambda strip: (strip.frame_final_start, strip.channel))
+
+
+def why_rendered(scene: bpy.types.Scene, strip: Any) -> str:
+    """Why the engine cannot read a strip's own files, as far as a glance tells, for a panel that is drawn often."""
+    why = _why_rendered(scene, strip)
+    if why or strip.type != "IMAGE" or len(strip.elements) > _GLANCE:
+        return why
+    return _images(strip)[1]
 
 
 def source_of(scene: bpy.types.Scene, strip: bpy.types.Strip, renders: bool = False) -> Source:
@@ -46,11 +56,11 @@ def _why_rendered(scene: bpy.types.Scene, strip: Any) -> str:
     """Why the files will not do; empty where nothing speaks against them."""
     if strip.type not in ("MOVIE", "IMAGE"):
         return f"it is a {strip.type.lower().replace('_', ' ')} strip"
-    held = strip.frame_final_duration + strip.frame_offset_start + strip.frame_offset_end
     is_still = strip.type == "IMAGE" and len(strip.elements) == 1
     reasons = {
         "it is animated": _is_animated(scene, strip),
-        "it is retimed": len(strip.retiming_keys) > 0 or (held != strip.frame_duration and not is_still),
+        "it is retimed": len(strip.retiming_keys) > 0,
+        "its frame rate is not the scene's": _plays_at_another_rate(scene, strip),
         "it is longer than its files": min(strip.frame_offset_start, strip.frame_offset_end) < 0 and not is_still,
         "it runs backwards": strip.use_reverse_frames,
         "it has a strobe": strip.strobe > 1,
@@ -62,6 +72,14 @@ def _why_rendered(scene: bpy.types.Scene, strip: Any) -> str:
         "its alpha is of another kind than its files'": not _has_usual_alpha(strip),
     }
     return next((why for why, holds in reasons.items() if holds), "")
+
+
+def _plays_at_another_rate(scene: bpy.types.Scene, strip: Any) -> bool:
+    """Whether a movie may skip or repeat frames: Blender does not tell whether it was fitted to the scene's rate."""
+    if strip.type != "MOVIE":
+        return False
+    rate = scene.render.fps / scene.render.fps_base
+    return abs(float(strip.fps) - rate) > _SAME_RATE * rate
 
 
 def _has_usual_alpha(strip: Any) -> bool:

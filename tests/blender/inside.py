@@ -119,6 +119,11 @@ def editor():
     return scene().sequence_editor or scene().sequence_editor_create()
 
 
+def work_in(space):
+    """Has the file work in another linear space, as Blender 5 can."""
+    bpy.ops.wm.set_working_color_space(working_space=space, convert_colors=False)
+
+
 def add_images(name, folder, files, channel=1, frame=1, **values):
     strip = editor().strips.new_image(name, os.path.join(folder, files[0]), channel, frame)
     for file in files[1:]:

@@ -24,10 +24,10 @@ def blender(alone, tmp_path):
     return alone
 
 
-def movie(path: Path, count: int = 12) -> Path:
+def movie(path: Path, count: int = 12, rate: int = 24) -> Path:
     """A movie that gets redder with every frame."""
     with av.open(str(path), "w") as made:
-        stream = made.add_stream("libx264", rate=24, options={"qp": "0"})
+        stream = made.add_stream("libx264", rate=rate, options={"qp": "0"})
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv444p"
         for index in range(count):
             picture = np.full((48, 64, 3), (20 * index, 90, 40), np.uint8)
@@ -61,6 +61,14 @@ def test_a_trimmed_movie_is_read_from_the_frame_it_shows_first(blender, tmp_path
     blender.do("render_strip", "movie", 103, str(tmp_path / "seen.exr"))
     seen = color.convert(pixels(tmp_path / "seen.exr")[160:161, 240:241], "lin_rec709", "sRGB") * 255
     assert abs(seen[0, 0, 0] - 20 * (3 + skipped)) < 3  # the frame that Blender shows there
+
+
+def test_a_movie_of_another_frame_rate_is_rendered(blender, tmp_path):
+    path = movie(tmp_path / "movie.mp4", rate=25)
+    blender.do("add_movie", "movie", str(path), 3, 100)
+    assert blender.do("source", "movie")["why"] == "its frame rate is not the scene's"
+    blender.do("set_scene", fps=25)
+    assert blender.do("source", "movie")["why"] == ""
 
 
 def test_one_file_is_a_still(blender, tmp_path):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from blender_process import Blender, started
+from blender_process import VERSIONS, Blender, started
 from shots_on_disk import COUNT, FIRST, displayed, pixels, plate, recomposed, stack
 
 pytestmark = [pytest.mark.blender, pytest.mark.slow]
@@ -102,6 +102,22 @@ def test_the_compositor_reads_every_layer(blender, shot):
         blender.do("render", 14, str(shot / "layer.exr"), of="plate_v001 comp")
         expected = written.layers[layer][0]
         np.testing.assert_array_equal(pixels(shot / "layer.exr")[..., : expected.shape[-1]], expected)
+
+
+@pytest.mark.parametrize("version", [version for version in VERSIONS if version >= "5"])
+def test_a_file_that_works_in_another_space_gets_its_layers_in_that(desk, shot, tmp_path, version):
+    with started(version, tmp_path / "resources") as blender:
+        blender.do("work_in", "ACEScg")
+        blender.do("set_scene", resolution_x=480, resolution_y=320)
+        blender.do("save", str(shot / "shot.blend"))
+        on_plate(blender, shot)
+        assert asked(blender)[-1].startswith("done")
+        assert newest(blender)["request"]["output_colorspace"] == "ACEScg"
+        assert blender.do("strips")["plate_v001 foreground"]["colorspace"] == "ACEScg"
+        assert blender.do("scene_state")["sequencer"] == "ACEScg"
+        blender.do("render", 11, str(shot / "seen.png"), file_format="PNG", view_transform="Standard")
+        seen, given = pixels(shot / "seen.png"), pixels(shot / "plate" / f"plate.{FIRST}.png")
+        assert np.abs(seen[..., :3] - given[..., :3]).max() <= 2 / 255
 
 
 def test_layers_of_words_are_made_at_the_playhead(blender, shot):
