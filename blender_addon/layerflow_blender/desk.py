@@ -26,8 +26,12 @@ class SceneDesk(Desk):
         ticket, strip = self._entry.ticket, self._entry.strips[what.input]
         path = placing.frame_path(what.pattern, frame)
         is_plate = what.input == "plate"
+        try:
+            scene = host.find_scene(ticket.scene)
+        except Gone as error:
+            raise HostError(f"there is no scene {ticket.scene} any more; press Generate again") from error
         alpha = ticket.request.task == "background" if is_plate else (ticket.request.guide or "").endswith(":A")
-        host.render_frame(host.find_scene(ticket.scene), strip, frame, path, alpha=alpha, raw=not is_plate)
+        host.render_frame(scene, strip, frame, path, alpha=alpha, raw=not is_plate)
 
     def show(self, status: Status) -> None:
         """Says how it stands in the panel."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -108,8 +109,7 @@ class Shots:
 
         def ask() -> None:
             try:
-                models = connect().models()
-                self.models = sorted(str(model.get("name", "")) for model in models)
+                self.models = _names(connect().models())
                 self.engine = f"the engine answers; its models: {', '.join(self.models)}"
             except ServerError as error:
                 self.engine = str(error)
@@ -127,20 +127,23 @@ class Shots:
             if not ticket.blend:
                 entry.status = Status("of a file that was never saved; Bring In puts its layers into this one", FAILED)
             elif ticket.state == WORKING:
-                self._go_on(entry)
+                self._try_to_go_on(entry)
 
     def watch_again(self) -> int:
         """Follows the jobs again that could not be watched; how many."""
         lost = [entry for entry in self.entries.values() if entry.status.state == WORKING and not entry.is_running]
         for entry in lost:
-            self._go_on(entry)
+            self._try_to_go_on(entry)
         return len(lost)
 
     def file_saved(self) -> None:
         """Notes under which name the file is found from now on."""
         for entry in self.entries.values():
             if not entry.is_placed and entry.ticket.blend != bpy.data.filepath:
-                self.note(entry, blend=bpy.data.filepath)
+                try:
+                    self.note(entry, blend=bpy.data.filepath)
+                except HostError as error:
+                    entry.status = replace(entry.status, text=f"{entry.status.text}; {error}")
 
     def leave(self) -> None:
         """Leaves every job to the queue: another file comes."""
@@ -196,6 +199,13 @@ class Shots:
         self._ask(entry, preview_layer)
         return entry
 
+    def _try_to_go_on(self, entry: Entry) -> None:
+        """Goes on with it, or has its line say why not: nobody has pressed anything."""
+        try:
+            self._go_on(entry)
+        except (HostError, ValueError) as error:
+            entry.status = Status(f"the job cannot be watched: {error}; then press Reload")
+
     def _go_on(self, entry: Entry) -> None:
         """Follows its jobs; asks for them where that was cut short, which makes no second one."""
         ticket = entry.ticket
@@ -224,9 +234,21 @@ class Shots:
         def in_main(call: Callable[[], Any]) -> Any:
             return self.main.pump.call(call, lambda: run.has_left)
 
-        run = entry.run = Run(SceneDesk(self, entry), in_main, _connector(), **options)
+        run = entry.run = Run(SceneDesk(self, entry), in_main, self._learning(_connector()), **options)
         entry.run.thread.start()
         self.main.start()
+
+    def _learning(self, connect: Callable[[], Client]) -> Callable[[], Client]:
+        """The same, and the models that it has are offered from then on."""
+
+        def connected() -> Client:
+            client = connect()
+            if not self.models:
+                with contextlib.suppress(ServerError):  # a job needs no list of models
+                    self.models = _names(client.models())
+            return client
+
+        return connected
 
     def _entry(self, key: str) -> Entry:
         entry = self.entries.get(key)
@@ -249,12 +271,14 @@ def _connector() -> Callable[[], Client]:
     return lambda: Client.connect(start=False, runtime=Path(folder))
 
 
+def _names(models: Sequence[Mapping[str, Any]]) -> list[str]:
+    return sorted(str(model.get("name", "")) for model in models)
+
+
 def _is_same_file(one: str, other: str) -> bool:
-    return (
-        os.path.normcase(os.path.realpath(one)) == os.path.normcase(os.path.realpath(other))
-        if one and other
-        else (one == other)
-    )
+    if not (one and other):
+        return one == other
+    return os.path.normcase(os.path.realpath(one)) == os.path.normcase(os.path.realpath(other))
 
 
 _open: list[Shots] = []  # the one there is while the add-on is enabled

@@ -149,6 +149,40 @@ def test_a_job_can_be_cancelled_before_the_engine_was_asked(alone, tmp_path):
     alone.do("press", "dismiss", key=line["key"])
 
 
+def test_a_scene_or_strip_that_goes_while_it_is_rendered_is_said(alone, tmp_path):
+    for gone, says in (("strip", "the strip inner1 is not there"), ("scene", "there is no scene Scene")):
+        with_plate(alone, tmp_path)
+        name = "inner0" if gone == "scene" else "inner1"
+        alone.do("add_scene_strip", name, [1, 0, 0], 3, 11, 200)
+        alone.do("select", name)
+        alone.do("press", "generate")
+        alone.do("wait", until="rendering plate")
+        alone.do("remove", name) if gone == "strip" else alone.do("rename_scene", "other")
+        alone.do("wait")
+        line = alone.do("queue")[0]
+        assert line["state"] == "failed" and says in line["text"], line
+        for each in alone.do("queue"):
+            alone.do("press", "dismiss", key=each["key"])
+
+
+def test_a_job_of_before_that_cannot_be_watched_says_so_and_stays(alone, tmp_path):
+    with_plate(alone, tmp_path)
+    alone.do("press", "generate")
+    alone.do("keep_as_asked", "0" * 32)  # as if Blender had ended while the job was in the queue
+    alone.do("preferences", server="somewhere")
+    try:
+        alone.do("load", str(tmp_path / "shot.blend"))
+        (line,) = alone.do("queue")
+        assert line["state"] == "working" and "no folder" in line["text"] and "Reload" in line["text"]
+    finally:
+        alone.do("preferences", server="")
+    alone.do("press", "reload")
+    alone.do("wait")
+    (line,) = alone.do("queue")
+    assert line["state"] == "working" and "LAYERFLOW_COMMAND" in line["text"], line
+    alone.do("press", "dismiss", key=line["key"])
+
+
 def test_the_engine_can_be_asked_from_the_preferences(alone):
     alone.do("press", "check_engine")
     for _ in range(100):

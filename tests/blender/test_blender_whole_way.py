@@ -174,7 +174,9 @@ def test_undo_takes_back_the_strips_and_no_job(blender, shot):
     )
 
 
-@pytest.mark.parametrize("saved", [True, False], ids=["saved since", "not saved since"])
+@pytest.mark.parametrize(
+    "saved", [pytest.param(True, marks=pytest.mark.long, id="saved since"), pytest.param(False, id="not saved since")]
+)
 def test_a_job_is_found_again_when_blender_was_killed(desk, shot, served_blender, saved, tmp_path):
     file = str(shot / "shot.blend")
     with started(served_blender.version, tmp_path / "resources") as blender:
@@ -201,6 +203,7 @@ def test_a_job_is_found_again_when_blender_was_killed(desk, shot, served_blender
     assert len([each for each in desk.served.client.list() if each.id == job]) == 1
 
 
+@pytest.mark.long
 def test_another_file_leaves_the_job_and_its_own_finds_it(blender, shot):
     on_plate(blender, shot)
     blender.do("save", str(shot / "shot.blend"))
@@ -217,6 +220,7 @@ def test_another_file_leaves_the_job_and_its_own_finds_it(blender, shot):
     assert blender.do("wait")["said"][-1].startswith("done") and "plate_v001" in blender.do("strips")
 
 
+@pytest.mark.long
 def test_several_jobs_at_once_each_with_its_line_and_cancel(blender, shot):
     names = plate(shot / "plate")
     for number, frame in enumerate((1, 21)):
@@ -243,6 +247,7 @@ def test_several_jobs_at_once_each_with_its_line_and_cancel(blender, shot):
     assert blender.do("queue") == []
 
 
+@pytest.mark.long
 def test_a_running_job_shows_how_its_layers_look(blender, shot):
     on_plate(blender, shot, steps=200, preview_layer="foreground")
     blender.do("press", "generate")
@@ -258,6 +263,7 @@ def test_a_running_job_shows_how_its_layers_look(blender, shot):
     assert newest(blender)["state"] == "cancelled"
 
 
+@pytest.mark.long
 def test_nothing_is_touched_while_blender_renders(blender, shot):
     on_plate(blender, shot)
     before = blender.do("scene_state")
@@ -288,8 +294,8 @@ def test_a_plate_that_is_gone_and_layers_that_are_gone(blender, shot):
     assert str(lost) in blender.do("press", "reload")["error"]
     for name in plate(shot / "plate"):
         (shot / "plate" / name).unlink()
-    before = blender.do("scene_state")
     blender.do("select", "plate_v001")
+    before = blender.do("scene_state")
     blender.do("press", "regenerate")
     blender.do("wait")
     assert newest(blender)["state"] == "failed" and "plate" in newest(blender)["text"]
@@ -307,6 +313,7 @@ def test_a_shot_of_a_scene_that_is_gone_can_be_brought_into_another(blender, sho
     assert blender.do("wait")["said"][-1].startswith("done") and "plate_v001" in blender.do("strips")
 
 
+@pytest.mark.long
 def test_a_scene_by_its_guide_then_a_background_for_its_foreground(blender, shot):
     blender.do("add_scene_strip", "inner", [0.1, 0.3, 0.2], 1, 11, 8)
     blender.do("mask_strip", "mask", 2, 11, 8)
@@ -363,6 +370,7 @@ def _foregrounds(strips: dict, *names: str) -> list[str]:
     return [strips[name]["files"][0] for name in names]
 
 
+@pytest.mark.long
 def test_layers_of_a_still_lie_where_it_lies(blender, shot):
     (name,) = plate(shot / "plate", 1)
     blender.do("add_images", "still", str(shot / "plate"), [name], 1, 5, frame_final_end=15)
