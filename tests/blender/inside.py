@@ -163,7 +163,7 @@ def add_3d_scene(name, color, channel=1, frame=1, length=2):
     inner.world.color = color
     if IS_5:  # every world has nodes
         inner.world.node_tree.nodes["Background"].inputs["Color"].default_value = (*color, 1)
-    inner.render.engine, inner.cycles.samples = "CYCLES", 1
+    inner.render.engine, inner.cycles.samples, inner.cycles.use_denoising = "CYCLES", 1, False
     return _with(editor().strips.new_scene(name, inner, channel, frame), {})
 
 
