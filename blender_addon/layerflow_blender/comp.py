@@ -9,7 +9,7 @@ import bpy
 
 from layerflow.wire.versions import Frames
 
-from . import placing
+from . import host, placing
 from .tickets import Ticket
 
 _STEP_X, _STEP_Y = 260, 220  # between nodes
@@ -28,7 +28,9 @@ def build(ticket: Ticket, like: bpy.types.Scene) -> bpy.types.Scene:
     scene = bpy.data.scenes.new(f"{placing.title_of(ticket)} comp")
     image = bpy.data.images.load(frames.path(numbers[0]))
     image.colorspace_settings.name = placing.blender_name(ticket.request.output_colorspace)
+    image.filepath = host.portable(frames.path(numbers[0]))
     _time(scene, like, len(numbers), ticket.frame)
+    _look(scene, like)
     tree = _tree(scene)
     node = _image_node(tree, image, numbers, ticket.frame)
     scene.render.resolution_x, scene.render.resolution_y = _size(frames, numbers[0], like)
@@ -43,6 +45,13 @@ def _time(scene: bpy.types.Scene, like: bpy.types.Scene, count: int, first: int)
     scene.frame_start, scene.frame_end = first, first + count - 1
     scene.frame_set(first)
     scene.camera = bpy.data.objects.new("no camera", bpy.data.cameras.new("no camera"))  # or Blender renders nothing
+
+
+def _look(scene: bpy.types.Scene, like: bpy.types.Scene) -> None:
+    """Has the scene shown as the other one is: the same display, view transform, look, exposure and gamma."""
+    scene.display_settings.display_device = like.display_settings.display_device
+    for name in ("view_transform", "look", "exposure", "gamma"):
+        setattr(scene.view_settings, name, getattr(like.view_settings, name))
 
 
 def _size(frames: Frames, number: int, like: bpy.types.Scene) -> tuple[int, int]:

@@ -172,15 +172,20 @@ def _copied(scene: bpy.types.Scene) -> Iterator[bpy.types.Scene]:
 
 def _show_alone(scene: bpy.types.Scene, name: str, raw: bool) -> None:
     """Mutes all but the strip, the strips that it is an effect of, and the metas that they are in."""
-    strips = scene.sequence_editor.strips_all
+    editor = scene.sequence_editor
+    strips = editor.strips_all
     wanted = strips.get(name)
     if wanted is None:
         raise HostError(f"the strip {name} is not there any more; press Generate again")
-    shown = {name, *_inputs(wanted)}
+    shown, around = {name, *_inputs(wanted)}, [editor]
     parent = wanted.parent_meta()
     while parent is not None:
         shown.add(parent.name)
+        around.append(parent)
         parent = parent.parent_meta()
+    for owner in around:
+        for channel in owner.channels:
+            channel.mute = False
     inside = set() if wanted.type != "META" else {strip.name for strip in _all_in(wanted)}
     for strip in strips:
         if strip.name in shown:

@@ -35,17 +35,25 @@ def place(scene: bpy.types.Scene, ticket: Ticket, layers: Mapping[str, Sequence[
     end = ticket.frame + frames if ticket.last is None else ticket.last + 1
     inside: Any = editor.meta_stack[-1] if len(editor.meta_stack) else editor
     channel = free_channel(inside.strips, ticket.frame, end, ticket.channel)
-    title = title_of(ticket)
-    meta: bpy.types.MetaStrip = inside.strips.new_meta(title, channel, ticket.frame)
-    for place_in, name in enumerate(names, start=1):
-        strip = _image_strip(meta.strips, ticket, f"{title} {name}", place_in, layers[name])
+    meta: bpy.types.MetaStrip = inside.strips.new_meta(title_of(ticket), channel, ticket.frame)
+    try:
+        _fill(meta, ticket, {name: layers[name] for name in names}, end)
+    except RuntimeError as error:
+        inside.strips.remove(meta)
+        raise HostError(f"Blender cannot make strips of the layers ({error}); see to their files") from error
+    return meta
+
+
+def _fill(meta: bpy.types.MetaStrip, ticket: Ticket, layers: Mapping[str, Sequence[str]], end: int) -> None:
+    """Puts the layers into their meta strip, the first one lowest, until frame `end`, which is not shown any more."""
+    for channel, (name, files) in enumerate(layers.items(), start=1):
+        strip = _image_strip(meta.strips, ticket, f"{title_of(ticket)} {name}", channel, files)
         strip.frame_final_end = end
         strip.mute, strip.select = name == BLENDED, False
         strip[STRIP_KEY] = for_strip(ticket, name)
     meta.frame_final_end = end
     meta.blend_type, meta.select = "ALPHA_OVER", False  # whoever selected something goes on with that
     meta[STRIP_KEY] = for_strip(ticket, META)
-    return meta
 
 
 def layers_of(job: Job) -> dict[str, list[str]]:

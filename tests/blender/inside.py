@@ -276,6 +276,10 @@ def open_meta(name):
     editor().display_stack(editor().strips_all[name] if name else None)
 
 
+def mute_channel(number):
+    editor().channels[number].mute = True
+
+
 def nest(name, *names):
     """Puts strips into a new meta strip."""
     first = min(editor().strips[each].frame_final_start for each in names)
@@ -479,6 +483,8 @@ def comp_nodes(name):
         "start": node.frame_start,
         "offset": node.frame_offset,
         "colorspace": node.image.colorspace_settings.name,
+        "path": node.image.filepath,
+        "view": found.view_settings.view_transform,
         "range": [found.frame_start, found.frame_end],
         "size": [found.render.resolution_x, found.render.resolution_y],
         "labels": [node.label for node in tree.nodes if node.label],

@@ -91,7 +91,8 @@ def test_the_compositor_reads_every_layer(blender, shot):
     assert nodes["sockets"] == {"Combined": "RGBA", "Alpha": "VALUE", "background": "RGBA", "foreground": "RGBA"}
     assert (nodes["duration"], nodes["start"], nodes["offset"]) == (COUNT, 11, FIRST - 1)
     assert nodes["range"] == [11, 18] and nodes["size"] == [480, 320] and nodes["labels"] == ["foreground"]
-    assert nodes["colorspace"] == "Linear Rec.709"
+    assert (nodes["colorspace"], nodes["path"]) == ("Linear Rec.709", f"//layerflow/plate_v001.{FIRST}.exr")
+    assert nodes["view"] == "AgX"  # as the scene of the strips has it
     for frame in (11, 14):
         written = stack(output, FIRST + frame - 11)
         blender.do("render", frame, str(shot / "comp.exr"), of="plate_v001 comp")
