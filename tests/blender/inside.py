@@ -280,6 +280,14 @@ def mute_channel(number):
     editor().channels[number].mute = True
 
 
+def free_channel(first, end, lowest):
+    """The channel that layers would get, or why there is none."""
+    try:
+        return module("placing").free_channel(editor().strips, first, end, lowest)
+    except sys.modules["layerflow.wire.run"].HostError as error:
+        return str(error)
+
+
 def nest(name, *names):
     """Puts strips into a new meta strip."""
     first = min(editor().strips[each].frame_final_start for each in names)

@@ -228,6 +228,16 @@ def test_foregrounds_seeds_and_presets(alone):
     assert not preset.exists()
 
 
+def test_layers_get_the_lowest_channel_that_is_free(alone):
+    for channel, frame in ((2, 1), (3, 15), (4, 20)):
+        alone.do("add_color", f"colour{channel}", [1, 0, 0], channel, frame, 10)
+    assert [alone.do("free_channel", first, first + 5, 2) for first in (1, 10, 11, 16, 24, 25)] == [3, 3, 2, 2, 2, 2]
+    assert alone.do("free_channel", 16, 21, 3) == 5 and alone.do("free_channel", 15, 20, 3) == 4
+    for channel in range(5, 129):
+        alone.do("add_color", f"colour{channel}", [1, 0, 0], channel, 15, 10)
+    assert "all channels from 3 on are taken" in alone.do("free_channel", 22, 24, 3)
+
+
 def test_a_seed_that_is_not_locked_is_another_every_time(alone, tmp_path):
     with_plate(alone, tmp_path, lock_seed=False)
     seeds = set()

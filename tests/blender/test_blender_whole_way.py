@@ -345,6 +345,15 @@ def test_a_scene_by_its_guide_then_a_background_for_its_foreground(blender, shot
     np.testing.assert_allclose(after, before, atol=1e-6)
     blender.do("open_meta", None)
 
+    # One that is rendered keeps its alpha, as Blender multiplies it.
+    blender.do("add_color", "card", [0.5, 0.1, 0.1], 7, 41, 8, transform__scale_x=0.5)
+    blender.do("select", "card")
+    assert asked(blender)[-1].startswith("done: 8 frames")
+    plate_of_card = pixels(newest(blender)["request"]["plate"] % 41)
+    np.testing.assert_allclose(plate_of_card[160, [20, 240], 3], (0, 1), atol=1e-3)
+    card = stack(newest(blender)["output"], 41).layers["foreground"][0]
+    np.testing.assert_allclose(card[160, [20, 240], 3], (0, 1), atol=1e-3)
+
     # A foreground for a background, and two foregrounds at once.
     blender.do("add_color", "sky", [0.2, 0.4, 0.8], 8, 21, 8)
     blender.do("select", "sky")
