@@ -393,10 +393,9 @@ def picture(key):
 
 
 def keep_as_asked(job):
-    """Has the ticket of the newest line say that a job is in the queue and goes on."""
-    wait()
+    """Has the ticket of the newest line say that this job, or none yet, goes on."""
     entry = module("shots").entries_in_order(shots())[0]
-    shots().note(entry, jobs=(job,), state="working", message="")
+    shots().note(entry, jobs=() if job is None else (job,), state="working", message="")
 
 
 def tick(times=1):

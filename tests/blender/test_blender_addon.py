@@ -168,6 +168,7 @@ def test_a_scene_or_strip_that_goes_while_it_is_rendered_is_said(alone, tmp_path
 def test_a_job_of_before_that_cannot_be_watched_says_so_and_stays(alone, tmp_path):
     with_plate(alone, tmp_path)
     alone.do("press", "generate")
+    alone.do("wait")
     alone.do("keep_as_asked", "0" * 32)  # as if Blender had ended while the job was in the queue
     alone.do("preferences", server="somewhere")
     try:

@@ -176,32 +176,39 @@ def test_undo_takes_back_the_strips_and_no_job(blender, shot):
 
 
 @pytest.mark.parametrize(
-    "saved", [pytest.param(True, marks=pytest.mark.long, id="saved since"), pytest.param(False, id="not saved since")]
+    "when",
+    [
+        pytest.param("saved since", marks=pytest.mark.long),
+        "not saved since",
+        pytest.param("before its id was kept", marks=pytest.mark.long),
+    ],
 )
-def test_a_job_is_found_again_when_blender_was_killed(desk, shot, served_blender, saved, tmp_path):
+def test_a_job_is_found_again_when_blender_was_killed(desk, shot, served_blender, when, tmp_path):
     file = str(shot / "shot.blend")
     with started(served_blender.version, tmp_path / "resources") as blender:
         blender.do("set_scene", resolution_x=480, resolution_y=320)
         blender.do("save", file)
         on_plate(blender, shot)
         blender.do("save", file)
-        desk.served.client.list()
+        before = {each.id for each in desk.served.client.list()}
         assert blender.do("press", "generate")["error"] == ""
         blender.do("wait", until="sampling")
         (job,) = newest(blender)["jobs"]
-        if saved:
+        if when == "saved since":
             blender.do("save", file)
+        elif when == "before its id was kept":
+            blender.do("keep_as_asked", None)
         blender.kill()
     with started(served_blender.version, tmp_path / "resources") as blender:
         assert blender.do("queue") == []  # of another file
         blender.do("load", file)
-        assert newest(blender)["jobs"] == [job]
         assert blender.do("wait")["said"][-1].startswith("done")
+        assert newest(blender)["jobs"] == [job]
         assert blender.do("strips")["plate_v001"]["first"] == 11
         blender.do("save", file)
         blender.do("load", file)
         assert blender.do("queue") == [] and list(blender.do("strips")).count("plate_v001") == 1
-    assert len([each for each in desk.served.client.list() if each.id == job]) == 1
+    assert {each.id for each in desk.served.client.list()} - before == {job}  # and no second one
 
 
 @pytest.mark.long
