@@ -75,6 +75,25 @@ def test_a_stream_of_one_job_ends_with_its_final_state(service, client):
     assert client.wait(job.id, timeout_s=LONG_S).state == "done"
 
 
+def test_a_stream_of_a_job_that_is_over_has_its_end_though_nobody_has_looked_since(service, client, monkeypatch):
+    def sees_nothing(self, after):
+        time.sleep(0.02)
+        return [], after
+
+    monkeypatch.setattr(streams.Streams, "_look", sees_nothing)
+    job = client.submit(shot(service))
+    everything = client.follow()
+    watcher = threading.Thread(target=lambda: list(everything.events()), daemon=True)
+    watcher.start()  # so that what is recent begins here, and stays as it is
+    wait_for(lambda: num_open(service) == 1)
+    work(service).join()
+    known = service.store.events_after(0, job=job.id)
+    for place in range(len(known)):
+        assert list(client.events(job.id, after=known[place].id, timeout_s=LONG_S)) == list(known[place + 1 :])
+    everything.stop()
+    watcher.join(LONG_S)
+
+
 def test_a_final_state_of_the_past_is_not_the_end(service, client):
     job = client.submit(shot(service))
     client.cancel(job.id)

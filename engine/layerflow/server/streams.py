@@ -94,6 +94,10 @@ class Streams:
         while self._looking is not None:
             news = self._news
             found, after = await self._after(after, None if job is None else job.id)
+            if (
+                not found and job is not None and is_over
+            ):  # what is recent may lag behind the queue, which knows the end
+                found, after = await self._queued(after, job.id)
             for message in found:
                 is_over = is_over if message.is_final is None else message.is_final
                 for start in range(0, len(message.text), PIECE):
@@ -117,10 +121,14 @@ class Streams:
         if after >= self._since:
             found = [message for message in self._recent if message.id > after and job in (None, message.job)]
             return found, max(after, until)
+        found, last = await self._queued(after, job)
+        return found, last if len(found) == PAGE else max(last, until)
+
+    async def _queued(self, after: int, job: str | None) -> tuple[list[Message], int]:
+        """The first messages after that event as the queue has them, PAGE at most, and the number of the last."""
         events = await run_in_threadpool(self._service.store.events_after, after, job=job, limit=PAGE)
         found = [Message.of(event) for event in events]
-        last = found[-1].id if found else after
-        return found, last if len(found) == PAGE else max(last, until)
+        return found, found[-1].id if found else after
 
     async def _look_on(self) -> None:
         """Tells all streams what is new, for as long as there are any and the server stays."""
