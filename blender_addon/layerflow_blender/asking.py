@@ -10,6 +10,7 @@ from typing import Any
 from layerflow.wire import Request
 from layerflow.wire.checks import check_order
 from layerflow.wire.matte import write_matte
+from layerflow.wire.run import Render
 from layerflow.wire.versions import Frames, Versions
 
 from .look import Look
@@ -185,10 +186,9 @@ def inputs_pattern(output: str, name: str, mark: str) -> str:
     return f"{folder}/{name}_{mark}.%04d.exr"
 
 
-def missing(pattern: str, first: int, last: int) -> tuple[int, ...]:
-    """Those of the frames that are not on disk yet."""
-    there = set(Frames.of(pattern).on_disk())
-    return tuple(frame for frame in range(first, last + 1) if frame not in there)
+def left_of(render: Render) -> Render:
+    """What is left to render of it: the frames that are not on disk yet."""
+    return replace(render, frames=Frames.of(render.pattern).missing(render.frames))
 
 
 def new_seed() -> int:

@@ -16,10 +16,11 @@ _STEP_X, _STEP_Y = 260, 220  # between nodes
 IS_5 = bpy.app.version >= (5, 0, 0)
 
 
-def build(ticket: Ticket, like: bpy.types.Scene) -> bpy.types.Scene:
-    """A new scene whose compositor puts the layers of a shot together, as long and as fast as they are.
+def build(ticket: Ticket, size: tuple[int, int], like: bpy.types.Scene) -> bpy.types.Scene:
+    """A new scene whose compositor puts the layers of a shot together: as long as they are, and of their `size`.
 
-    Its Image node has a socket for every layer. ValueError where the layered frames are not there.
+    It plays as fast and is shown as `like`. Its Image node has a socket for every layer. ValueError where the layered
+    frames are not there.
     """
     frames = Frames.of(ticket.request.output)
     numbers = frames.on_disk()
@@ -33,7 +34,7 @@ def build(ticket: Ticket, like: bpy.types.Scene) -> bpy.types.Scene:
     _look(scene, like)
     tree = _tree(scene)
     node = _image_node(tree, image, numbers, ticket.frame)
-    scene.render.resolution_x, scene.render.resolution_y = _size(frames, numbers[0], like)
+    scene.render.resolution_x, scene.render.resolution_y = size
     _end(tree, _over_all(tree, node))
     return scene
 
@@ -52,18 +53,6 @@ def _look(scene: bpy.types.Scene, like: bpy.types.Scene) -> None:
     scene.display_settings.display_device = like.display_settings.display_device
     for name in ("view_transform", "look", "exposure", "gamma"):
         setattr(scene.view_settings, name, getattr(like.view_settings, name))
-
-
-def _size(frames: Frames, number: int, like: bpy.types.Scene) -> tuple[int, int]:
-    """Of the layers, which only a file with one layer tells in Blender; where there is none, that of the scene."""
-    layer = Frames.of(placing.layer_pattern(frames, "background")).path(number)
-    try:
-        image = bpy.data.images.load(layer)
-    except RuntimeError:
-        return like.render.resolution_x, like.render.resolution_y
-    width, height = image.size
-    bpy.data.images.remove(image)
-    return width, height
 
 
 def _tree(scene: bpy.types.Scene) -> Any:

@@ -12,7 +12,7 @@ import bpy
 
 from layerflow.wire.run import Gone, HostError
 
-from . import comp, host, planning, settings
+from . import comp, host, placing, planning, settings
 from .asking import new_seed
 from .fields import FURTHER
 from .history import PROMPTS
@@ -121,8 +121,8 @@ class LAYERFLOW_OT_reload(_Operator):
         watched = shots.watch_again()
         lost = _refresh(scene)
         if lost:
-            raise ValueError(f"{lost[0]} and {len(lost) - 1} more files are not there; bring them back, or Regenerate"
-                             if len(lost) > 1 else f"{lost[0]} is not there; bring it back, or Regenerate")  # fmt: skip
+            more = f" (and {len(lost) - 1} more)" if len(lost) > 1 else ""
+            raise ValueError(f"{lost[0]}{more} is not there; bring it back, or press Regenerate")
         return f"{watched} jobs are watched again" if watched else "the layers were read again"
 
 
@@ -150,8 +150,9 @@ class LAYERFLOW_OT_build_comp(_Operator):
 
     @reporting
     def execute(self, context: bpy.types.Context) -> str:
-        ticket = planning.ticket_of(_active(context))
-        scene = comp.build(ticket, host.sequencer_scene(context))
+        strip, like = _active(context), host.sequencer_scene(context)
+        size = placing.size_of(strip) or (like.render.resolution_x, like.render.resolution_y)
+        scene = comp.build(planning.ticket_of(strip), size, like)
         return f"the scene {scene.name} has the compositor tree"
 
 

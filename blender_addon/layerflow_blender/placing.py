@@ -69,13 +69,6 @@ def frame_path(pattern: str, frame: int) -> str:
     return Frames.of(pattern).path(frame)
 
 
-def layer_pattern(frames: Frames, layer: str) -> str:
-    """The pattern of a layer's own files beside the layered `frames`, as the engine names them."""
-    separator = frames.before[-1:] if frames.before[-1:] in ("_", "-", " ") else "."
-    name = f"{frames.before}{layer}{separator}" + "#" * frames.padding + frames.after
-    return os.path.join(frames.folder, name)
-
-
 def in_order(layers: Mapping[str, Sequence[str]]) -> list[str]:
     """Names of the layers from the lowest up: background, foregrounds from back to front, the blended picture."""
     foregrounds = sorted((name for name in layers if name.startswith("foreground")), key=_number, reverse=True)
@@ -94,6 +87,13 @@ def free_channel(strips: Any, first: int, end: int, lowest: int) -> int:
         if channel not in taken:
             return channel
     raise HostError(f"all channels from {lowest} on are taken at frame {first}; make room, then press Bring In")
+
+
+def size_of(strip: Any) -> tuple[int, int] | None:
+    """Width and height of the layers in a strip of ours; None where Blender has not seen their files."""
+    layer = strip.strips[0] if strip.type == "META" else strip
+    width, height = layer.elements[0].orig_width, layer.elements[0].orig_height
+    return (width, height) if width and height else None
 
 
 def title_of(ticket: Ticket) -> str:

@@ -21,7 +21,7 @@ from .asking import (
     check_number,
     frames_of,
     inputs_pattern,
-    missing,
+    left_of,
     new_seed,
     request_of,
 )
@@ -114,7 +114,7 @@ def plan_again(scene: bpy.types.Scene, strip: Any, taken: Collection[str]) -> Pl
     """
     before = ticket_of(strip)
     for render in before.renders:
-        if missing(render.pattern, render.frames[0], render.frames[-1]):
+        if left_of(render).frames:
             raise ValueError(
                 f"{os.path.dirname(render.pattern)} has not all rendered frames of the {render.input} any more; select "
                 "the strip that they came from, and press Generate"

@@ -18,7 +18,7 @@ from layerflow.wire.run import HostError, Run, Shot
 from layerflow.wire.status import DONE, FAILED, WORKING, Status
 
 from . import host, planning, settings
-from .asking import missing, new_seed
+from .asking import left_of, new_seed
 from .desk import SceneDesk
 from .entries import Entry
 from .history import History
@@ -211,18 +211,15 @@ class Shots:
         ticket = entry.ticket
         if ticket.jobs:
             self._follow(entry)
-        elif any(missing(render.pattern, render.frames[0], render.frames[-1]) for render in ticket.renders):
+        elif any(left_of(render).frames for render in ticket.renders):
             self.settle(entry, Status("Blender ended before the inputs were rendered; press Generate again", FAILED))
         else:
             self._ask(entry, "off")
 
     def _ask(self, entry: Entry, preview_layer: str) -> None:
         ticket = entry.ticket
-        left = [
-            replace(render, frames=missing(render.pattern, render.frames[0], render.frames[-1]))
-            for render in ticket.renders
-        ]
-        shot = Shot(ticket.scene, ticket.request, tuple(left), ticket.key)
+        left = tuple(map(left_of, ticket.renders))
+        shot = Shot(ticket.scene, ticket.request, left, ticket.key)
         self._start(entry, shots=[shot], label=ticket.label, preview_layer=preview_layer)
 
     def _follow(self, entry: Entry, retries: bool = False) -> None:

@@ -94,6 +94,5 @@ def _input_pattern(group: nuke.Group, values: Mapping[str, Any], versions: Versi
 
 
 def _render(name: str, pattern: str, frames: Tuple[int, int], anew: bool) -> Render:
-    there = set() if anew else set(Frames.of(pattern).on_disk())
-    missing = tuple(frame for frame in range(frames[0], frames[1] + 1) if frame not in there)
-    return Render(name, pattern, missing)
+    wanted = tuple(range(frames[0], frames[1] + 1))
+    return Render(name, pattern, wanted if anew else Frames.of(pattern).missing(wanted))

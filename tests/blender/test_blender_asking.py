@@ -23,7 +23,7 @@ from layerflow_blender.asking import (
     check_number,
     frames_of,
     inputs_pattern,
-    missing,
+    left_of,
     next_output,
     request_of,
 )
@@ -174,7 +174,7 @@ def test_inputs_lie_beside_the_output(tmp_path):
     assert pattern == str(tmp_path / "dog_inputs" / "plate_1a2b.%04d.exr")
     (tmp_path / "dog_inputs").mkdir()
     (tmp_path / "dog_inputs" / "plate_1a2b.0012.exr").write_bytes(b"frame")
-    assert missing(pattern, 11, 13) == (11, 13)
+    assert left_of(Render("plate", pattern, (11, 12, 13))) == Render("plate", pattern, (11, 13))
 
 
 @pytest.mark.parametrize(

@@ -174,7 +174,7 @@ class Away(Queue):
 def test_a_job_that_this_machine_does_not_know_is_no_failure():
     desk = Diary()
     run(desk, Away(NotFound("there is no such job", "NotFound", 404)), shots=(), jobs=IDS[:1]).work()
-    assert desk.end.state == CANCELLED and "Reload" in desk.end.text
+    assert desk.end.state == CANCELLED and "in their folder" in desk.end.text
 
 
 def test_an_opened_script_without_an_engine_says_so_and_can_look_again():

@@ -161,7 +161,7 @@ class Run:
             jobs = [self._followed(client, job) for job in list(self._ids)]
         except NotFound:
             return Status(
-                "this machine's queue does not know the job; Reload shows the frames there are", CANCELLED
+                "this machine's queue does not know the job; frames that it made are in their folder", CANCELLED
             ), []
         except (HostError, ServerError, ValueError, OSError) as error:
             if searches and not self._ids:

@@ -9,7 +9,7 @@ import ntpath
 import os
 import re
 from dataclasses import dataclass
-from typing import Callable, List, Optional
+from typing import Callable, Iterable, List, Optional, Tuple
 
 from layerflow.wire.checks import find_frame_field
 
@@ -47,6 +47,11 @@ class Frames:
             if fits and self.path(int(digits)).endswith(name) and os.path.getsize(os.path.join(self.folder, name)):
                 found.append(int(digits))
         return sorted(found)
+
+    def missing(self, frames: Iterable[int]) -> Tuple[int, ...]:
+        """Those of `frames` that are not there."""
+        there = set(self.on_disk())
+        return tuple(frame for frame in frames if frame not in there)
 
 
 def version_of(pattern: str) -> Optional[int]:
