@@ -14,6 +14,10 @@ import bpy
 
 import addon_utils  # isort: skip - Blender's own, which bpy brings
 
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from drawing import drawn
+from seeing import comp_nodes, render, show_socket  # noqa: F401 - called by their names
+
 ADDON = "bl_ext.user_default.layerflow"
 MARK = "\x1elayerflow "
 IS_5 = bpy.app.version >= (5, 0, 0)
@@ -204,18 +208,6 @@ def rename_scene(name):
     scene().name = name
 
 
-def add_scene(name):
-    bpy.data.scenes.new(name)
-
-
-def remove_scene(name):
-    bpy.data.scenes.remove(bpy.data.scenes[name])
-
-
-def use_scene(name):
-    bpy.context.window.scene = bpy.data.scenes[name]
-
-
 def strips(of=None):
     """All strips of a scene, what is told of them."""
     found = bpy.data.scenes[of] if of else scene()
@@ -355,10 +347,6 @@ def use_preset(path):
     bpy.ops.script.execute_preset(filepath=path, menu_idname="LAYERFLOW_PT_presets")
 
 
-def poll(name):
-    return getattr(bpy.ops.layerflow, name).poll()
-
-
 def source(name):
     found = module("sources").source_of(scene(), editor().strips_all[name])
     media = found.media
@@ -457,161 +445,12 @@ def suggested(name, typed):
     return list(shots().suggest(name, typed))
 
 
-# Pictures.
-
-
-def render(frame, path, of=None, view_transform=None, file_format="OPEN_EXR"):
-    """A frame of a scene, rendered to a file, as F12 in its window does."""
-    found = bpy.data.scenes[of] if of else scene()
-    bpy.context.window.scene = found
-    image = found.render.image_settings
-    if IS_5:
-        image.media_type = "IMAGE"
-    image.file_format, image.color_mode = file_format, "RGBA"
-    if file_format == "OPEN_EXR":
-        image.color_depth = "32"
-    if view_transform:
-        found.view_settings.view_transform = view_transform
-    found.render.dither_intensity = 0
-    found.render.filepath = path
-    found.frame_set(frame)
-    bpy.ops.render.render(write_still=True, scene=found.name)
-
-
-def comp_nodes(name):
-    """The tree of a scene: its nodes, links, and the sockets of its Image node."""
-    found = bpy.data.scenes[name]
-    tree = found.compositing_node_group if IS_5 else found.node_tree
-    (node,) = [node for node in tree.nodes if node.bl_idname == "CompositorNodeImage"]
-    return {
-        "kinds": sorted(node.bl_idname for node in tree.nodes),
-        "sockets": {socket.name: socket.type for socket in node.outputs if socket.enabled},
-        "duration": node.frame_duration,
-        "start": node.frame_start,
-        "offset": node.frame_offset,
-        "colorspace": node.image.colorspace_settings.name,
-        "path": node.image.filepath,
-        "view": found.view_settings.view_transform,
-        "range": [found.frame_start, found.frame_end],
-        "size": [found.render.resolution_x, found.render.resolution_y],
-        "labels": [node.label for node in tree.nodes if node.label],
-    }
-
-
-def show_socket(name, socket):
-    """Has the compositor of a scene show one layer alone."""
-    found = bpy.data.scenes[name]
-    tree = found.compositing_node_group if IS_5 else found.node_tree
-    (node,) = [node for node in tree.nodes if node.bl_idname == "CompositorNodeImage"]
-    end = "NodeGroupOutput" if IS_5 else "CompositorNodeComposite"
-    (output,) = [node for node in tree.nodes if node.bl_idname == end]
-    tree.links.new(node.outputs[socket], output.inputs[0])
-
-
-# The panel's layout.
-
-UI = bpy.types.UILayout.bl_rna
-ICONS = {item.identifier for item in UI.functions["prop"].parameters["icon"].enum_items}
-
-
-class Layout:
-    """Takes what a panel draws and holds it against Blender's own description of a layout.
-
-    Blender makes a real one only for a window. Names of functions, their arguments, icons, properties, operators, menus
-    and panels have to be there.
-    """
-
-    def __init__(self, said):
-        self.__dict__["said"] = said
-
-    def __setattr__(self, name, value):
-        assert name in UI.properties, f"a layout has no {name}"
-        self.__dict__[name] = value
-
-    def __getattr__(self, name):
-        function = UI.functions[name]  # KeyError where there is none
-
-        def call(*args, **kwargs):
-            parameters = [each.identifier for each in function.parameters if not each.is_output]
-            given = {**dict(zip(parameters, args, strict=False)), **kwargs}
-            assert len(args) <= len(parameters) and set(given) <= {*parameters, "text_ctxt"}, (name, given)
-            assert given.get("icon", "NONE") in ICONS, given
-            return self._drawn(name, given)
-
-        return call
-
-    def _drawn(self, name, given):
-        said = given.get("text", "")
-        if name == "prop":
-            rna = given["data"].bl_rna.properties[given["property"]]
-            said = f"{given['property']}={getattr(given['data'], given['property'])!r} ({rna.name})"
-        elif name == "prop_search":
-            assert given["property"] in given["data"].bl_rna.properties
-            assert given["search_property"] in given["search_data"].bl_rna.properties
-            said = given["property"]
-        elif name == "operator":
-            area, leaf = given["operator"].split(".")
-            rna = getattr(getattr(bpy.ops, area), leaf).get_rna_type()
-            self.said.append(f"operator: {given['operator']}: {given.get('text', rna.name)}")
-            return _Given(rna)
-        elif name in ("menu", "popover"):
-            said = given["menu" if name == "menu" else "panel"]
-            assert hasattr(bpy.types, said), said
-        self.said.append(f"{name}: {said}")
-        return Layout(self.said) if name in ("row", "column", "box", "split") else None
-
-
-class _Given:
-    """The arguments of an operator's button."""
-
-    def __init__(self, rna):
-        self.__dict__["rna"] = rna
-
-    def __setattr__(self, name, value):
-        assert name in self.rna.properties, name
-
-
-class _Drawing:
-    """What `self` is while a panel draws."""
-
-    def __init__(self, kind, said):
-        self.kind, self.layout = kind, Layout(said)
-
-    def __getattr__(self, name):
-        found = getattr(self.kind, name)
-        return found.__get__(self) if callable(found) else found
-
-
 def draw():
     """What every panel of the add-on draws now, by its name; None where it is not shown."""
-    context, drawn = bpy.context, {}
-    panels = module("panels")
-    for kind in (*panels.CLASSES, module("preferences").LayerFlowPreferences):
-        if hasattr(kind, "poll") and not kind.poll(context):
-            drawn[kind.__name__] = None
-            continue
-        said = []
-        panel = _Drawing(kind, said)
-        if kind is module("preferences").LayerFlowPreferences:
-            kept = context.preferences.addons[ADDON].preferences
-            said_by = Layout(said)
-            kind.draw(_With(kept, said_by), context)
-        else:
-            if hasattr(kind, "draw_header_preset"):
-                kind.draw_header_preset(panel, context)
-            kind.draw(panel, context)
-        drawn[kind.__name__] = said
-    return drawn
-
-
-class _With:
-    """The preferences, with a layout of ours."""
-
-    def __init__(self, kept, layout):
-        self._kept, self.layout = kept, layout
-
-    def __getattr__(self, name):
-        return getattr(self._kept, name)
+    kind = module("preferences").LayerFlowPreferences
+    kept = bpy.context.preferences.addons[ADDON].preferences
+    panels = {each.__name__: drawn(each) for each in module("panels").CLASSES}
+    return {**panels, kind.__name__: drawn(kind, kept)}
 
 
 def classes_in_blender():
