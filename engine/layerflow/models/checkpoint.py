@@ -14,9 +14,8 @@ import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
@@ -28,20 +27,29 @@ MAX_PICKLE_BYTES = 64 << 20  # a released checkpoint of a thousand tensors has a
 MAX_ENTRIES = 100_000
 WRAPPERS = ("module", "state_dict")  # what DeepSpeed and Lightning put around a state dict
 
-_REBUILD_ARRAY, _REBUILD_NUMBER = np.empty(0).__reduce__()[0], np.float64(0).__reduce__()[0]
+
+class _PassedOver:
+    """Stands where a value of numpy was pickled. Numpy's own, given a state that is none, bring the process down."""
+
+    def __new__(cls, *_: object) -> Self:
+        return super().__new__(cls)
+
+    def __setstate__(self, state: object) -> None:
+        """Takes no state."""
+
 
 # What else a training run leaves in a checkpoint: numpy's random state, numbers, its options. Nobody wants it here, but
-# it has to be passed over; rebuilding it fills memory and runs nothing.
+# it has to be passed over.
 _INERT: dict[str, Any] = {
     "argparse.Namespace": argparse.Namespace,
-    "numpy.core.multiarray._reconstruct": _REBUILD_ARRAY,
-    "numpy._core.multiarray._reconstruct": _REBUILD_ARRAY,
-    "numpy.core.multiarray.scalar": _REBUILD_NUMBER,
-    "numpy._core.multiarray.scalar": _REBUILD_NUMBER,
-    "numpy.ndarray": np.ndarray,
-    "numpy.dtype": np.dtype,
-    "numpy.dtypes.UInt32DType": np.dtypes.UInt32DType,
-    "numpy.dtypes.Float64DType": np.dtypes.Float64DType,
+    "numpy.core.multiarray._reconstruct": _PassedOver,
+    "numpy._core.multiarray._reconstruct": _PassedOver,
+    "numpy.core.multiarray.scalar": _PassedOver,
+    "numpy._core.multiarray.scalar": _PassedOver,
+    "numpy.ndarray": _PassedOver,
+    "numpy.dtype": _PassedOver,
+    "numpy.dtypes.UInt32DType": _PassedOver,
+    "numpy.dtypes.Float64DType": _PassedOver,
 }
 
 # What a broken pickle, a broken archive, or torch on meeting one, may raise.
