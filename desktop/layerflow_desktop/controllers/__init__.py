@@ -1,0 +1,1 @@
+"""What happens to the models: tested without a window."""

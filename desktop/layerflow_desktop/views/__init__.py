@@ -1,0 +1,1 @@
+"""Qt: what is seen. Decisions are in controllers, values in models."""
