@@ -42,7 +42,7 @@ def png_bytes(renderer: QSvgRenderer, size: int) -> bytes:
     painter.end()
     buffer = QBuffer()
     buffer.open(QBuffer.OpenModeFlag.WriteOnly)
-    image.save(buffer, "PNG")
+    image.save(buffer, "PNG")  # type: ignore[call-overload]  # bytes, say the stubs; text, says Qt
     return bytes(buffer.data().data())
 
 
