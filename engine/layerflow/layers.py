@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -199,6 +199,34 @@ def recomposed(named: Mapping[str, Pixels]) -> Pixels:
         layer = named[name]
         picture = over(layer, picture) if layer.shape[-1] == 4 else layer.copy()
     return picture if residual is None else picture + opaque(residual)
+
+
+def stacked(front_to_back: Sequence[Pixels]) -> Pixels:
+    """Layers [..., 3 | 4] over each other, and over black: [..., 3]. What has no alpha hides all that is below it."""
+    picture = np.zeros((*front_to_back[0].shape[:-1], 3), np.float32)
+    for layer in reversed(front_to_back):
+        picture = over(layer, picture) if layer.shape[-1] == 4 else layer.copy()
+    return picture
+
+
+def merged(front_to_back: Sequence[Pixels]) -> Pixels:
+    """Layers [..., 3 | 4] over each other as one: straight RGBA [..., 4]."""
+    *fronts, under = map(with_opaque_alpha, front_to_back)
+    for layer in reversed(fronts):
+        under = over(layer, under)
+    return under
+
+
+def faded(rgba: Pixels, opacity: float) -> Pixels:
+    """Straight `rgba` [..., 4] with so much of its alpha."""
+    out = rgba.copy()
+    out[..., 3] *= np.float32(opacity)
+    return out
+
+
+def with_opaque_alpha(pixels: Pixels) -> Pixels:
+    """Straight RGBA of `pixels` [..., 3 | 4], with alpha 1 where they have none."""
+    return pixels if pixels.shape[-1] == 4 else with_alpha(pixels, np.ones(pixels.shape[:-1], np.float32))
 
 
 def opaque(pixels: Pixels) -> Pixels:

@@ -28,6 +28,7 @@ _CHECKER_SIZE = 8
 _CHECKER_GREYS = (0.35, 0.55)  # display-referred
 _GAP = 4
 _COMPRESSION = {".jpg": "jpeg:85"}
+_DEPTHS = {"uint8": oiio.UINT8, "uint16": oiio.UINT16}
 _ITU709 = 1  # the code of primaries, curve and matrix alike
 _LIMITED = 1
 
@@ -197,11 +198,16 @@ def _labelled(pixels: Pixels, text: str) -> Pixels:
     return np.asarray(buffer.get_pixels(oiio.FLOAT), np.float32).clip(0.0, 1.0)
 
 
-def write_picture(path: Path, picture: Picture, *, durable: bool = True) -> None:
-    """Writes `picture` [h, w, 3], sRGB, in the format that the name of `path` ends with. Raises OutputError."""
+def write_picture(path: Path, picture: NDArray[np.uint8 | np.uint16], *, durable: bool = True) -> None:
+    """Writes `picture` [h, w, 3 | 4], sRGB of 8 or 16 bit and straight, in the format that `path` ends with.
+
+    Raises OutputError.
+    """
     with atomic_path(path, durable=durable) as part:
-        spec = oiio.ImageSpec(picture.shape[1], picture.shape[0], 3, oiio.UINT8)
+        height, width, channels = picture.shape
+        spec = oiio.ImageSpec(width, height, channels, _DEPTHS[picture.dtype.name])
         spec.attribute("oiio:ColorSpace", "sRGB")
+        spec.attribute("oiio:UnassociatedAlpha", 1)
         spec.attribute("compression", _COMPRESSION.get(path.suffix, ""))
         output = oiio.ImageOutput.create(path.name)
         written = output is not None and output.open(str(part), spec) and output.write_image(picture) and output.close()

@@ -25,6 +25,7 @@ VERBS = [
     "foreground",
     "edit",
     "recompose",
+    "deliver",
     "rerun",
     "doctor",
     "evaluate",

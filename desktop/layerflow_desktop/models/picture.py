@@ -64,7 +64,7 @@ class Placed:
     offset_x: float = 0.0  # pixels, to the right
     offset_y: float = 0.0  # pixels, downward
     scale: float = 1.0
-    adds: bool = False  # a residual: added to what lies under it, after everything, as the engine does
+    adds: bool = False  # a residual: added after everything; belongs to layers none of which is hidden, faded or moved
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,6 +10,7 @@ import layerflow
 from layerflow.cli.background import background
 from layerflow.cli.data import data
 from layerflow.cli.decompose import decompose
+from layerflow.cli.deliver import deliver
 from layerflow.cli.doctor import doctor
 from layerflow.cli.edit import edit
 from layerflow.cli.evaluate import evaluate
@@ -38,6 +39,7 @@ for verb in (
     foreground,
     edit,
     recompose,
+    deliver,
     rerun,
     doctor,
     evaluate,

@@ -16,6 +16,9 @@ resume_option = click.option("--resume", is_flag=True, help="Go on where a stopp
 output_option = click.option(
     "-o", "--output", default="", metavar="PATTERN", help="Where frames go, with one %04d or ####.  [out/VERB.%04d.exr]"
 )
+comp_option = click.option(
+    "--comp", metavar="FILE", help="A JSON file that says which layers are shown, where, and how much.  [as they are]"
+)
 model_option = click.option("--model", default="mini", show_default=True, help="A model's name or folder.")
 
 foreground_option = click.option("--foreground", default="", metavar="PROMPT", help="What the foreground shows.")
