@@ -113,20 +113,37 @@ def wipe_normal(angle: float) -> tuple[float, float]:
 
 
 def wipe_line(width: int, height: int, position: float, angle: float) -> tuple[float, float, float]:
-    """(nx, ny, d) of a wipe's line in a picture: a is shown where nx * x + ny * y < d."""
+    """(nx, ny, d) of a wipe's line in a picture: a is shown where nx * x + ny * y < d.
+
+    At whatever angle, a `position` of 0 leaves the whole picture to b, and 1 to a.
+    """
+    (nx, ny), half = wipe_normal(angle), _half_extent(width, height, angle)
+    return nx, ny, nx * width / 2 + ny * height / 2 + (2 * position - 1) * half
+
+
+def wipe_pivot(width: int, height: int, position: float, angle: float) -> tuple[float, float]:
+    """The point of the line that is nearest to the picture's middle."""
+    (nx, ny), half = wipe_normal(angle), _half_extent(width, height, angle)
+    return width / 2 + nx * (2 * position - 1) * half, height / 2 + ny * (2 * position - 1) * half
+
+
+def wipe_through(width: int, height: int, angle: float, x: float, y: float) -> float:
+    """The position of the line that goes through a point of the picture."""
     nx, ny = wipe_normal(angle)
-    return nx, ny, nx * position * width + ny * height / 2
-
-
-def wipe_at(x: float, width: int) -> float:
-    """Where the line is, along the picture, once its middle is dragged to column `x`."""
-    return min(1.0, max(0.0, x / width))
+    along = (nx * (x - width / 2) + ny * (y - height / 2)) / _half_extent(width, height, angle)
+    return min(1.0, max(0.0, (along + 1) / 2))
 
 
 def wipe_angle_to(dx: float, dy: float) -> float:
     """The angle of the line whose knob, at its lower end, is dragged to (dx, dy) from its middle; -180 to 180."""
     angle = math.degrees(math.atan2(-dx, dy))
     return 0.0 if abs(angle) < 2 else angle  # upright is easy to come back to
+
+
+def _half_extent(width: int, height: int, angle: float) -> float:
+    """Half of what a picture measures across a wipe's line."""
+    nx, ny = wipe_normal(angle)
+    return (abs(nx) * width + abs(ny) * height) / 2
 
 
 def _limited(zoom: float) -> float:

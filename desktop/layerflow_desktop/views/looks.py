@@ -1,0 +1,17 @@
+"""What both canvases look by: the OCIO views that are in use, and what is beside a picture."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from layerflow_desktop.models.display import ViewTransform
+
+BESIDE = (0.11, 0.11, 0.11)  # of the display: neutral and dark, lighter than black
+
+ViewKey = tuple[str, str, str]  # display, view, colour space of the picture
+
+
+@lru_cache(maxsize=16)
+def view_transform(display: str, view: str, colorspace: str) -> ViewTransform:
+    """The way to a display, made once for each. Call it from any thread."""
+    return ViewTransform(display, view, colorspace)
