@@ -1,0 +1,80 @@
+"""Layered EXR frames, as LayerFlow writes them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from layerflow_desktop.models import color
+from layerflow_desktop.models.file_clip import FileClip
+from layerflow_desktop.models.image_file import Part, finite, read_pixels, straight_of
+from layerflow_desktop.models.opening import File, Files
+from layerflow_desktop.models.picture import ClipError, Half
+
+BLENDED = "blended"
+_ORDER = re.compile(r"foreground(\d*)")
+_OWN = re.compile(r"foreground\d*|background|residual")
+
+
+def is_layered(part: Part) -> bool:
+    """Whether a frame has layers of LayerFlow's: by its header, or by their names."""
+    named = any(name.endswith(".R") and _OWN.fullmatch(name[:-2]) for name in part.channels)
+    return part.kind == "openexr" and (named or bool(part.text("layerflow:layers")))
+
+
+class LayeredClip(FileClip):
+    """Layered frames. Colour is straight in what is read, however the files have it."""
+
+    def __init__(
+        self, text: str, files: Files, listed: Mapping[int, File], parts: list[Part], spaces: tuple[str, str]
+    ) -> None:
+        self.layers = tuple(_columns(parts[0]))
+        super().__init__(text, files, listed, parts, spaces)
+
+    def _read_layers(self, frame: int, parts: list[Part]) -> dict[str, Half]:
+        part = parts[0]
+        columns = _columns(part)
+        if missing := [name for name in self.layers if name not in columns]:
+            raise ClipError(f"{self._label(frame)} has no layer {missing[0]}, unlike others; render all frames alike")
+        is_straight = part.text("layerflow:alphaMode") == "straight"
+        as_stored = str(part.spec.format) == "half" and self.source_colorspace == self.colorspace
+        has_matte = any(len(numbers) == 4 for numbers in columns.values())
+        as_half = as_stored and (is_straight or not has_matte)
+        every = range(part.spec.nchannels)
+        pixels = read_pixels(self._listed[frame].path, self._label(frame), part, every, as_half=as_half)
+        return {name: self._layer(pixels, columns[name], is_straight) for name in self.layers}
+
+    def _layer(self, pixels: Any, columns: list[int], is_straight: bool) -> Half:
+        """One layer of all channels of a frame."""
+        first = columns[0]
+        is_row = columns == list(range(first, first + len(columns)))
+        chosen = pixels[..., first : first + len(columns)] if is_row else pixels[..., columns]
+        if chosen.dtype == "float16":
+            return finite(chosen)
+        own = color.finite(chosen.copy())
+        own = own if is_straight or len(columns) == 3 else straight_of(own)
+        return color.to_half(color.convert(own, self.source_colorspace, self.colorspace))
+
+
+def _columns(part: Part) -> dict[str, list[int]]:
+    """Layer -> its channels in R, G, B(, A) order, from front to back. The blended picture has no alpha."""
+    place = part.channels
+    written = [name for name in part.text("layerflow:layers").split(",") if name]
+    prefixes = {BLENDED if len(written) != 1 else written[0]: ""}
+    prefixes |= {name[:-2]: name[:-1] for name in place if name.endswith(".R")}
+    order = sorted(prefixes, key=lambda name: (written.index(name) if name in written else 99, *_rank(name)))
+    columns = {}
+    for layer in order:
+        letters = "RGB" if layer == BLENDED else "RGBA"
+        numbers = [place[prefixes[layer] + letter] for letter in letters if prefixes[layer] + letter in place]
+        if len(numbers) >= 3:
+            columns[layer] = numbers
+    return columns
+
+
+def _rank(layer: str) -> tuple[int, int, str]:
+    found = _ORDER.fullmatch(layer)
+    if found is not None:
+        return 0, int(found.group(1) or 0), layer
+    return (1 if layer == "background" else 2), 0, layer
