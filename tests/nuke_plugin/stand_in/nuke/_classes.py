@@ -201,6 +201,17 @@ CLASSES: dict[str, Spec] = {
             pulldown("filter", "Cubic", "Impulse", "Cubic"),
         )
     ),
+    "Transform": Spec(
+        knobs=(
+            several(array.XY_Knob, "translate"),
+            real("rotate"),
+            real("scale", 1),
+            several(array.XY_Knob, "center"),
+            check("black_outside", True),
+            pulldown("filter", "Cubic", "Impulse", "Cubic"),
+        )
+    ),
+    "Multiply": Spec(knobs=(some_channels("channels", "rgb"), real("value", 1))),
     "CurveTool": Spec(
         knobs=(
             pulldown("operation", "Auto Crop", "Auto Crop", "Avg Intensities", "Exposure Difference", "Max Luma Pixel"),

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nuke import _layers, _merge, _reformat
+from nuke import _layers, _merge, _reformat, _transform
 from nuke._picture import Picture, empty
 
 Above = Callable[[int], "Picture | None"]
@@ -116,6 +116,12 @@ def _constant(node: Any, above: Above) -> Picture:
     return Picture(size.width(), size.height(), planes)
 
 
+def _multiply(node: Any, above: Above) -> Picture:
+    picture, factor = passed(node, above), np.float32(node["value"].value())
+    wanted = [each for each in _chosen_channels(node, "channels", picture) if each in picture.channels]
+    return picture.with_channels({each: picture.channels[each] * factor for each in wanted})
+
+
 OPERATIONS: dict[str, Callable[[Any, Above], Picture]] = {
     "Switch": _switch,
     "Premult": _premult,
@@ -127,4 +133,6 @@ OPERATIONS: dict[str, Callable[[Any, Above], Picture]] = {
     "Constant": _constant,
     "Merge2": _merge.merged,
     "Reformat": _reformat.reformatted,
+    "Transform": _transform.transformed,
+    "Multiply": _multiply,
 }
