@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
+import pytest
 
 from layerflow.wire import starting
 from layerflow.wire.running import published
@@ -90,3 +91,17 @@ def end_server() -> None:
     for process in starting._started:
         process.wait(40)
     starting._started.clear()
+
+
+@contextlib.contextmanager
+def home_of(folder: Path, *also: Path) -> Iterator[None]:
+    """A server that is started keeps everything in `folder`, and may read and write there and in `also`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LAYERFLOW_RUNTIME", str(folder / "runtime"))
+        patch.setenv("LAYERFLOW_SERVER", str(folder / "server"))
+        patch.setenv("LAYERFLOW_ROOTS", os.pathsep.join(map(str, (folder, *also))))
+        patch.delenv("LAYERFLOW_COMMAND", raising=False)
+        try:
+            yield
+        finally:
+            end_server()

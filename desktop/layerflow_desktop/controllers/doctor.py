@@ -44,7 +44,7 @@ class Doctor:
                 said, complaint = process.communicate(timeout=timeout_s)
             except subprocess.TimeoutExpired as error:
                 raise ServerError(
-                    f"the engine did not look through itself within {timeout_s:.0f} s; try again, or run layerflow doctor"
+                    f"the engine did not look through itself within {timeout_s:.0f} s; try again later"
                 ) from error
             finally:
                 self._end()

@@ -1,0 +1,61 @@
+"""Where takes are written: rules on paths. Nothing here looks at a disk."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from pathlib import Path, PurePath
+
+import platformdirs
+
+from layerflow.wire.checks import find_frame_field, has_frame_field
+from layerflow.wire.versions import at_version, check_here, with_version
+from layerflow_desktop.models.document import Document, ShotSettings, Take
+
+_TRAILING = re.compile(r"([._-]+v?[0-9]+)*[._-]*$")
+
+
+def output_text(document: Document, project: Path | None) -> str:
+    """The pattern that takes are written to, whichever version it has: the panel's, or the rule where it has none.
+
+    Beside the project in a folder of its name, or in LayerFlow in the user's documents. ValueError.
+    """
+    text = document.shot.output.strip()
+    if text:
+        text = text if has_frame_field(PurePath(text).name) else _with_frame_field(text)
+        check_here(text)
+        return with_version(text)
+    name = project.stem if project is not None else _plate_name(document.shot)
+    home = project.parent if project is not None else Path(platformdirs.user_documents_dir()) / "LayerFlow"
+    return str(home / name / f"{name}_v001.%04d.exr")
+
+
+def take_output(text: str, number: int, takes: Collection[Take], taken: Collection[str] = ()) -> tuple[str, str]:
+    """The name of the next take, and the pattern of its frames: `number` or the first after it that is nobody's.
+
+    A take's name is the version of its frames, so a number that another take of the project has is passed over, and
+    so is a pattern that some job is to write.
+    """
+    names = {take.name for take in takes}
+    patterns = {take.pattern for take in takes} | set(taken)
+    while True:
+        pattern, name = at_version(text, number), f"v{number:03d}"
+        if name not in names and pattern not in patterns:
+            return name, pattern
+        number += 1
+
+
+def _with_frame_field(text: str) -> str:
+    """A file's or a folder's name as a pattern."""
+    path = PurePath(text)
+    stem = path.with_suffix("") if path.suffix.lower() == ".exr" else path
+    return f"{stem}.%04d.exr"
+
+
+def _plate_name(shot: ShotSettings) -> str:
+    """What files are called where the project has no name: as the plate, without its frame number and version."""
+    if shot.task == "generate" or not shot.plate.strip():
+        return "untitled"
+    name = PurePath(shot.plate.strip()).name
+    name = name[: find_frame_field("", name)[0]] if has_frame_field(name) else PurePath(name).stem
+    return _TRAILING.sub("", name.rstrip("#")) or "plate"
