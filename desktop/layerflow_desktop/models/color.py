@@ -22,6 +22,8 @@ _DISPLAY_NAMES = ("sRGB - Texture", "srgb_tx", "Utility - sRGB - Texture", "sRGB
 _LINEAR_NAMES = ("lin_rec709", "ACEScg", "ACES2065-1", "lin_p3d65", "lin_rec2020")
 _HALF_MAX = 65504.0
 
+OCIO_ERRORS = (ocio.Exception, ocio.ExceptionMissingFile)
+
 
 class ColorError(ValueError):
     """A colour space or config that is not there; one sentence that says what to do."""
@@ -114,7 +116,7 @@ def finite(pixels: Floats) -> Floats:
 def _config(path: str) -> ocio.Config:
     try:
         return ocio.Config.CreateFromFile(_config_text(path))
-    except ocio.Exception as error:
+    except OCIO_ERRORS as error:
         raise ColorError(
             f"the OCIO config in $OCIO cannot be read ({error}); correct the path or unset OCIO"
         ) from error
@@ -154,5 +156,5 @@ def _code_converter(path: str, source: str, target: str) -> ocio.CPUProcessor:
 def _processor(path: str, source: str, target: str) -> ocio.Processor:
     try:
         return _config(path).getProcessor(source, target)
-    except ocio.Exception as error:
+    except OCIO_ERRORS as error:
         raise ColorError(f"{source} cannot be turned into {target} ({error}); choose another colour space") from error

@@ -68,7 +68,7 @@ class ViewTransform:
                 ocio.DisplayViewTransform(self.colorspace, self.display, self.view)
             )
             self._cpu = self._processor.getDefaultCPUProcessor()
-        except ocio.Exception as error:
+        except color.OCIO_ERRORS as error:
             raise color.ColorError(
                 f"{self.view} on {self.display} cannot be shown ({error}); choose another view"
             ) from error
