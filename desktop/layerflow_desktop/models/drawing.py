@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Callable, Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,19 +14,49 @@ from layerflow_desktop.models.document import ViewSettings
 from layerflow_desktop.models.framing import Framing, wipe_line
 from layerflow_desktop.models.picture import Floats, Scene, Shown
 
+BAND_ROWS = 64  # of the screen
+
 Indices = NDArray[np.intp]
+SideBySide = Callable[[Callable[[int], None], Iterable[int]], Iterable[None]]  # `map`, or that of some threads
 
 
 def draw(
-    scene: Scene, settings: ViewSettings, framing: Framing, transform: ViewTransform, is_smooth: bool = False
+    scene: Scene,
+    settings: ViewSettings,
+    framing: Framing,
+    transform: ViewTransform,
+    is_smooth: bool = False,
+    side_by_side: SideBySide = map,
 ) -> Bytes:
     """The part of the view that the picture covers, [H, W, 3]; see `Framing.shown` for where it is.
 
-    A reduced picture shows one of the pixels that fall on one of the screen's, or their mean if `is_smooth`.
+    A reduced picture shows the mean of what falls on a pixel of the screen if `is_smooth`, else of a part of that.
+    Bands of it are drawn `side_by_side`.
     """
     left, top, right, bottom = framing.shown()
     if right <= left or bottom <= top:
         return np.zeros((0, 0, 3), np.uint8)
+    out = np.empty((bottom - top, right - left, 3), np.uint8)
+
+    def band(first: int) -> None:
+        last = min(first + BAND_ROWS, bottom)
+        out[first - top : last - top] = _part(
+            scene, settings, framing, transform, is_smooth, (left, first, right, last)
+        )
+
+    deque(side_by_side(band, range(top, bottom, BAND_ROWS)), maxlen=0)
+    return out
+
+
+def _part(
+    scene: Scene,
+    settings: ViewSettings,
+    framing: Framing,
+    transform: ViewTransform,
+    is_smooth: bool,
+    part: tuple[int, int, int, int],
+) -> Bytes:
+    left, top, right, bottom = part
     origin = (left - framing.left, top - framing.top)
     columns = _edges(right - left, origin[0], framing.scale_x, scene.width)
     rows = _edges(bottom - top, origin[1], framing.scale_y, scene.height)

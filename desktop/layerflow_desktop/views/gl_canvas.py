@@ -9,7 +9,7 @@ from PySide6.QtGui import QImage, QOffscreenSurface, QOpenGLContext, QSurfaceFor
 from PySide6.QtOpenGL import QOpenGLFramebufferObject
 from PySide6.QtOpenGLWidgets import QOpenGLWidget
 from PySide6.QtWidgets import QWidget
-from shiboken6 import getCppPointer, wrapInstance
+from shiboken6 import getCppPointer, isValid, wrapInstance
 
 from layerflow_desktop.models.document import ViewSettings
 from layerflow_desktop.models.framing import Framing
@@ -17,7 +17,7 @@ from layerflow_desktop.models.picture import Scene
 from layerflow_desktop.views.gl_painter import GlPainter, PainterError
 from layerflow_desktop.views.gl_textures import DEFAULT_LIMIT_BYTES
 
-RGBA8 = 0x8058
+RENDERER, FRAMEBUFFER = 0x1F01, 0x8D40
 
 
 def surface_format() -> QSurfaceFormat:
@@ -30,20 +30,20 @@ def surface_format() -> QSurfaceFormat:
     return wanted
 
 
-def has_opengl() -> bool:
-    """Whether a context can be made that draws the viewer."""
+def renderer() -> str:
+    """What would draw the viewer, as it calls itself; empty where no context can be made that does."""
     context = QOpenGLContext()
     context.setFormat(surface_format())
     if not context.create() or context.isOpenGLES():
-        return False
+        return ""
     surface = QOffscreenSurface()
     surface.setFormat(context.format())
     surface.create()
     if not surface.isValid() or not context.makeCurrent(surface):
-        return False
-    version = context.format().version()
+        return ""
+    name = str(context.functions().glGetString(RENDERER)) if tuple(context.format().version()) >= (3, 3) else ""
     context.doneCurrent()
-    return tuple(version) >= (3, 3)
+    return name
 
 
 class GlCanvas(QOpenGLWidget):
@@ -133,11 +133,13 @@ class GlCanvas(QOpenGLWidget):
             return
         scene, settings, framing = self._asked
         painter.compose(scene)
-        self.context().functions().glBindFramebuffer(0x8D40, self.defaultFramebufferObject())
+        self.context().functions().glBindFramebuffer(FRAMEBUFFER, self.defaultFramebufferObject())
         painter.show(scene, settings, framing)
 
 
 def _release_in(address: int, surface: QOffscreenSurface, painter: GlPainter) -> None:
+    if not isValid(surface):  # the whole application ended without `release`
+        return
     context = cast(QOpenGLContext, wrapInstance(address, QOpenGLContext))
     if context.makeCurrent(surface):
         painter.release()

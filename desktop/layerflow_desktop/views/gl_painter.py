@@ -14,6 +14,7 @@ from PySide6.QtOpenGL import (
     QOpenGLShaderProgram,
     QOpenGLVertexArrayObject,
 )
+from shiboken6 import isValid
 
 from layerflow_desktop.models.display import CHECKER_GREYS, CHECKER_SIZE, ViewTransform
 from layerflow_desktop.models.document import ViewSettings
@@ -28,7 +29,7 @@ TRIANGLES, BLEND, DITHER, SCISSOR_TEST, DEPTH_TEST, CULL_FACE = 4, 0x0BE2, 0x0BD
 ONE, ONE_MINUS_SRC_ALPHA, COLOR_BUFFER_BIT = 1, 0x0303, 0x4000
 TEXTURE_2D, TEXTURE0, RGBA32F = 0x0DE1, 0x84C0, 0x8814
 MAG_FILTER, MIN_FILTER, WRAP_S, WRAP_T = 0x2800, 0x2801, 0x2802, 0x2803
-NEAREST, LINEAR_MIPMAP_LINEAR, CLAMP_TO_EDGE = 0x2600, 0x2703, 0x812F
+LINEAR, LINEAR_MIPMAP_LINEAR, CLAMP_TO_EDGE = 0x2601, 0x2703, 0x812F
 FIRST_TABLE = 2  # texture unit; a and b are before it
 MAX_VIEWS = 4  # shaders that are kept
 _CHANNELS = {"rgb": 0, "r": 1, "g": 2, "b": 3, "a": 4, "luminance": 5}
@@ -64,7 +65,7 @@ class _View:
         """Frees it."""
         for _, texture in self.tables:
             texture.destroy()
-        self.program.removeAllShaders()
+        _take_apart(self.program)
 
 
 class _Side:
@@ -107,8 +108,9 @@ class GlPainter:
         self._views.clear()
         for side in self._sides:
             side.buffer = side.shown = None
-        self._corners.destroy()
-        self._layers.removeAllShaders()
+        if isValid(self._corners):
+            self._corners.destroy()
+        _take_apart(self._layers)
 
     def forget_scene(self) -> None:
         """Holds on to no layer in memory: there is nothing to show."""
@@ -133,15 +135,16 @@ class GlPainter:
     def show(self, scene: Scene, settings: ViewSettings, framing: Framing) -> None:
         """The second pass, into the target that is bound: `compose` was called for the scene."""
         self._plain_state(framing.view_width, framing.view_height)
-        level = max(0.0, -math.log2(min(framing.scale_x, framing.scale_y)))
-        self._bind_sides(level > 0)
+        level = _level(framing)
+        self._bind_sides(level)
         view = self._view((settings.display, settings.view, scene.colorspace))
         view.program.bind()
         view.bind_tables()
         self._gl.glActiveTexture(TEXTURE0)
         compare = settings.compare if scene.b is not None else "off"
         values = {
-            **_framing_values(framing, level),
+            **_framing_values(framing),
+            "level": level,
             **_look_values(settings),
             "side_a": 0,
             "side_b": 1,
@@ -193,17 +196,17 @@ class GlPainter:
             self._gl.glDisable(switch)
         self._gl.glViewport(0, 0, width, height)
 
-    def _bind_sides(self, is_reduced: bool) -> None:
+    def _bind_sides(self, level: float) -> None:
         for unit, side in enumerate(self._sides):
-            other = side if side.buffer is not None else self._sides[0]
-            assert other.buffer is not None
+            used = side if side.buffer is not None else self._sides[0]  # without a b, the shader reads none
+            assert used.buffer is not None
             self._gl.glActiveTexture(TEXTURE0 + unit)
-            self._gl.glBindTexture(TEXTURE_2D, other.buffer.texture())
-            if is_reduced and not other.has_levels:
+            self._gl.glBindTexture(TEXTURE_2D, used.buffer.texture())
+            if level > 0 and not used.has_levels:
                 self._gl.glGenerateMipmap(TEXTURE_2D)
-                other.has_levels = True
-            self._gl.glTexParameteri(TEXTURE_2D, MAG_FILTER, NEAREST)
-            self._gl.glTexParameteri(TEXTURE_2D, MIN_FILTER, LINEAR_MIPMAP_LINEAR if is_reduced else NEAREST)
+                used.has_levels = True
+            self._gl.glTexParameteri(TEXTURE_2D, MAG_FILTER, LINEAR)
+            self._gl.glTexParameteri(TEXTURE_2D, MIN_FILTER, LINEAR_MIPMAP_LINEAR if level > 0 else LINEAR)
             for wrap in (WRAP_S, WRAP_T):
                 self._gl.glTexParameteri(TEXTURE_2D, wrap, CLAMP_TO_EDGE)
 
@@ -216,13 +219,18 @@ class GlPainter:
         return self._views[key]
 
 
-def _framing_values(framing: Framing, level: float) -> dict[str, Value]:
+def _level(framing: Framing) -> float:
+    """Which of the reduced pictures is shown: 0 is the whole one, which four neighbours of suffice down to a half."""
+    scale = min(framing.scale_x, framing.scale_y)
+    return -1.0 if scale >= 1 else max(0.0, math.log2(0.5 / scale))
+
+
+def _framing_values(framing: Framing) -> dict[str, Value]:
     return {
         "view_size": QVector2D(framing.view_width, framing.view_height),
         "origin": QVector2D(framing.left, framing.top),
         "scale": QVector2D(framing.scale_x, framing.scale_y),
         "size": QVector2D(framing.width, framing.height),
-        "level": level,
         "beside": QVector3D(*BESIDE),
     }
 
@@ -250,6 +258,11 @@ def _set(program: QOpenGLShaderProgram, values: dict[str, Value]) -> None:
             program.setUniformValue1f(where, value)
         else:
             program.setUniformValue(where, value)
+
+
+def _take_apart(program: QOpenGLShaderProgram) -> None:
+    if isValid(program):  # Qt takes it along where the whole application ends
+        program.removeAllShaders()
 
 
 def _program(fragment: str) -> QOpenGLShaderProgram:

@@ -51,7 +51,7 @@ uniform vec2 view_size;
 uniform vec2 origin;
 uniform vec2 scale;
 uniform vec2 size;
-uniform float level;
+uniform float level;       // of the sides' reduced pictures; below 0, the nearest pixel of the whole one
 uniform int compare;       // 0 off, 1 wipe, 2 difference
 uniform vec3 wipe;         // a normal from a to b, and how far the line is along it
 uniform int background;    // 0 checkerboard, 1 a colour
@@ -67,14 +67,17 @@ uniform vec3 beside;
 out vec4 color;
 
 vec4 sampled(sampler2D side, vec2 point) {
-    if (level > 0.0) return textureLod(side, point / size, level);
+    if (level >= 0.0) return textureLod(side, point / size, level);
     return texelFetch(side, clamp(ivec2(floor(point)), ivec2(0), ivec2(size) - 1), 0);
 }
 
 vec4 picture(vec2 point) {
-    if (compare == 2) return vec4(abs(sampled(side_a, point).rgb - sampled(side_b, point).rgb), 1.0);
-    if (compare == 1 && dot(wipe.xy, point) >= wipe.z) return sampled(side_b, point);
-    return sampled(side_a, point);
+    if (compare == 0) return sampled(side_a, point);
+    if (compare == 1) {
+        if (dot(wipe.xy, point) < wipe.z) return sampled(side_a, point);
+        return sampled(side_b, point);
+    }
+    return vec4(abs(sampled(side_a, point).rgb - sampled(side_b, point).rgb), 1.0);
 }
 
 vec3 under(vec2 point) {

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import weakref
 from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -14,14 +16,15 @@ from PySide6.QtWidgets import QWidget
 
 from layerflow_desktop.models.display import Bytes
 from layerflow_desktop.models.document import ViewSettings
-from layerflow_desktop.models.drawing import draw
+from layerflow_desktop.models.drawing import SideBySide, draw
 from layerflow_desktop.models.framing import Framing
 from layerflow_desktop.models.picture import Half, Scene
 from layerflow_desktop.views.latest import Latest
-from layerflow_desktop.views.looks import BESIDE, view_transform
+from layerflow_desktop.views.looks import BESIDE, quick_transform, view_transform
 
 DEFAULT_LIMIT_BYTES = 512 * 2**20  # of finished images: two hundred and more of a window's size, halved
-SETTLE_MS = 150  # after so long without a change, a reduced picture is drawn smoothly
+SETTLE_MS = 150  # after so long without a change, what was shown in passing is drawn as it is to be
+MAX_THREADS = 8
 
 Key = tuple[Any, ...]
 
@@ -57,14 +60,14 @@ class Finished(NamedTuple):
 
     ask: Ask
     image: QImage
-    is_smooth: bool
+    is_final: bool
 
 
 class _Kept(NamedTuple):
     arrays: tuple[weakref.ref[Half], ...]
     image: QImage
     corner: tuple[int, int]
-    is_smooth: bool
+    is_final: bool
 
 
 class Images:
@@ -94,7 +97,7 @@ class Images:
         self._drop(finished.ask.key)
         arrays = tuple(weakref.ref(array) for array in finished.ask.arrays)
         corner = finished.ask.framing.shown()[:2]
-        self._kept[finished.ask.key] = _Kept(arrays, finished.image, corner, finished.is_smooth)
+        self._kept[finished.ask.key] = _Kept(arrays, finished.image, corner, finished.is_final)
         self.num_bytes += finished.image.sizeInBytes()
         while self.num_bytes > self.limit_bytes and len(self._kept) > 1:
             self._drop(next(iter(self._kept)))
@@ -124,12 +127,15 @@ class SoftwareCanvas(QWidget):
         self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         self.images = Images(limit_bytes)
         self._latest = Latest(self, self._take_finished, self._fail, "layerflow-canvas")
+        self._bands = ThreadPoolExecutor(min(MAX_THREADS, os.cpu_count() or 1), "layerflow-bands")
+        bands = self._bands
+        self.destroyed.connect(lambda: bands.shutdown(wait=False, cancel_futures=True))
         self._asked: Ask | None = None
         self._shown: tuple[QImage, tuple[int, int]] | None = None
         self._settle = QTimer(self)
         self._settle.setSingleShot(True)
         self._settle.setInterval(SETTLE_MS)
-        self._settle.timeout.connect(self._draw_smoothly)
+        self._settle.timeout.connect(self._draw_finally)
 
     def show_scene(self, scene: Scene | None, settings: ViewSettings, framing: Framing | None) -> None:
         """Shows a scene, at once where its image is finished."""
@@ -144,8 +150,8 @@ class SoftwareCanvas(QWidget):
             self._shown = (kept.image, kept.corner)
             self.update()
         else:
-            self._latest.ask(lambda: _finish(ask, is_smooth=False))
-        if _is_reduced(framing) and not (kept and kept.is_smooth):
+            self._latest.ask(lambda: _finish(ask, False, self._bands.map))
+        if not (kept and kept.is_final):
             self._settle.start()
 
     def picture_as_shown(self) -> QImage:
@@ -154,18 +160,24 @@ class SoftwareCanvas(QWidget):
             return QImage()
         ask = self._asked
         whole = Framing(ask.scene.width, ask.scene.height, ask.scene.width, ask.scene.height)
-        return _finish(replace(ask, framing=whole), is_smooth=False).image
+        return _finish(replace(ask, framing=whole), True, map).image
 
     grab_display = picture_as_shown
 
     def wait_idle(self, timeout_ms: int = 10_000) -> bool:
         """Whether all that was asked for is drawn, in time."""
+        if not self._latest.wait_idle(timeout_ms):
+            return False
+        if self._settle.isActive():
+            self._settle.stop()
+            self._draw_finally()
         return self._latest.wait_idle(timeout_ms)
 
     def release(self) -> None:
         """Ends the thread and forgets all images."""
         self._settle.stop()
         self._latest.close()
+        self._bands.shutdown(wait=False, cancel_futures=True)
         self.images.clear()
         self._asked = self._shown = None
 
@@ -182,10 +194,10 @@ class SoftwareCanvas(QWidget):
         self.update()
         super().changeEvent(event)
 
-    def _draw_smoothly(self) -> None:
+    def _draw_finally(self) -> None:
         ask = self._asked
         if ask is not None:
-            self._latest.ask(lambda: _finish(ask, is_smooth=True))
+            self._latest.ask(lambda: _finish(ask, True, self._bands.map))
 
     def _fail(self, message: str) -> None:
         self.failed.emit(message)
@@ -197,13 +209,12 @@ class SoftwareCanvas(QWidget):
             self.update()
 
 
-def _is_reduced(framing: Framing) -> bool:
-    return min(framing.scale_x, framing.scale_y) < 1
-
-
-def _finish(ask: Ask, is_smooth: bool) -> Finished:
-    transform = view_transform(ask.settings.display, ask.settings.view, ask.scene.colorspace)
-    return Finished(ask, _image(draw(ask.scene, ask.settings, ask.framing, transform, is_smooth)), is_smooth)
+def _finish(ask: Ask, is_final: bool, side_by_side: SideBySide) -> Finished:
+    """What was asked for; if not `is_final`, nearly, and soon."""
+    made = view_transform if is_final else quick_transform
+    transform = made(ask.settings.display, ask.settings.view, ask.scene.colorspace)
+    pixels = draw(ask.scene, ask.settings, ask.framing, transform, is_final, side_by_side)
+    return Finished(ask, _image(pixels), is_final)
 
 
 def _image(pixels: Bytes) -> QImage:
