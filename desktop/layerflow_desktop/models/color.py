@@ -90,9 +90,8 @@ def half_of_code_values(pixels: NDArray[np.uint16], source: str, target: str) ->
     """Half floats in `target` of code values [H, W, 3 | 4] of 16 bits in `source`; alpha straight, untouched."""
     height, width, num_channels = pixels.shape
     pixels, out = np.ascontiguousarray(pixels), np.empty(pixels.shape, np.float16)
-    layout = ocio.CHANNEL_ORDERING_RGBA if num_channels == 4 else ocio.CHANNEL_ORDERING_RGB
     images = [
-        ocio.PackedImageDesc(data, width, height, layout, depth, 2, 2 * num_channels, 2 * num_channels * width)
+        ocio.PackedImageDesc(data, width, height, num_channels, depth, 2, 2 * num_channels, 2 * num_channels * width)
         for data, depth in ((pixels, ocio.BIT_DEPTH_UINT16), (out, ocio.BIT_DEPTH_F16))
     ]
     _code_converter(os.environ.get("OCIO", ""), source, target).apply(*images)

@@ -146,13 +146,17 @@ class _Decoder:
         """The frame at `place`, from 0. Raises FFmpegError or ClipError."""
         with self._lock:
             if place not in self._kept:
-                self._decode(place)
+                try:
+                    self._decode(place)
+                except (FFmpegError, ClipError):
+                    self._next = -1  # what comes after the damage is looked for anew
+                    raise
             self._kept.move_to_end(place)
             return self._kept[place]
 
     def _video_stream(self) -> av.VideoStream:
         if not self._container.streams.video:
-            raise ClipError(f"{self._path.name} has no video track; export it again with picture")
+            raise ClipError(f"{self._path.name} has no picture; export it again")
         stream = self._container.streams.video[0]
         if stream.codec_context is None:
             raise ClipError(f"{self._path.name} is of an unknown codec; export it as ProRes, DNxHR, H.264 or H.265")
@@ -226,9 +230,10 @@ def _coded(frame: VideoFrame, has_alpha: bool, bits: int) -> Any:
     matrix = int(frame.colorspace)
     if matrix == _UNTAGGED:
         matrix = int(Colorspace.ITU709 if frame.height >= 720 or frame.width >= 1280 else Colorspace.ITU601)
-    # A reformatter of its own: that of a frame is made when first used, and two threads may have the frame.
-    planes = VideoReformatter().reformat(frame, format="rgba64le" if has_alpha else "rgb48le", src_colorspace=matrix)
-    pixels = planes.to_ndarray()
+    # Planes, for FFmpeg repeats chroma in packed pixels rather than filling it in; and a reformatter of its own, for
+    # that of a frame is made when first used, and two threads may have the frame.
+    layout = "gbrap16le" if has_alpha else "gbrp16le"
+    pixels = VideoReformatter().reformat(frame, format=layout, src_colorspace=matrix).to_ndarray()
     if has_alpha and bits < 16:  # FFmpeg only shifts alpha, so that what is opaque falls short of 65535
         whole = 65535 / ((2**bits - 1) << (16 - bits))
         pixels[..., 3] = np.minimum(np.rint(pixels[..., 3] * whole), 65535).astype(np.uint16)
