@@ -17,7 +17,7 @@ from layerflow_desktop.models.layer_stack import layers_for, scene_layers
 from layerflow_desktop.models.picture import Clip, Half, Picture, Placed, Scene, Shown
 from layerflow_desktop.models.sources import COMP, PLATE, Source, source_of, sources_of
 
-AHEAD = 48  # frames that are read before they are asked for
+AHEAD = 240  # frames that are read before they are asked for, as far as the cache's limit lets them
 
 Opener = Callable[[str, str, str], OpenedClip]
 
@@ -57,6 +57,7 @@ class Stage:
         self._failed: dict[_Key, str] = {}
         self._scenes: dict[Hashable, Scene] = {}  # so that a frame that comes again is the very same scene
         self._told: object = ()
+        self._read: list[OpenedClip] = []  # clips that are read ahead
         self.direction = 1  # in which frames are read ahead
         self.scene: Scene | None = None
         cache.on_ready = lambda clip, frame: post(lambda: self._ready(clip, frame))
@@ -193,9 +194,19 @@ class Stage:
             self.sources_changed.emit(sources)
 
     def _read_ahead(self) -> None:
-        frame = self._session.document.timeline.frame
-        for clip in self._shown_clips():
-            self._cache.want(clip, frame, AHEAD * self.direction)
+        clips = self._shown_clips()
+        for clip in clips:
+            self._want(clip)
+        for clip in self._read:
+            if clip not in clips:
+                self._cache.release(clip)
+        self._read = clips
+
+    def _want(self, clip: OpenedClip) -> None:
+        timeline = self._session.document.timeline
+        marks = (timeline.mark_in, timeline.mark_out)
+        within = None if marks == (None, None) or not clip.frames else _filled(marks, clip.frames)
+        self._cache.want(clip, timeline.frame, AHEAD * self.direction, within)
 
     def _is_waiting(self) -> bool:
         """Whether something of this frame is still to come, so that what is shown may stay."""
@@ -259,7 +270,7 @@ class Stage:
         plate = source_of(self._session.document, PLATE)
         clip = self._clip(plate)
         if clip is not None:
-            self._cache.want(clip, frame, AHEAD * self.direction)
+            self._want(clip)
         return self._side(plate, frame) if plate and plate.id == PLATE else None
 
     def _may_come(self, source: Source | None, frame: int) -> bool:
@@ -270,6 +281,12 @@ class Stage:
         if clip is None:
             return self._key(source) in self._opening
         return frame in clip.frames and not self._cache.error(clip, frame) and self._cache.get(clip, frame) is None
+
+
+def _filled(marks: tuple[int | None, int | None], frames: tuple[int, ...]) -> tuple[int, int]:
+    """In and out, with the ends of the shot where they are not marked."""
+    first, last = marks
+    return frames[0] if first is None else first, frames[-1] if last is None else last
 
 
 def _shown(side: _Side, document: Document) -> Shown | None:
