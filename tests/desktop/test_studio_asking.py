@@ -154,6 +154,7 @@ def test_frames_go_beside_the_project_or_into_the_documents(monkeypatch) -> None
     project = Path("/jobs/park/shot7.layerflow")
     assert output_text(document(), project) == "/jobs/park/shot7/shot7_v001.%04d.exr"
     assert output_text(document(), None) == "/home/me/Documents/LayerFlow/untitled/untitled_v001.%04d.exr"
+    assert output_text(document(), None, Path("/big")) == "/big/untitled/untitled_v001.%04d.exr"
     for plate, name in (
         ("/in/dog_v012.####.exr", "dog"),
         ("/in/dog.1001.exr", "dog"),

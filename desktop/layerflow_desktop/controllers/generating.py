@@ -50,6 +50,7 @@ class Generating:
     ) -> None:
         """`keep` writes the project to where it survives a crash; in a thread, before the engine is asked."""
         self.project: Path | None = None  # the file of the project
+        self.folder: Path | None = None  # where takes go while there is none; None: into the documents
         self._session, self._engine, self._queue, self._background = session, engine, queue, background
         self._keep = keep
         self._is_asking = False
@@ -107,7 +108,7 @@ class Generating:
         try:
             make, seed = plan(document)
             make(_DRAFT)
-            text = outputs.output_text(document, self.project)
+            text = outputs.output_text(document, self.project, self.folder)
         except ValueError as error:
             self._session.say(_sentence(error))
             return

@@ -15,10 +15,11 @@ from layerflow_desktop.models.document import Document, ShotSettings, Take
 _TRAILING = re.compile(r"([._-]+v?[0-9]+)*[._-]*$")
 
 
-def output_text(document: Document, project: Path | None) -> str:
+def output_text(document: Document, project: Path | None, folder: Path | None = None) -> str:
     """The pattern that takes are written to, whichever version it has: the panel's, or the rule where it has none.
 
-    Beside the project in a folder of its name, or in LayerFlow in the user's documents. ValueError.
+    Beside the project in a folder of its name; before there is a project, in `folder`, or in LayerFlow in the user's
+    documents. ValueError.
     """
     text = document.shot.output.strip()
     if text:
@@ -26,7 +27,7 @@ def output_text(document: Document, project: Path | None) -> str:
         check_here(text)
         return with_version(text)
     name = project.stem if project is not None else _plate_name(document.shot)
-    home = project.parent if project is not None else Path(platformdirs.user_documents_dir()) / "LayerFlow"
+    home = project.parent if project is not None else folder or Path(platformdirs.user_documents_dir()) / "LayerFlow"
     return str(home / name / f"{name}_v001.%04d.exr")
 
 
