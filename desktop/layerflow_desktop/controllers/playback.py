@@ -39,7 +39,7 @@ class Playback:
     """
 
     frame_changed = Signal(int, int)  # the frame, and which way it goes: 1, -1, or 0 for a jump
-    state_changed = Signal()  # anything else: speed, range, loop, clip, dropped frames
+    state_changed = Signal()  # anything else: speed, range, loop, clip, policy
 
     def __init__(
         self,
@@ -259,7 +259,6 @@ class Playback:
     def _count(self, num_dropped: int) -> None:
         if num_dropped and abs(self._speed) == 1:
             self.num_dropped += num_dropped
-            self.state_changed.emit()
 
     def _note_shown(self, now_s: float, is_there: bool) -> None:
         if is_there:
