@@ -17,6 +17,7 @@ Window = tuple[int, int, int, int]  # x, y, width, height
 MAX_PIXELS = 1 << 27
 _MAX_PARTS = 64
 _HALF_MAX = 65504.0
+_INFINITY, _MINUS_INFINITY = 0x7C00, 0xFC00  # of half floats, as bits; NaN lies beyond both
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +125,8 @@ def straight_of(premultiplied: Floats) -> Floats:
 def finite(pixels: Half) -> Half:
     """Contiguous half pixels, in the same memory where that can be: NaN is 0, infinity is +-65504."""
     pixels = np.ascontiguousarray(pixels, np.float16)
-    if not np.isfinite(pixels).all():
+    bits = pixels.view(np.uint16)  # thirty times as fast to look at as the floats
+    if pixels.size and (bits.max() >= _MINUS_INFINITY or bits.view(np.int16).max() >= _INFINITY):
         np.nan_to_num(pixels, copy=False, nan=0.0, posinf=_HALF_MAX, neginf=-_HALF_MAX)
     return pixels
 
