@@ -121,6 +121,11 @@ def is_changed(layers: Sequence[LayerState]) -> bool:
     return not untouched or names != sorted(names, key=_depth)
 
 
+def as_made(layers: Sequence[LayerState]) -> tuple[LayerState, ...]:
+    """The same layers before anything was done with them."""
+    return tuple(LayerState(name=name) for name in sorted((state.name for state in layers), key=_depth))
+
+
 def _depth(name: str) -> tuple[int, int]:
     found = _FOREGROUND.fullmatch(name)
     return (0, int(found.group(1) or 0)) if found else (1, 0)
