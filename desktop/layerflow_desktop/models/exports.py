@@ -50,6 +50,17 @@ KINDS: dict[Kind, KindText] = {
 
 
 @dataclass(frozen=True)
+class Exportable:
+    """A take that can be exported, as the project has it."""
+
+    source: str  # its frames, with %04d
+    frames: tuple[int, ...]  # rising and without gaps
+    layers: tuple[LayerState, ...]  # from front to back
+    first: int | None = None  # the range to begin with; None: the end there is
+    last: int | None = None
+
+
+@dataclass(frozen=True)
 class Export:
     """What an artist asks to be exported."""
 
