@@ -84,7 +84,7 @@ def zoomed(framing: Framing, zoom: float, x: float, y: float) -> Framing:
     """Another zoom, with what is at the point (x, y) of the screen staying there."""
     zoom = _limited(zoom)
     ratio = zoom / framing.zoom
-    return replace(framing, zoom=zoom, x=x - (x - framing.x) * ratio, y=y - (y - framing.y) * ratio)
+    return replace(framing, zoom=zoom, x=x - (x - framing.left) * ratio, y=y - (y - framing.top) * ratio)
 
 
 def wheeled(framing: Framing, notches: float, x: float, y: float) -> Framing:

@@ -77,7 +77,7 @@ class GlCanvas(QOpenGLWidget):
         target = QOpenGLFramebufferObject(
             QSize(scene.width, scene.height), QOpenGLFramebufferObject.Attachment.NoAttachment
         )
-        self.painter.compose(scene)
+        self.painter.compose(scene, settings)
         target.bind()
         self.painter.show(scene, settings, Framing(scene.width, scene.height, scene.width, scene.height))
         target.release()
@@ -132,7 +132,7 @@ class GlCanvas(QOpenGLWidget):
             painter.clear()
             return
         scene, settings, framing = self._asked
-        painter.compose(scene)
+        painter.compose(scene, settings)
         self.context().functions().glBindFramebuffer(FRAMEBUFFER, self.defaultFramebufferObject())
         painter.show(scene, settings, framing)
 

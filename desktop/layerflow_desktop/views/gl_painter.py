@@ -122,9 +122,10 @@ class GlPainter:
         self._gl.glClearColor(*BESIDE, 1.0)
         self._gl.glClear(COLOR_BUFFER_BIT)
 
-    def compose(self, scene: Scene) -> None:
-        """The first pass, for what is not in its buffer yet."""
-        for side, shown in zip(self._sides, (scene.a, scene.b), strict=True):
+    def compose(self, scene: Scene, settings: ViewSettings) -> None:
+        """The first pass, for what is seen and not in its buffer yet."""
+        b = scene.b if settings.compare != "off" else None
+        for side, shown in zip(self._sides, (scene.a, b), strict=True):
             if shown is not None:
                 target = side.sized(scene.width, scene.height)
                 if side.shown is not shown:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -146,12 +147,12 @@ class SoftwareCanvas(QWidget):
             return
         self._asked = ask = Ask(scene, settings, framing)
         kept = self.images.get(ask)
-        if kept is not None:
-            self._shown = (kept.image, kept.corner)
-            self.update()
-        else:
+        if kept is None:
             self._latest.ask(lambda: _finish(ask, False, self._bands.map))
-        if not (kept and kept.is_final):
+            return
+        self._shown = (kept.image, kept.corner)
+        self.update()
+        if not kept.is_final:
             self._settle.start()
 
     def picture_as_shown(self) -> QImage:
@@ -197,16 +198,25 @@ class SoftwareCanvas(QWidget):
     def _draw_finally(self) -> None:
         ask = self._asked
         if ask is not None:
-            self._latest.ask(lambda: _finish(ask, True, self._bands.map))
+            self._latest.ask(lambda: _finish(ask, True, lambda band, rows: self._while_asked(ask, band, rows)))
+
+    def _while_asked(self, ask: Ask, band: Callable[[int], None], rows: Iterable[int]) -> Iterator[None]:
+        """Draws bands until another picture is asked for: a slow view holds up no scrubbing."""
+        return self._bands.map(lambda row: band(row) if self._asked is ask else None, rows)
 
     def _fail(self, message: str) -> None:
         self.failed.emit(message)
 
     def _take_finished(self, finished: Finished) -> None:
+        is_asked = finished.ask is self._asked
+        if finished.is_final and not is_asked:
+            return  # perhaps without its last bands
         self.images.put(finished)
         if self._asked is not None:  # the newest that is there, even if one asked for another since
             self._shown = (finished.image, finished.ask.framing.shown()[:2])
             self.update()
+        if is_asked and not finished.is_final:
+            self._settle.start()
 
 
 def _finish(ask: Ask, is_final: bool, side_by_side: SideBySide) -> Finished:
