@@ -6,8 +6,8 @@ import gc
 import weakref
 
 import pytest
-from PySide6.QtCore import QEvent, QPoint, Qt
-from PySide6.QtGui import QKeyEvent
+from PySide6.QtCore import QEvent, QPoint, QPointF, Qt
+from PySide6.QtGui import QKeyEvent, QWheelEvent
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QMenu, QWidget
 
@@ -220,6 +220,23 @@ def test_ctrl_arrows_are_the_rows_own(panel):
         event.ignore()
         QApplication.sendEvent(row(panel), event)
         assert event.isAccepted() is is_own
+
+
+def test_the_wheel_scrolls_and_changes_nothing(panel, session):
+    for widget in (row(panel).slider, row(panel).opacity.spin):
+        place, none = QPointF(5, 5), Qt.MouseButton.NoButton
+        event = QWheelEvent(
+            place,
+            QPointF(widget.mapToGlobal(place)),
+            QPoint(),
+            QPoint(0, -120),
+            none,
+            Qt.KeyboardModifier.NoModifier,
+            Qt.ScrollPhase.NoScrollPhase,
+            False,
+        )
+        QApplication.sendEvent(widget, event)
+    assert session.document.layer("foreground").opacity == 1.0
 
 
 def test_nothing_is_left_of_it(qtbot, session):

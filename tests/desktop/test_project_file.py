@@ -14,7 +14,7 @@ from layerflow.wire import Request
 from layerflow_desktop.models.document import Document, LayerState, ShotSettings, Take, TimelineState, ViewSettings
 from layerflow_desktop.models.project_file import ProjectError, from_text, load, previous_of, save, to_text
 
-WORDS = st.text("abcß日 .-:'#", min_size=1, max_size=8).filter(lambda text: text.strip(" .") == text)
+WORDS = st.text("abcß日 .-:'#", min_size=1, max_size=8).filter(lambda text: text.strip(" .:") == text)
 INSIDE = st.lists(WORDS, min_size=1, max_size=3).map("/".join)  # of the shot's folder
 NAMES = st.sampled_from(["v001", "v002", "a take"])
 

@@ -240,10 +240,8 @@ def test_titles(session, projects, inbox, tmp_path):
     projects.new()
     assert titles == [
         "Untitled* – LayerFlow Studio",
-        "dog.lfstudio* – LayerFlow Studio",
         "dog.lfstudio – LayerFlow Studio",
         "dog.lfstudio* – LayerFlow Studio",
-        "Untitled* – LayerFlow Studio",
         "Untitled – LayerFlow Studio",
     ]
     assert projects.recent == [tmp_path / "dog.lfstudio"] and session.lines == ["Saved dog.lfstudio."]
@@ -260,6 +258,18 @@ def test_open_save_and_then(session, projects, inbox, tmp_path):
     session.edit("Change seed", document(3))  # while it is being written
     inbox.make()
     assert load(path) == document(2) and not session.is_saved and done == ["opened", "saved"]
+
+
+def test_saves_in_a_row_are_written_in_order(session, projects, inbox, tmp_path):
+    path = tmp_path / "dog.lfstudio"
+    projects.save_as(path)
+    inbox.make()
+    for seed in (1, 2, 3):
+        session.edit("Change seed", document(seed))
+        projects.save()
+    inbox.make(3)
+    assert load(path) == document(3) and session.is_saved
+    assert session.lines == ["Saved dog.lfstudio."] * 4
 
 
 def test_what_fails_is_said_and_changes_nothing(session, projects, inbox, tmp_path):

@@ -40,6 +40,7 @@ class Projects:
         self._note_recent = note_recent
         self.path: Path | None = None
         self._mark: _Mark = None  # of the file as it was read or written here
+        self._writes: list[Callable[[], None]] = []  # one at a time, and in order; the first is under way
         self._title = self.title
         session.changed.connect(self._retitle)
         session.history_changed.connect(self._retitle)
@@ -81,15 +82,21 @@ class Projects:
         """Writes the project, then calls `then`; False where it has no file yet, and `save_as` is next."""
         if self.path is None:
             return False
-        path, mark = self.path, self._mark
-        self._write(path, then, lambda: _check_unchanged(path, mark))
+        path = self.path
+        self._enqueue(lambda: self._write(path, then, lambda: _check_unchanged(path, self._mark)))
         return True
 
     def save_as(self, path: Path, then: Callable[[], None] = _nothing) -> None:
         """Writes the project into that file, which someone has agreed to replace, and goes on there."""
         path = whole(path)
         named = path if path.suffix == SUFFIX else path.with_name(path.name + SUFFIX)
-        self._write(named, then, _nothing if named == path else lambda: _check_new(named))
+        check = _nothing if named == path else lambda: _check_new(named)
+        self._enqueue(lambda: self._write(named, then, check))
+
+    def _enqueue(self, write: Callable[[], None]) -> None:
+        self._writes.append(write)
+        if len(self._writes) == 1:
+            write()
 
     def _write(self, path: Path, then: Callable[[], None], check: Callable[[], None]) -> None:
         document = self._session.document
@@ -100,26 +107,35 @@ class Projects:
             return _mark_of(path)
 
         def written(mark: _Mark) -> None:
-            self._mark = mark
-            self._become(path)
+            is_new, self.path, self._mark = path != self.path, path, mark
             self._session.mark_saved(document)
+            self._tell_path(is_new)
             self._note_recent(path)
             self._session.say(f"Saved {path.name}.")
+            self._end_write()
             then()
 
-        self._background.run(write, written, self._session.say)
+        def failed(message: str) -> None:
+            self._session.say(message)
+            self._end_write()
+
+        self._background.run(write, written, failed)
+
+    def _end_write(self) -> None:
+        del self._writes[0]
+        if self._writes:
+            self._writes[0]()
 
     def _take_in(self, document: Document, path: Path | None, mark: _Mark) -> None:
-        self._mark = mark
-        self._become(path)
+        is_new, self.path, self._mark = path != self.path, path, mark
         self._session.open(document)
+        self._tell_path(is_new)
 
-    def _become(self, path: Path | None) -> None:
-        if path != self.path:
-            self.path = path
-            self.path_changed.emit()
-        self._autosave.set_project(str(path or ""))
+    def _tell_path(self, is_new: bool) -> None:
+        self._autosave.set_project(str(self.path or ""))
         self._retitle()
+        if is_new:
+            self.path_changed.emit()
 
     def _retitle(self, *_: object) -> None:
         if self.title != self._title:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from pathlib import Path
 
 from platformdirs import user_state_path
@@ -17,7 +18,7 @@ def studio_folder() -> Path:
 
 def write_whole(path: Path, text: str) -> None:
     """Writes a file: on disk before it has its name, and in the place of the one before at once. Raises OSError."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = part_of(path)
     try:
         with part.open("w", encoding="utf-8", newline="\n") as file:
             file.write(text)
@@ -29,6 +30,11 @@ def write_whole(path: Path, text: str) -> None:
             part.unlink()
         raise
     _sync_folder(path.parent)
+
+
+def part_of(path: Path) -> Path:
+    """A file beside it to write to first, of this thread alone."""
+    return path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.part")
 
 
 def _sync_folder(folder: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from layerflow_desktop.models.document import Document
-from layerflow_desktop.models.files import write_whole
+from layerflow_desktop.models.files import part_of, write_whole
 from layerflow_desktop.models.project_paths import with_relative_paths, with_whole_paths
 
 SUFFIX = ".lfstudio"
@@ -108,7 +108,7 @@ def _keep_previous(path: Path) -> None:
     """Copies what is there aside, as a whole or not at all; the file itself is never away."""
     if not path.exists():
         return
-    part = path.with_name(f".{path.name}~.{os.getpid()}.part")
+    part = part_of(previous_of(path))
     try:
         shutil.copyfile(path, part)
         part.replace(previous_of(path))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from PySide6.QtCore import QEvent, QPoint, QSize, Qt, Signal
+from PySide6.QtCore import QEvent, QObject, QPoint, QSize, Qt, Signal
 from PySide6.QtGui import (
     QColor,
     QContextMenuEvent,
@@ -98,6 +98,13 @@ class LayerRow(QWidget):
             return True
         return super().event(event)
 
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
+        """Keeps the wheel for scrolling, while the slider has no focus."""
+        if event.type() == QEvent.Type.Wheel and not self.slider.hasFocus():
+            event.ignore()
+            return True
+        return False
+
     def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
         """Arrows walk, with Ctrl they move the layer; Enter looks at it."""
         way = {Qt.Key.Key_Up: -1, Qt.Key.Key_Down: 1}.get(Qt.Key(event.key()))
@@ -161,6 +168,7 @@ class LayerRow(QWidget):
         self.slider.setAccessibleName(f"Opacity of {words}")
         self.slider.setToolTip("Opacity in percent")
         self.slider.setFixedWidth(72)
+        self.slider.installEventFilter(self)
         grey = self.slider.palette()
         grey.setColor(QPalette.ColorRole.Highlight, grey.color(QPalette.ColorRole.Light))
         self.slider.setPalette(grey)  # the accent is for what is out of the ordinary
