@@ -10,6 +10,7 @@ from layerflow_desktop.controllers.exporting import Exporter
 from layerflow_desktop.models.exports import KINDS, Export, Exportable
 from layerflow_desktop.views.export_form import ExportForm
 
+_WIDTH = 540
 _SETTLED_MS = 150  # after the last change, before the disk is asked
 
 
@@ -56,7 +57,9 @@ class ExportDialog(QDialog):
 
     def _lay_out(self) -> None:
         self.status.setWordWrap(True)
-        self.status.setMinimumWidth(420)
+        self.status.setMinimumHeight(3 * self.status.fontMetrics().lineSpacing())  # so that the window keeps its size
+        self.status.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.setMinimumWidth(_WIDTH)
         buttons = QHBoxLayout()
         buttons.addWidget(self.reveal_button)
         buttons.addStretch(1)
@@ -192,4 +195,3 @@ class ExportDialog(QDialog):
 
     def _say(self, text: str) -> None:
         self.status.setText(f"{text[:1].upper()}{text[1:]}")
-        self.status.setVisible(bool(text))

@@ -42,6 +42,7 @@ class ExportForm(QWidget):
         self.alpha.addItem("Straight", "straight")
         self.alpha.addItem("Premultiplied", "premultiplied")
         self.explanation.setWordWrap(True)
+        self.explanation.setMinimumHeight(2 * self.explanation.fontMetrics().lineSpacing())
         self._lay_out()
         self._describe()
         self.set_subject(subject)
@@ -88,6 +89,7 @@ class ExportForm(QWidget):
             row.setContentsMargins(0, 0, 0, 0)
             for part in parts:
                 row.addWidget(part, int(part is self.place))
+            row.addStretch(int(holder is frames))
         form = QFormLayout(self)
         form.setContentsMargins(0, 0, 0, 0)
         form.addRow("Export", self.kind)
