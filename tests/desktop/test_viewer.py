@@ -191,7 +191,7 @@ def test_a_drag_pans(viewer, qtbot, button, modifier):
     qtbot.mouseMove(viewer, QPoint(170, 90))
     qtbot.mouseRelease(viewer, button, modifier, QPoint(170, 90))
     qtbot.mouseMove(viewer, QPoint(10, 10))
-    assert (viewer.framing.x - before.x, viewer.framing.y - before.y) == (20, -10)
+    assert (viewer.framing.x - before.x, viewer.framing.y - before.y) == pytest.approx((20, -10))
 
 
 def test_space_pans_while_it_is_held_and_tells_when_it_is_tapped(viewer, qtbot):
@@ -204,7 +204,8 @@ def test_space_pans_while_it_is_held_and_tells_when_it_is_tapped(viewer, qtbot):
     qtbot.mouseMove(viewer, QPoint(155, 100))
     qtbot.mouseRelease(viewer, Qt.MouseButton.LeftButton, pos=QPoint(155, 100))
     qtbot.keyRelease(viewer, Qt.Key.Key_Space)
-    assert (viewer.framing.x - before.x, taps) == (5, [])
+    assert viewer.framing.x - before.x == pytest.approx(5)
+    assert taps == []
     qtbot.keyClick(viewer, Qt.Key.Key_Space)
     assert taps == [1]
     override = QKeyEvent(QEvent.Type.ShortcutOverride, Qt.Key.Key_Space, Qt.KeyboardModifier.NoModifier)

@@ -25,7 +25,7 @@ from layerflow_desktop.models.document import ViewSettings
 from layerflow_desktop.views.number_slider import NumberSlider
 
 COMPARES = (
-    ("off", "A", "A alone"),
+    ("off", "Off", "A alone"),
     ("wipe", "Wipe", "A and B, with a line between them to drag"),
     ("difference", "Diff", "How far A and B are apart"),
 )
@@ -42,6 +42,12 @@ ALPHAS = (
     ("straight", "Straight", "Colour as if nothing were transparent"),
 )
 BACKGROUNDS = (("checkerboard", "Checkerboard"), ("black", "Black"), ("white", "White"), ("custom", "Own colour…"))
+_DOWN = """
+QToolButton { padding: 2px 5px; border: 1px solid palette(dark); border-radius: 2px; background: palette(button); }
+QToolButton:hover { border-color: palette(light); }
+QToolButton:focus { border-color: palette(highlight); }
+QToolButton:checked { background: palette(highlight); color: palette(highlighted-text); }
+"""
 DISPLAY_GAMMA = 2.2  # of the colour dialog, near enough for a swatch
 
 
@@ -57,6 +63,7 @@ class Choice(QWidget):
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(1)
+        self.setStyleSheet(_DOWN)
         self._group = QButtonGroup(self)
         self.buttons: dict[str, QToolButton] = {}
         for value, label, help in choices:
@@ -151,7 +158,8 @@ class ViewerBar(QFrame):
         rows = QVBoxLayout(self)
         rows.setContentsMargins(6, 4, 6, 4)
         rows.setSpacing(4)
-        first: list[QWidget] = [self.a, self.compare, self.b, _line(), self.channel, self.alpha]
+        first: list[QWidget] = [_named("A", self.a), self.a, self.compare, _named("B", self.b), self.b]
+        first += [_line(), self.channel, self.alpha]
         second: list[QWidget] = [self.background, self.exposure, self.gamma, self.display, self.view, self.zoom]
         stretched = (self.a, self.b, self.exposure, self.gamma, self.view)
         for widgets in (first, second):
@@ -233,6 +241,15 @@ def _select(box: QComboBox, value: str) -> None:
     """Shows what is chosen; nothing where it is not among what there is."""
     with QSignalBlocker(box):
         box.setCurrentIndex(box.findData(value))
+
+
+def _named(text: str, box: QComboBox) -> QLabel:
+    label = QLabel(text)
+    label.setObjectName(f"{box.objectName()}_label")
+    label.setAccessibleName(box.accessibleName())
+    label.setToolTip(box.toolTip())
+    label.setBuddy(box)
+    return label
 
 
 def _line() -> QFrame:
