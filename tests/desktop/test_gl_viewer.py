@@ -19,16 +19,21 @@ pytestmark = [
 SCRIPT = Path(__file__).with_name("viewer_under_x.py")
 
 
-@pytest.fixture(scope="module")
-def seen() -> dict[str, Any]:
+def shown(*arguments: str, **variables: str) -> dict[str, Any]:
     """What the window showed."""
-    command = ["xvfb-run", "-a", "-s", "-screen 0 1280x800x24", sys.executable, "-W", "error", str(SCRIPT)]
-    environment = {**os.environ, "QT_QPA_PLATFORM": "xcb", "LAYERFLOW_STUDIO_SOFTWARE": "0"}
+    command = ["xvfb-run", "-a", "-s", "-screen 0 1280x800x24", sys.executable, "-W", "error", str(SCRIPT), *arguments]
+    environment = {**os.environ, "QT_QPA_PLATFORM": "xcb", "LAYERFLOW_STUDIO_SOFTWARE": "0", **variables}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     assert "destroy" not in done.stderr  # Qt complains there of textures that were left without a context
     return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def seen() -> dict[str, Any]:
+    """What the window showed, on a screen as it was once usual."""
+    return shown()
 
 
 def test_every_look_is_the_recipe(seen):
@@ -56,3 +61,10 @@ def test_the_picture_comes_again_in_another_window(seen):
 
 def test_nothing_is_left_of_a_viewer(seen):
     assert seen["left_over"] == [0, 0]
+
+
+def test_a_pixel_is_one_of_the_screen_where_that_is_fine():
+    seen = shown("scaled", QT_SCALE_FACTOR="1.5")
+    assert seen["ratio"] == 1.5
+    assert len(seen["looks"]) == 4
+    assert max(max(off) for off in seen["looks"].values()) <= 1

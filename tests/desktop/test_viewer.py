@@ -20,6 +20,7 @@ from layerflow_desktop.models.drawing import draw
 from layerflow_desktop.models.framing import Framing, fitted
 from layerflow_desktop.models.picture import Placed, Scene, Shown
 from layerflow_desktop.views import canvas as canvases
+from layerflow_desktop.views.gl_canvas import GlCanvas
 from layerflow_desktop.views.looks import BESIDE, quick_transform, view_transform
 from layerflow_desktop.views.software_canvas import SoftwareCanvas
 from layerflow_desktop.views.viewer import Viewer
@@ -354,6 +355,21 @@ def test_the_software_canvas_is_taken_where_the_gpu_is_not(qtbot, monkeypatch, w
     made = canvases.make_canvas(None, {canvases.SOFTWARE: wish})
     qtbot.addWidget(made, before_close_func=type(made).release)
     assert made.kind == kind
+
+
+def test_a_gpu_that_draws_nothing_is_done_without(qtbot):
+    made = Viewer(make=GlCanvas)
+    qtbot.addWidget(made, before_close_func=Viewer.release)
+    made.resize(300, 200)
+    made.set_settings(CASES[f"{viewer_scenes.SDR} wipe"])
+    made.set_scene(viewer_scenes.scene())
+    with qtbot.waitSignal(made.failed) as told:
+        made.canvas.broken.emit("the GPU's driver takes no shader of the viewer")
+    assert told.args[0].startswith("the GPU's driver")
+    made.show()
+    wanted = viewer_scenes.expected(viewer_scenes.scene(), made.settings)
+    assert np.abs(at_actual_size(made) - wanted).max() <= 1
+    assert isinstance(made.canvas, SoftwareCanvas)
 
 
 def test_nothing_is_left_of_a_viewer(qtbot):

@@ -26,14 +26,16 @@ def pixels(image: QImage) -> np.ndarray:
     return rows[:, : image.width(), 2::-1].astype(float)
 
 
-def looks(viewer: Viewer) -> dict[str, list[float]]:
-    """How far each look is off the recipe: the picture at 1:1, and what is in the window."""
+def looks(viewer: Viewer, names: str = "") -> dict[str, list[float]]:
+    """How far each look with `names` in its name is off the recipe: the picture at 1:1, and what is in the window."""
     off = {}
     scene = viewer_scenes.scene()
     viewer.set_scene(scene)
     viewer.actual_size()
     left, top, right, bottom = viewer.framing.shown()
     for name, settings in viewer_scenes.cases():
+        if names not in name:
+            continue
         viewer.set_settings(settings)
         wanted = viewer_scenes.expected(scene, settings)
         window = pixels(viewer.canvas.grabFramebuffer())[top:bottom, left:right]
@@ -105,6 +107,10 @@ def main() -> None:
     viewer.show()
     QApplication.processEvents()
     answer: dict[str, Any] = {"kind": viewer.canvas.kind, "is_gl": isinstance(viewer.canvas, GlCanvas)}
+    if sys.argv[1:] == ["scaled"]:
+        print(json.dumps({"ratio": viewer.devicePixelRatioF(), "looks": looks(viewer, "wipe")}))
+        viewer.release()
+        return
     answer["looks"] = looks(viewer)
     answer["reduced"] = reduced(viewer)
     answer["textures"] = textures(viewer)
