@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from pumping import Pump
 
 from layerflow_desktop.controllers.background import Background
-from layerflow_desktop.controllers.recent import FILE, MAX_PATHS, Recent, own_folder
+from layerflow_desktop.controllers.recent import FILE, MAX_PATHS, Recent
 from layerflow_desktop.models.document import ShotSettings
 from layerflow_desktop.models.presets import BUILT_IN, MAKING, preset_of, with_preset
 
@@ -91,8 +89,7 @@ def test_it_is_written_in_the_background_and_a_full_disk_costs_nothing(tmp_path)
     assert nowhere.projects == ("/a.layerflow",)
 
 
-def test_the_folder_is_the_users_or_as_told(tmp_path, monkeypatch) -> None:
+def test_it_is_kept_in_the_apps_own_folder(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("LAYERFLOW_STUDIO", str(tmp_path))
-    assert own_folder() == tmp_path
-    monkeypatch.delenv("LAYERFLOW_STUDIO")
-    assert own_folder().parts[-2:] == ("layerflow", "studio") and own_folder() != Path("layerflow/studio")
+    Recent().note_project("/a.layerflow")
+    assert (tmp_path / FILE).is_file()

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import platformdirs
 from psygnal import Signal
 from pydantic import Field
 
 from layerflow_desktop.controllers.asking import prompts_of
 from layerflow_desktop.controllers.background import Background
 from layerflow_desktop.models.document import ShotSettings, Value
+from layerflow_desktop.models.files import studio_folder, write_whole
 from layerflow_desktop.models.presets import BUILT_IN, preset_of, with_preset
 
-FOLDER = "LAYERFLOW_STUDIO"
 FILE = "recent.json"
 MAX_PATHS, MAX_PROMPTS = 12, 40
 
@@ -33,19 +30,13 @@ class Remembered(Value):
     presets: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
 
-def own_folder() -> Path:
-    """Where the app keeps what it remembers: LAYERFLOW_STUDIO, or a place of the user's."""
-    chosen = os.environ.get(FOLDER)
-    return Path(chosen) if chosen else platformdirs.user_state_path("layerflow") / "studio"
-
-
 class Recent:
     """That file. What is here belongs to the interface's thread; with a `background`, writing does not."""
 
     changed = Signal()
 
     def __init__(self, folder: Path | None = None, background: Background | None = None) -> None:
-        self._file = (folder or own_folder()) / FILE
+        self._file = (folder or studio_folder()) / FILE
         self._background = background
         self._writing = threading.Lock()
         self._now = _read(self._file)
@@ -124,13 +115,7 @@ class Recent:
         """What is remembered now, as a whole file or not at all. Raises OSError."""
         with self._writing:
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            part = self._file.with_suffix(f".{os.getpid()}.part")
-            try:
-                part.write_text(self._now.model_dump_json(indent=1), encoding="utf-8")
-                part.replace(self._file)
-            finally:
-                with contextlib.suppress(OSError):
-                    part.unlink(missing_ok=True)
+            write_whole(self._file, self._now.model_dump_json(indent=1))
 
 
 def _read(file: Path) -> Remembered:

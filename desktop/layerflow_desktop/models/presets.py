@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from layerflow.wire import Request
 from layerflow_desktop.models.document import ShotSettings
 
 MAKING = (
@@ -39,3 +40,22 @@ BUILT_IN: Mapping[str, Mapping[str, Any]] = {
     "First look": {"quality": "draft", "refine": "off", "closeup": False, "steps": None, "guidance": None},
     "Final": {"quality": "exact", "refine": "best", "steps": None, "guidance": None},
 }
+
+_PLAIN = ("background", "blended", "seed", "guide_kind", "first_frame", "last_frame", "num_frames", "fps")
+
+
+def settings_of(request: Request, shot: ShotSettings) -> ShotSettings:
+    """The settings that would ask for the same, output and seed lock as they are. ValueError where none would."""
+    if request.task == "edit":
+        raise ValueError("that job made one layer anew; lock its layers and press Regenerate for the same")
+    names = (*_PLAIN, *MAKING)
+    first, *further = request.foregrounds or (request.foreground,)
+    return shot.with_(
+        **{name: getattr(request, name) for name in names},
+        task=request.task,
+        foreground=first,
+        further=tuple(further),
+        plate=request.plate or "",
+        guide=request.guide or "",
+        colorspace=request.colorspace or "",
+    )

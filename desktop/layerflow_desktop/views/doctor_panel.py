@@ -18,6 +18,7 @@ from PySide6.QtWidgets import (
 
 from layerflow_desktop.controllers.doctor import Finding
 from layerflow_desktop.controllers.engine import Engine
+from layerflow_desktop.views.alive import while_alive
 from layerflow_desktop.views.listening import listen
 from layerflow_desktop.views.queue_delegate import BAD, GOOD
 
@@ -63,7 +64,7 @@ class DoctorPanel(QWidget):
         """Has the doctor look, and shows what it found."""
         self._refresh.setEnabled(False)
         self._summary.setText(_LOOKING)
-        self._engine.doctor(self.show_findings, self._failed)
+        self._engine.doctor(while_alive(self, self.show_findings), while_alive(self, self._failed))
         self._engine.check()
 
     def show_findings(self, findings: tuple[Finding, ...]) -> None:

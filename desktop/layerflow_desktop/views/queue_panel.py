@@ -23,6 +23,7 @@ from PySide6.QtWidgets import (
 
 from layerflow_desktop.controllers.queue import Queue
 from layerflow_desktop.models.queue_row import Row
+from layerflow_desktop.views.alive import while_alive
 from layerflow_desktop.views.listening import listen
 from layerflow_desktop.views.log_window import LogWindow
 from layerflow_desktop.views.queue_delegate import QueueDelegate
@@ -129,7 +130,7 @@ class QueuePanel(QWidget):
             "down": lambda: self._queue.move_down(row.id),
             "reveal": lambda: self._reveal(row),
             "copy": lambda: self._copy(row),
-            "log": lambda: self._queue.log(row.id, lambda text: self._show_log(row, text)),
+            "log": lambda: self._queue.log(row.id, while_alive(self, lambda text: self._show_log(row, text))),
         }
         calls[name]()
 
