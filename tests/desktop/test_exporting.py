@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from exports_on_disk import FRAMES, STATES, engine, slow_engine, stack_of, write_take
+from exports_on_disk import FRAMES, HEIGHT, STATES, WIDTH, engine, slow_engine, stack_of, write_take
 from pumping import Pump
 
 from layerflow import exr
@@ -16,6 +18,7 @@ from layerflow.comp import Comp, Placement, comped
 from layerflow_desktop.controllers.background import Background
 from layerflow_desktop.controllers.delivering import Exported
 from layerflow_desktop.controllers.exporting import Exporter
+from layerflow_desktop.models.compositing import compose
 from layerflow_desktop.models.document import LayerState
 from layerflow_desktop.models.exports import (
     KINDS,
@@ -27,6 +30,7 @@ from layerflow_desktop.models.exports import (
     range_of,
     suggested_output,
 )
+from layerflow_desktop.models.picture import Placed, Shown
 
 NAMES = {
     "exr": "x.%04d.exr",
@@ -115,6 +119,24 @@ def test_the_comp_is_in_it(bench, take, tmp_path) -> None:
     assert list(got.layers) == ["foreground2", "foreground1", "background", "blended"]
 
 
+def test_the_viewer_shows_what_is_exported() -> None:
+    states = (
+        STATES[0].with_(offset_x=3.25, offset_y=-2.5, scale=0.7, opacity=0.6),
+        STATES[1],
+        STATES[2].with_(scale=1.3, offset_x=-4.0),
+    )
+    stack = exr.frame_of(stack_of(), 0)
+    exported = comped(stack, Comp.from_dict(json.loads(comp_text(states)))).layers["blended"][0]
+    placed = tuple(
+        Placed(
+            stack.layers[state.name][0].astype(np.float16), state.opacity, state.offset_x, state.offset_y, state.scale
+        )
+        for state in states
+    )
+    shown = compose(Shown(placed), HEIGHT, WIDTH)
+    np.testing.assert_allclose(shown[..., :3], exported, atol=1e-6)
+
+
 def test_what_is_there_is_told_and_not_replaced(bench, take, tmp_path) -> None:
     export = export_of(take, "exr-layers", tmp_path / "out")
     there = Path(export.files()[4])
@@ -171,8 +193,6 @@ def test_closing_ends_the_process_and_tells_nothing(slow_bench, take, tmp_path) 
 
 
 def test_an_engine_that_dies_or_is_not_there(take, tmp_path) -> None:
-    import sys
-
     for command, words in (
         ([sys.executable, "-c", "import sys; sys.exit('no room on the moon')"], "no room on the moon"),
         ([str(tmp_path / "nothing")], "cannot be run"),

@@ -165,8 +165,9 @@ def test_a_colour_space_that_blender_does_not_know() -> None:
 def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A Blender that keeps the script that it is given."""
     path, kept = tmp_path / "bin" / "blender", tmp_path / "kept.py"
+    monkeypatch.setattr(blender_controller.tempfile, "tempdir", str(tmp_path))
     path.parent.mkdir()
-    path.write_text(f'#!/bin/sh\ncp "$4" {kept}.part && mv {kept}.part {kept}\n')
+    path.write_text(f'#!/bin/sh\nmv "$2" {kept}.part && mv {kept}.part {kept}\n')
     path.chmod(0o755)
     return path
 
@@ -249,9 +250,11 @@ def test_blender_is_found_on_path_and_in_usual_places(tmp_path, program, monkeyp
     assert find_blender() == str(program) == find_blender(str(program))
 
 
-def test_a_program_that_cannot_be_started(tmp_path) -> None:
+def test_a_program_that_cannot_be_started(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(blender_controller.tempfile, "tempdir", str(tmp_path))
     broken = tmp_path / "blender"
     broken.write_text("no program")
     broken.chmod(0o755)
     with pytest.raises(NotRunning, match="cannot be started"):
         blender_controller.start(str(broken), "")
+    assert list(tmp_path.iterdir()) == [broken]

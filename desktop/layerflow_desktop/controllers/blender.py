@@ -146,12 +146,12 @@ def _inside_app(chosen: str) -> str:
 def start(program: str, script: str) -> None:
     """Starts a Blender that outlives this app, with a new file, and runs the script in it. Raises NotRunning."""
     variables = {name: value for name, value in os.environ.items() if name not in _VARIABLES}
+    handle, path = tempfile.mkstemp(".py", "layerflow-to-blender-")  # it is read when Blender is there, and then goes
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(f"{script}\nos.unlink(__file__)\n")
     try:
-        handle, path = tempfile.mkstemp(".py", "layerflow-to-blender-")  # Blender reads it when it has started
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(f"{script}\nos.unlink(__file__)\n")
         process = subprocess.Popen(
-            [program, "--python-exit-code", "1", "--python", path],
+            [program, "--python", path],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -159,6 +159,7 @@ def start(program: str, script: str) -> None:
             start_new_session=True,
         )
     except OSError as error:
+        Path(path).unlink()
         raise NotRunning(f"{program} cannot be started ({error.strerror}); choose another Blender") from error
     _started[:] = [each for each in _started if each.poll() is None]
     _started.append(process)
