@@ -190,6 +190,14 @@ def test_undone_to_what_is_saved_leaves_nothing(session, autosave):
     until(lambda: not own_file(autosave).exists())
 
 
+def test_what_has_to_be_kept_is_on_disk_at_once(autosave):
+    autosave.keep(document(6))
+    assert '"seed": 6' in own_file(autosave).read_text()
+    autosave.close()
+    autosave.keep(document(7))
+    assert not own_file(autosave).exists()
+
+
 def test_playing_writes_nothing(session, autosave, monkeypatch):
     wanted = []
     monkeypatch.setattr(autosave, "_want", wanted.append)

@@ -42,6 +42,7 @@ class Autosave:
         self._owner = Owner.this()
         self.folder = folder or recovery_folder()
         self._guard = threading.Condition()
+        self._file_guard = threading.Lock()  # one writer at a time
         self._wanted: tuple[str, Document] | None = None  # what the file should say; None: no file
         self._is_due = False
         self._closing = threading.Event()
@@ -56,6 +57,12 @@ class Autosave:
         """Notes which file the project is of."""
         self.project = path
         self._saved()
+
+    def keep(self, document: Document) -> None:
+        """Writes that document now, and returns once it is on disk. From any thread but the interface's. OSError."""
+        with self._file_guard:
+            if not self._closing.is_set():
+                write_snapshot(self.folder, self._owner, self.project, document)
 
     def recoverable(self) -> tuple[Snapshot, ...]:
         """What apps that were killed have left; the latest first. Reads files."""
@@ -103,10 +110,11 @@ class Autosave:
 
     def _write(self, wanted: tuple[str, Document] | None) -> None:
         try:
-            if wanted is None:
-                remove_snapshot(self.folder, self._owner)
-            else:
-                write_snapshot(self.folder, self._owner, *wanted)
+            with self._file_guard:
+                if wanted is None:
+                    remove_snapshot(self.folder, self._owner)
+                else:
+                    write_snapshot(self.folder, self._owner, *wanted)
             self._has_complained = False
         except OSError as error:
             self._complain(error)
