@@ -94,7 +94,6 @@ class PromptList(QWidget):
     """The prompts of a shot: foregrounds from front to back, the background, and the whole picture."""
 
     edited = Signal(str, object)  # a field of ShotSettings, and its value
-    left = Signal()  # one stopped typing in one of them
 
     def __init__(self, suggest: Callable[[str], Sequence[str]], parent: QWidget | None = None) -> None:
         super().__init__(parent)
