@@ -16,7 +16,7 @@ from layerflow_desktop.controllers.background import Background
 from layerflow_desktop.controllers.projects import Projects
 from layerflow_desktop.controllers.recovery import Autosave
 from layerflow_desktop.controllers.session import Session
-from layerflow_desktop.models.document import Document, LayerState, ShotSettings
+from layerflow_desktop.models.document import Document, LayerState, ShotSettings, Take
 from layerflow_desktop.models.files import studio_folder
 from layerflow_desktop.models.project_file import ProjectError, load, save
 from layerflow_desktop.models.snapshots import Owner, left_behind, recovery_folder, take_over, write_snapshot
@@ -190,11 +190,22 @@ def test_undone_to_what_is_saved_leaves_nothing(session, autosave):
     until(lambda: not own_file(autosave).exists())
 
 
-def test_what_has_to_be_kept_is_on_disk_at_once(autosave):
-    autosave.keep(document(6))
+def test_what_has_to_be_kept_is_on_disk_at_once(session, autosave, monkeypatch):
+    monkeypatch.setattr(autosave, "_want", lambda wanted: None)  # the thread that writes is slow
+    asked = document(6).with_(takes=(Take(name="v001", pattern="/s/v001.%04d.exr", key="k"),))
+    session.amend(asked)
+    autosave.keep(asked)
     assert '"seed": 6' in own_file(autosave).read_text()
-    autosave.close()
-    autosave.keep(document(7))
+    session.amend(asked.with_(shot=ShotSettings(seed=7)))
+    autosave.keep(asked)  # what changed since is not lost
+    assert '"seed": 7' in own_file(autosave).read_text()
+    own_file(autosave).unlink()
+    session.open(document(8))
+    session.edit("Change seed", document(9))
+    autosave.keep(asked)  # of a project that was closed
+    session.amend(asked)
+    session.mark_saved(asked)
+    autosave.keep(asked)
     assert not own_file(autosave).exists()
 
 

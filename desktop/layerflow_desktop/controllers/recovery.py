@@ -59,10 +59,15 @@ class Autosave:
         self._saved()
 
     def keep(self, document: Document) -> None:
-        """Writes that document now, and returns once it is on disk. From any thread but the interface's. OSError."""
+        """Has that document on disk before it returns, with what changed since. Not in the interface's thread. OSError.
+
+        What was saved needs no copy, and neither does what another project has replaced.
+        """
         with self._file_guard:
-            if not self._closing.is_set():
-                write_snapshot(self.folder, self._owner, self.project, document)
+            now, is_saved = self._session.document, self._session.is_saved
+            is_open = {take.key for take in document.takes} <= {take.key for take in now.takes}
+            if is_open and not is_saved and not self._closing.is_set():
+                write_snapshot(self.folder, self._owner, self.project, now)
 
     def recoverable(self) -> tuple[Snapshot, ...]:
         """What apps that were killed have left; the latest first. Reads files."""
