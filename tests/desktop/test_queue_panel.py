@@ -6,8 +6,8 @@ import json
 
 import pytest
 from psygnal import Signal
-from PySide6.QtCore import QMimeData, QModelIndex, Qt
-from PySide6.QtGui import QColor, QGuiApplication
+from PySide6.QtCore import QMimeData, QModelIndex, QPoint, QPointF, Qt
+from PySide6.QtGui import QColor, QDragMoveEvent, QDropEvent, QGuiApplication
 from PySide6.QtWidgets import QApplication, QToolButton
 from shiboken6 import isValid
 
@@ -184,6 +184,19 @@ def test_dragging_asks_for_the_place_before_a_waiting_job(queue) -> None:
         assert not model.dropMimeData(data, Qt.DropAction.MoveAction, place, 0, QModelIndex())
     assert asked == [(PAUSED.id, WAITING.id), (PAUSED.id, LATER.id), (PAUSED.id, None)]
     assert not model.dropMimeData(QMimeData(), Qt.DropAction.MoveAction, 0, 0, QModelIndex()) and len(asked) == 3
+
+
+def test_a_job_that_is_dropped_on_the_list_is_asked_to_move(panel, queue) -> None:
+    queue.set(*ROWS)
+    view, model = panel._list, panel._model
+    QApplication.processEvents()
+    above = view.visualRect(model.index(1)).topLeft() + QPoint(40, 1)
+    copy, left, none = Qt.DropAction.CopyAction, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+    data = model.mimeData([model.index(3)])
+    view.dragMoveEvent(QDragMoveEvent(above, copy, data, left, none))
+    view.dropEvent(QDropEvent(QPointF(above), copy, data, left, none))
+    assert queue.asked == [("move_before", PAUSED.id, WAITING.id)]
+    assert ids(model)[:4] == [each.id for each in (RUNNING, WAITING, LATER, PAUSED)]  # until the engine says otherwise
 
 
 def test_the_log_is_a_window_to_read_that_goes_when_closed(panel, queue, qtbot) -> None:

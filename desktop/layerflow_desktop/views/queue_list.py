@@ -70,7 +70,7 @@ class QueueModel(QAbstractListModel):
         return flags | Qt.ItemFlag.ItemIsDragEnabled if row.can("move") else flags
 
     def supportedDropActions(self) -> Qt.DropAction:  # noqa: N802
-        return Qt.DropAction.MoveAction
+        return Qt.DropAction.CopyAction  # a list view moves lines by itself where it may, and only the engine can
 
     def mimeTypes(self) -> list[str]:  # noqa: N802
         return [_MIME]
