@@ -15,6 +15,11 @@ from layerflow_desktop.models.document import Document, ShotSettings, Take
 _TRAILING = re.compile(r"([._-]+v?[0-9]+)*[._-]*$")
 
 
+def documents_folder() -> Path:
+    """Where layers go that have no other place: LayerFlow in the user's documents."""
+    return Path(platformdirs.user_documents_dir()) / "LayerFlow"
+
+
 def output_text(document: Document, project: Path | None, folder: Path | None = None) -> str:
     """The pattern that takes are written to, whichever version it has: the panel's, or the rule where it has none.
 
@@ -27,7 +32,7 @@ def output_text(document: Document, project: Path | None, folder: Path | None = 
         check_here(text)
         return with_version(text)
     name = project.stem if project is not None else _plate_name(document.shot)
-    home = project.parent if project is not None else folder or Path(platformdirs.user_documents_dir()) / "LayerFlow"
+    home = project.parent if project is not None else folder or documents_folder()
     return str(home / name / f"{name}_v001.%04d.exr")
 
 

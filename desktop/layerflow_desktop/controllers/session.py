@@ -6,6 +6,7 @@ from psygnal import Signal
 
 from layerflow_desktop.models.document import Document, TimelineState, ViewSettings
 from layerflow_desktop.models.history import History
+from layerflow_desktop.models.layer_stack import layers_for
 
 
 class Session:
@@ -75,7 +76,9 @@ class Session:
             return
         now = self._document
         kept = {"view": now.view, "timeline": now.timeline, "takes": now.takes}  # a take is on disk, undone or not
-        self._become(document.with_(**kept))
+        take = now.take or document.take  # that a job is done is nobody's to undo either
+        layers = layers_for([layer.name for layer in (*now.layers, *document.layers)], document.layers)
+        self._become(document.with_(**kept, take=take, layers=layers))
         self.history_changed.emit()
 
     def _become(self, document: Document) -> None:

@@ -15,7 +15,7 @@ from layerflow_desktop.models.clips import OpenedClip, open_clip
 from layerflow_desktop.models.document import Document
 from layerflow_desktop.models.layer_stack import layers_for, scene_layers
 from layerflow_desktop.models.picture import Clip, Half, Picture, Placed, Scene, Shown
-from layerflow_desktop.models.sources import COMP, PLATE, Source, source_of, sources_of
+from layerflow_desktop.models.sources import BLENDED, COMP, PLATE, Source, source_of, sources_of
 
 AHEAD = 240  # frames that are read before they are asked for, as far as the cache's limit lets them
 
@@ -72,6 +72,11 @@ class Stage:
         if clip is None and source is not None and source.take:
             clip = self._clip(source_of(self._session.document.with_(take=""), PLATE))
         return clip
+
+    @property
+    def is_opening(self) -> bool:
+        """Whether a picture is on its way."""
+        return self._is_waiting()
 
     @property
     def frames(self) -> tuple[int, ...]:
@@ -296,4 +301,6 @@ def _shown(side: _Side, document: Document) -> Shown | None:
         states = document.layers if source.take == document.take else layers_for(side.clip.layers, ())
         return Shown(scene_layers(picture, states).layers, source.label)
     pixels = picture.layers.get(source.part)
+    if pixels is None and source.part == PLATE:
+        pixels = picture.layers.get(BLENDED)  # of a plate that is layered itself
     return None if pixels is None else Shown((Placed(pixels),), source.label)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -96,6 +97,9 @@ def displays() -> tuple[str, ...]:
     return tuple(color.config().getDisplays())
 
 
+PLAIN_VIEW = "Un-tone-mapped"
+
+
 def views(display: str) -> tuple[str, ...]:
     """Views of a display; of the default one where there is no such display."""
     return tuple(color.config().getViews(display if display in displays() else default_display()))
@@ -107,8 +111,14 @@ def default_display() -> str:
 
 
 def default_view(display: str = "") -> str:
-    """The view that a display begins with."""
-    return str(color.config().getDefaultView(display if display in displays() else default_display()))
+    """The view that a display begins with: the config's where OCIO names one, else colours as the plate has them.
+
+    The built-in config's own rendering is for scenes that were lit; it makes a plate of 8 bits darker than it is.
+    """
+    display = display if display in displays() else default_display()
+    if not os.environ.get("OCIO") and PLAIN_VIEW in views(display):
+        return PLAIN_VIEW
+    return str(color.config().getDefaultView(display))
 
 
 def look_pixels(

@@ -34,6 +34,7 @@ COMMANDS = (
     Command("undo", "Edit", "Undo", ("Ctrl+Z",), "Take the last change back"),
     Command("redo", "Edit", "Redo", ("Ctrl+Shift+Z", "Ctrl+Y"), "Do again what was taken back"),
     Command("copy_settings", "Edit", "Copy settings", (), "Copy the take's request as JSON", after_line=True),
+    Command("preferences", "Edit", "Preferences…", ("Ctrl+,",), "Memory for frames, folders, Blender"),
     Command("reset_layers", "Edit", "Put all layers back", (), "Show every layer as it was made"),
     Command("generate", "Shot", "Generate", ("Ctrl+Return",), "Make the layers"),
     Command("regenerate", "Shot", "Regenerate", ("Ctrl+Shift+Return",), "Make again what is not locked"),

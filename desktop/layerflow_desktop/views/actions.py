@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from PySide6.QtGui import QAction, QKeySequence
-from PySide6.QtWidgets import QMenuBar, QWidget
+from PySide6.QtWidgets import QMenu, QMenuBar, QWidget
 
 from layerflow_desktop.models.keymap import COMMANDS, MENUS, Command, commands_of
 
@@ -25,9 +25,9 @@ class Actions:
         for name, call in calls.items():
             self[name].triggered.connect(lambda checked=False, call=call: call())
 
-    def fill(self, bar: QMenuBar) -> dict[str, QWidget]:
+    def fill(self, bar: QMenuBar) -> dict[str, QMenu]:
         """Makes the menus; each by its name."""
-        menus: dict[str, QWidget] = {}
+        menus: dict[str, QMenu] = {}
         for title in MENUS:
             menu = bar.addMenu(f"&{title}")
             menu.setToolTipsVisible(True)
