@@ -100,6 +100,7 @@ def test_a_wrong_command_is_not_papered_over(no_install, monkeypatch) -> None:
     assert not (no_install / "server" / "install.json").exists()
 
 
+@pytest.mark.slow
 def test_a_server_is_started_and_another_once_it_was_killed(no_install) -> None:
     try:
         with desk(no_install) as found:
