@@ -27,6 +27,9 @@ def named(rng: np.random.Generator) -> dict[str, np.ndarray]:
     return {"foreground": front, "background": rng.lognormal(-1.5, 1.5, (HEIGHT, WIDTH, 3)).astype(np.float16)}
 
 
+LIT = "ACES 2.0 - SDR 100 nits (Rec.709)"  # a view that has tables
+
+
 def comp(named: dict[str, np.ndarray]) -> np.ndarray:
     return compose(Shown(tuple(map(Placed, named.values()))), HEIGHT, WIDTH)
 
@@ -76,16 +79,16 @@ def test_another_working_space_is_shown_from_there(named: dict, space: str) -> N
 def test_a_foreground_lies_over_the_backdrop_in_linear_light(named: dict, background: str, light: tuple) -> None:
     front = named["foreground"]
     settings = ViewSettings(background=background, background_color=(0.1, 0.4, 0.9), exposure=1.0)
-    shown = look_pixels(comp({"foreground": front}), settings, ViewTransform())
+    shown = look_pixels(comp({"foreground": front}), settings, ViewTransform(view=LIT))
     exposed = front.astype(np.float32)
     exposed[..., :3] *= 2
     expected = layers.over(exposed, np.broadcast_to(np.array(light, np.float32), (HEIGHT, WIDTH, 3)))
-    assert differ(shown, engine_shows(expected, ViewTransform())) <= 1
+    assert differ(shown, engine_shows(expected, ViewTransform(view=LIT))) <= 1
 
 
 def test_the_checkerboard_stays_where_it_is_and_no_exposure_changes_it() -> None:
     nothing = np.zeros((64, 64, 4), np.float32)
-    transform = ViewTransform()
+    transform = ViewTransform(view=LIT)
     board = look_pixels(nothing, ViewSettings(), transform)
     assert len(np.unique(board)) == 2
     assert (board[0, 0] != board[0, display.CHECKER_SIZE]).all()
@@ -98,9 +101,9 @@ def test_the_checkerboard_stays_where_it_is_and_no_exposure_changes_it() -> None
 
 
 def test_a_straight_view_shows_colour_as_if_nothing_were_transparent(named: dict) -> None:
-    shown = look_pixels(comp({"f": named["foreground"]}), ViewSettings(alpha="straight"), ViewTransform())
+    shown = look_pixels(comp({"f": named["foreground"]}), ViewSettings(alpha="straight"), ViewTransform(view=LIT))
     solid = named["foreground"][..., 3] > 0.01
-    expected = engine_shows(named["foreground"][..., :3].astype(np.float32), ViewTransform())
+    expected = engine_shows(named["foreground"][..., :3].astype(np.float32), ViewTransform(view=LIT))
     assert differ(shown[solid], expected[solid]) <= 1
 
 
@@ -109,20 +112,20 @@ def test_one_channel_is_grey_through_the_view(named: dict, channel: str) -> None
     light = layers.recomposed(floats(named))
     weights = {"r": (1, 0, 0), "g": (0, 1, 0), "b": (0, 0, 1), "luminance": (0.2126, 0.7152, 0.0722)}[channel]
     grey = np.repeat((light @ np.array(weights, np.float32))[..., None], 3, axis=-1)
-    shown = look_pixels(comp(named), ViewSettings(channel=channel, exposure=1), ViewTransform())
-    assert differ(shown, engine_shows(grey * 2, ViewTransform())) <= 1
+    shown = look_pixels(comp(named), ViewSettings(channel=channel, exposure=1), ViewTransform(view=LIT))
+    assert differ(shown, engine_shows(grey * 2, ViewTransform(view=LIT))) <= 1
 
 
 def test_alpha_is_shown_raw_through_exposure_alone(named: dict) -> None:
     front = named["foreground"]
-    shown = look_pixels(comp({"f": front}), ViewSettings(channel="a", exposure=-1), ViewTransform())
+    shown = look_pixels(comp({"f": front}), ViewSettings(channel="a", exposure=-1), ViewTransform(view=LIT))
     expected = np.repeat(front[..., 3:].astype(np.float64) / 2 * 255, 3, axis=-1)
     assert differ(shown, expected) <= 0.51
 
 
 def test_gamma_comes_after_the_view(named: dict) -> None:
-    plain = engine_shows(layers.recomposed(floats(named)), ViewTransform()) / 255
-    shown = look_pixels(comp(named), ViewSettings(gamma=2.0), ViewTransform())
+    plain = engine_shows(layers.recomposed(floats(named)), ViewTransform(view=LIT)) / 255
+    shown = look_pixels(comp(named), ViewSettings(gamma=2.0), ViewTransform(view=LIT))
     assert differ(shown, np.sqrt(plain) * 255) <= 1
 
 
@@ -131,7 +134,7 @@ def test_what_is_looked_at_is_not_changed(named: dict) -> None:
     before = pixels.copy()
     for channel in ("rgb", "a", "luminance"):
         for alpha in ("straight", "premultiplied"):
-            look_pixels(pixels, ViewSettings(channel=channel, alpha=alpha, gamma=1.5), ViewTransform())
+            look_pixels(pixels, ViewSettings(channel=channel, alpha=alpha, gamma=1.5), ViewTransform(view=LIT))
     np.testing.assert_array_equal(pixels, before)
 
 
@@ -169,6 +172,12 @@ def test_displays_and_views_are_those_the_engine_has() -> None:
         assert display.default_view(name) in display.views(name)
 
 
+def test_a_plate_looks_as_it_is_unless_a_config_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert display.default_view() == display.PLAIN_VIEW
+    monkeypatch.setenv("OCIO", "ocio://studio-config-v4.0.0_aces-v2.0_ocio-v2.5")
+    assert display.default_view() == LIT
+
+
 def test_what_a_config_does_not_have_is_its_default() -> None:
     transform = ViewTransform("a display of another house", "its view")
     assert (transform.display, transform.view) == (display.default_display(), display.default_view())
@@ -191,7 +200,7 @@ def test_the_config_of_the_studio_is_used(tmp_path: Path, monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("language", ["glsl_1.3", "glsl_4.0", "glsl_es_3.0"])
 def test_the_shader_brings_what_it_looks_up(language: display.Language) -> None:
-    shader = ViewTransform().gpu_shader(language)
+    shader = ViewTransform(view=LIT).gpu_shader(language)
     assert f"vec4 {shader.function}(vec4" in shader.text
     assert "sampler1D" not in shader.text
     assert shader.textures
