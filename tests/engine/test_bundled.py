@@ -38,3 +38,7 @@ def test_a_plate_comes_apart_the_same_whatever_the_seed() -> None:
     engine, clips = load_engine(find_model("mini")), heldout_clips(1)
     one, other = (make(engine, Asked.of("decompose", clips, 0, seed=seed, steps=None)) for seed in (0, 77))
     assert all(np.array_equal(one.own.layers[name], pixels) for name, pixels in other.own.layers.items())
+
+
+def test_every_file_of_it_is_what_was_shipped() -> None:
+    assert list(find_model("mini").damaged()) == []
