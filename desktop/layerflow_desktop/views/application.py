@@ -9,10 +9,12 @@ import traceback
 from collections.abc import Sequence
 from types import TracebackType
 
-from PySide6.QtCore import QCoreApplication, QTimer
+from PySide6.QtCore import QCoreApplication, QEvent, QObject, QTimer
+from PySide6.QtGui import QFileOpenEvent
 from PySide6.QtWidgets import QApplication
 
 from layerflow_desktop.controllers.studio import Studio
+from layerflow_desktop.views.first_start import FirstStart
 from layerflow_desktop.views.icons import app_icon
 from layerflow_desktop.views.main_window import MainWindow
 from layerflow_desktop.views.post import Poster
@@ -30,14 +32,32 @@ def run(arguments: Sequence[str]) -> int:
     window = MainWindow(studio)
     _say_own_mistakes(studio)
     glance = _end_on_signals(window)
+    application.installEventFilter(_Finder(window))
     studio.open()
     window.show()
+    if not window.was_restored:
+        FirstStart(studio, window.doctor_panel, window.docks["doctor_dock"])
     _begin(window, arguments)
     code = application.exec()
     glance.stop()
     studio.close()
     sys.excepthook = sys.__excepthook__
     return code
+
+
+class _Finder(QObject):
+    """Opens what macOS asks the app to: files come as events there, and not as arguments."""
+
+    def __init__(self, window: MainWindow) -> None:
+        super().__init__(window)
+        self._window = window
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
+        """True for such an event, which is done with then."""
+        if isinstance(event, QFileOpenEvent):
+            self._window.files.open([event.file()])
+            return True
+        return False
 
 
 def make_application() -> QApplication:

@@ -50,7 +50,7 @@ class MainWindow(QMainWindow):
         self._make_status()
         self._connect()
         self.resize(1440, 900)
-        restore_window(self)
+        self.was_restored = restore_window(self)
         self._show_title(studio.projects.title)
         self._show_history()
 
