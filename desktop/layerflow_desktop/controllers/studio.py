@@ -108,7 +108,9 @@ class Studio:
 
     def open_layers(self, pattern: str) -> None:
         """Adds frames that LayerFlow wrote as a take, and looks at it."""
+        self._begins_anew = True
         self.look_at(self.add_take(pattern).name)
+        self.session.say(f"Opened {Path(pattern).name}.")
 
     def add_take(self, pattern: str) -> Take:
         """The take of those frames, which the project has from now on."""
@@ -129,7 +131,9 @@ class Studio:
         task = "decompose" if shot.task == "generate" else shot.task
         changed = shot.with_(plate=text, task=task, first_frame=None, last_frame=None)
         view = self.session.document.view.with_(a="plate")
+        self._begins_anew = True
         self.session.edit(f"Open {Path(text).name}", self.session.document.with_(shot=changed, take="", view=view))
+        self.session.say(f"Opened {Path(text).name}; say what is in it, and press Generate.")
 
     def _connect(self) -> None:
         self.stage.clip_changed.connect(self._clip_changed)
@@ -139,6 +143,7 @@ class Studio:
         self.projects.path_changed.connect(self._path_changed)
         self.queue.changed.connect(self._queue_changed)
         self.playback.frame_changed.connect(self._frame_changed)
+        self._begins_anew = False  # whether the next clip is looked at from its first frame
         self._written: dict[str, int] = {}  # job -> frames that were there when the disk was looked at last
         self._take_in_preferences()
 
@@ -149,7 +154,10 @@ class Studio:
 
     def _clip_changed(self) -> None:
         self.playback.set_clip(self.stage.frames, self.stage.fps)
-
+        if self._begins_anew and self.stage.frames:
+            self._begins_anew = False
+            self.playback.clear_marks()
+            self.playback.to_start()
         main = self.stage.main
         if main is not None and main.text == self.session.document.shot.plate:
             self.recent.note_plate(main.text)
