@@ -26,7 +26,8 @@ from layerflow_desktop.views.window_state import keep_window, restore_window
 
 _LEFT, _RIGHT = Qt.DockWidgetArea.LeftDockWidgetArea, Qt.DockWidgetArea.RightDockWidgetArea
 _SAY_MS = 15_000
-_SHOT_PX, _LAYERS_PX = 320, 280
+_SHOT_PX, _LAYERS_PX = 288, 280  # at least, so that the window fits a laptop
+_BEGIN_PX = (320, 300)
 
 
 class MainWindow(QMainWindow):
@@ -81,6 +82,7 @@ class MainWindow(QMainWindow):
         self.shot_panel.setMinimumWidth(_SHOT_PX)
         self.layer_panel.setMinimumWidth(_LAYERS_PX)
         self.resizeDocks([self.docks["layers_dock"], self.docks["queue_dock"]], [360, 420], Qt.Orientation.Vertical)
+        self.resizeDocks([self.docks["shot_dock"], self.docks["layers_dock"]], _BEGIN_PX, Qt.Orientation.Horizontal)
 
     def _dock(self, name: str, title: str, panel: QWidget, area: Qt.DockWidgetArea) -> QDockWidget:
         dock = QDockWidget(title, self)

@@ -213,18 +213,23 @@ class QueuePanel(QWidget):
         self._model.set_filter(chosen)
         self._take_rows()
 
-    def _made_bar(self) -> QHBoxLayout:
-        bar = QHBoxLayout()
-        bar.setSpacing(2)
-        bar.addWidget(self._filter)
-        bar.addStretch(1)
-        for name in _IN_BAR:
-            bar.addWidget(self._made_button(name))
+    def _made_bar(self) -> QVBoxLayout:
+        """Two rows, for a panel that leaves the picture its place."""
+        first, second = QHBoxLayout(), QHBoxLayout()
+        first.addWidget(self._filter)
+        first.addStretch(1)
         for name, arrow in (("up", Qt.ArrowType.UpArrow), ("down", Qt.ArrowType.DownArrow)):
             button = self._made_button(name)
             button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonIconOnly)
             button.setArrowType(arrow)
-            bar.addWidget(button)
+            first.addWidget(button)
+        for name in _IN_BAR:
+            second.addWidget(self._made_button(name))
+        second.addStretch(1)
+        bar = QVBoxLayout()
+        for row in (first, second):
+            row.setSpacing(2)
+            bar.addLayout(row)
         return bar
 
     def _made_button(self, name: str) -> QToolButton:

@@ -29,6 +29,7 @@ from layerflow_desktop.views.wells import Describe, Resolve, Well
 
 AnyField = Well | ChoiceField | CountField | NumberField | NameField | TextField | SeedField
 Bound = TypeVar("Bound", Well, ChoiceField, CountField, NumberField, NameField, TextField, SeedField)
+_NUMBER_PX = 84
 _SEGMENT = """
 QToolButton { padding: 4px; border: 1px solid palette(dark); background: palette(button); }
 QToolButton:hover { background: palette(midlight); }
@@ -170,6 +171,7 @@ class ShotForm(QWidget):
         layout = QHBoxLayout(row)
         layout.setContentsMargins(0, 0, 0, 0)
         for part in (first, self._last, self._count):
+            part.setMinimumWidth(_NUMBER_PX)  # a spin box asks for the width of its largest number
             layout.addWidget(part, 1)
         return row
 

@@ -4,18 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from PySide6.QtCore import Qt
-from PySide6.QtWidgets import (
-    QFrame,
-    QHBoxLayout,
-    QLabel,
-    QMenu,
-    QPushButton,
-    QScrollArea,
-    QToolButton,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QMenu, QPushButton, QToolButton, QVBoxLayout, QWidget
 
 from layerflow.wire import Request
 from layerflow_desktop.controllers.engine import Engine
@@ -23,6 +12,7 @@ from layerflow_desktop.controllers.recent import Recent
 from layerflow_desktop.controllers.session import Session
 from layerflow_desktop.models.document import Document, ShotSettings
 from layerflow_desktop.models.presets import settings_of
+from layerflow_desktop.views.form_scroll import FormScroll
 from layerflow_desktop.views.listening import listen
 from layerflow_desktop.views.preset_menu import fill_preset_menu
 from layerflow_desktop.views.shot_form import ShotForm
@@ -164,12 +154,8 @@ class ShotPanel(QWidget):
         return button
 
     def _lay_out(self) -> None:
-        scroll = QScrollArea(self)
+        scroll = FormScroll(self.form, self)
         scroll.setObjectName("shot_scroll")
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setWidgetResizable(True)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(self.form)
         buttons = QHBoxLayout()
         buttons.addWidget(self._generate, 2)
         buttons.addWidget(self._regenerate, 1)

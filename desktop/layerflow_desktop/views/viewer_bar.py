@@ -48,6 +48,7 @@ QToolButton:hover { border-color: palette(light); }
 QToolButton:focus { border-color: palette(highlight); }
 QToolButton:checked { background: palette(highlight); color: palette(highlighted-text); }
 """
+_NARROWEST_PX = 64  # of a list: the window has to fit a laptop
 DISPLAY_GAMMA = 2.2  # of the colour dialog, near enough for a swatch
 
 
@@ -181,6 +182,7 @@ class ViewerBar(QFrame):
         box.setToolTip(help)
         box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         box.setMinimumContentsLength(num_letters)
+        box.setMinimumWidth(_NARROWEST_PX)
         box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         box.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         box.activated.connect(lambda: self._change(**{setting: box.currentData(), **also}))

@@ -111,6 +111,7 @@ class MessagePanel(QFrame):
             label.setTextFormat(Qt.TextFormat.PlainText)
             label.setAlignment(Qt.AlignmentFlag.AlignHCenter)
         self._row = QHBoxLayout()
+        self._said: tuple[str, str, tuple[tuple[str, str], ...]] = ("", "", ())
         column = QVBoxLayout(self)
         column.setContentsMargins(24, 20, 24, 20)
         column.setSpacing(12)
@@ -121,6 +122,10 @@ class MessagePanel(QFrame):
 
     def say(self, title: str, text: str, buttons: Sequence[tuple[str, str]]) -> None:
         """Shows a message, with buttons of a name and a label each; nothing to say: none."""
+        said = (title, text, tuple(buttons))
+        if said == self._said:  # a button may be under the pointer
+            return
+        self._said = said
         self._title.setText(title)
         self._text.setText(text)
         while (item := self._row.takeAt(0)) is not None:
@@ -129,7 +134,9 @@ class MessagePanel(QFrame):
                 old.deleteLater()
         self._row.addStretch()
         for index, (name, label) in enumerate(buttons):
-            self._row.addWidget(self._button(name, label, is_first=index == 0))
+            button = self._button(name, label, is_first=index == 0)
+            self._row.addWidget(button)
+            button.show()  # else it counts for the size only a turn of the event loop later
         self._row.addStretch()
         self.setVisible(bool(title or text))
 
