@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client as http_client
 import json
 import socket
 import threading
@@ -313,6 +314,35 @@ def test_another_thread_ends_a_stream_at_once(server, client, away):
     thread.join(10)
     assert not thread.is_alive() and [event.kind for event in heard] == ([] if away else ["state"])
     assert list(stream.events()) == []
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["before it connects", "once it has connected"])
+def test_a_stop_while_a_stream_connects_is_heard(server, client, monkeypatch, late):
+    server.heartbeat_s = 30.0
+    job = client.submit(REQUEST)
+    stream = client.follow(job.id)
+    connect = http_client.HTTPConnection.connect
+
+    def connect_and_stop(connection):
+        if late:
+            connect(connection)
+        stream.stop()
+        if not late:
+            connect(connection)
+
+    monkeypatch.setattr(http_client.HTTPConnection, "connect", connect_and_stop)
+    assert list(stream.events()) == []
+
+
+def test_what_came_with_the_event_that_ends_a_stream_is_not_told(server, client):
+    job = client.submit(REQUEST)
+    told = [json.dumps({**server.events[0].to_dict(), "id": number}) for number in (1, 2, 3)]
+    server.deaf.append(http(200, "".join(f"data: {text}\n\n" for text in told).encode()))
+    stream, heard = client.follow(job.id, after=0), []
+    for event in stream.events():
+        heard.append(event.id)
+        stream.stop()
+    assert heard == [1]
 
 
 def test_a_silent_stream_is_connected_again(server, client, monkeypatch):

@@ -62,12 +62,13 @@ class Queue:
         """Ends the threads; jobs go on."""
         self._closed.set()
         self._book.close()
+        following = self._following
+        if following is not None:
+            following.stop()
         until = time.monotonic() + JOIN_S
-        while any(thread.is_alive() for thread in self._threads) and time.monotonic() < until:
-            if self._following is not None:
-                self._following.stop()  # again, for one that comes while it connects is not heard
-            for thread in self._threads:
-                thread.join(0.02)
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(max(0.0, until - time.monotonic()))
 
     def note(self, job: Job) -> None:
         """Takes in a job that the engine has just told of, before its event comes. For any thread."""

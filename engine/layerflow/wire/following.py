@@ -81,6 +81,8 @@ class Following:
             while piece:
                 self._lost_at = None
                 for event in _events(parser, piece):
+                    if self._stopped.is_set():
+                        return
                     if self._after is None or event.id > self._after:
                         self._note(event)
                         yield event

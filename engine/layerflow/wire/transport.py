@@ -80,6 +80,7 @@ class Exchange:
         self._socket: Any = None
         self._response: Any = None
         self._left: Optional[int] = None
+        self._is_aborted = False
 
     def open(self, timeout_s: float) -> int:
         """Asks, and returns the status of the answer, whose head came within `timeout_s`."""
@@ -88,6 +89,8 @@ class Exchange:
             self._connection.connect()
         self._socket = self._connection.sock  # the response takes it over, and the connection forgets it
         with _translated(self._server.url):
+            if self._is_aborted:  # while there was no socket to end yet
+                raise ConnectionAbortedError
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # refused while we speak: hear why
                 self._send()
             self._response = self._connection.getresponse()
@@ -130,6 +133,7 @@ class Exchange:
 
     def abort(self) -> None:
         """Ends the connection from another thread: who reads of it then hears that it is lost."""
+        self._is_aborted = True  # before looking: a connection that is only being made finds it
         sock = self._connection.sock or self._socket
         with contextlib.suppress(OSError, AttributeError):  # not connected yet, or no longer
             sock.shutdown(socket.SHUT_RDWR)
