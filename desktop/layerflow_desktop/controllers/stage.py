@@ -57,6 +57,7 @@ class Stage:
         self._failed: dict[_Key, str] = {}
         self._scenes: dict[Hashable, Scene] = {}  # so that a frame that comes again is the very same scene
         self._told: object = ()
+        self._wrong = ""  # what was said of the frame at hand
         self._read: list[OpenedClip] = []  # clips that are read ahead
         self.direction = 1  # in which frames are read ahead
         self.scene: Scene | None = None
@@ -121,6 +122,7 @@ class Stage:
         """Opens what is needed and shows what there is of the current frame."""
         self._tell_sources()
         self._read_ahead()
+        self._say_what_is_wrong()
         scene = self._make_scene()
         if scene is not self.scene and (scene is not None or not self._is_waiting()):
             self.scene = scene
@@ -207,6 +209,15 @@ class Stage:
                 self._cache.release(clip)
         self._read = clips
 
+    def _say_what_is_wrong(self) -> None:
+        """Says why the frame at hand cannot be read, once for each time that one comes to it."""
+        frame = self._session.document.timeline.frame
+        errors = (self._cache.error(clip, frame) for clip in self._shown_clips())
+        wrong = next((error for error in errors if error), "")
+        if wrong and wrong != self._wrong:
+            self._session.say(wrong)
+        self._wrong = wrong
+
     def _want(self, clip: OpenedClip) -> None:
         timeline = self._session.document.timeline
         marks = (timeline.mark_in, timeline.mark_out)
@@ -221,9 +232,6 @@ class Stage:
         self._forget_scenes()
         if frame == self._session.document.timeline.frame:
             self.refresh()
-            error = self._cache.error(clip, frame)
-            if error:
-                self._session.say(error)
         self.picture_ready.emit(frame)
 
     def _forget_scenes(self) -> None:
