@@ -14,6 +14,7 @@ from layerflow_desktop.controllers.engine import Engine
 from layerflow_desktop.controllers.exporting import Exporter
 from layerflow_desktop.controllers.generating import Generating
 from layerflow_desktop.controllers.inputs import Inputs
+from layerflow_desktop.controllers.moving import Moving
 from layerflow_desktop.controllers.outputs import documents_folder
 from layerflow_desktop.controllers.playback import Playback
 from layerflow_desktop.controllers.previews import Previews
@@ -53,6 +54,7 @@ class Studio:
         self.exporter = Exporter(self.background, post)
         self.to_blender = SendToBlender(self.background, post)
         self.stage = Stage(self.session, self.background, self.cache, post)
+        self.moving = Moving(self.session, self.stage)
         self.playback = Playback(self.session, is_cached=self.stage.is_ready)
         self._connect()
 
@@ -144,6 +146,7 @@ class Studio:
         self.queue.changed.connect(self._queue_changed)
         self.playback.frame_changed.connect(self._frame_changed)
         self._begins_anew = False  # whether the next clip is looked at from its first frame
+        self._begun = ""  # the job in hand that runs
         self._written: dict[str, int] = {}  # job -> frames that were there when the disk was looked at last
         self._take_in_preferences()
 
@@ -170,7 +173,8 @@ class Studio:
         self.generating.project = self.projects.path
 
     def _queue_changed(self) -> None:
-        """Shows frames of the take that is looked at as they come."""
+        """Shows frames of the take that is looked at as they come, and how the one in hand looks once it is begun."""
+        self._watch_what_begins()
         take = self.session.document.current_take()
         row = self.queue.find(take.job) if take and take.job else None
         if take is None or row is None:
@@ -179,6 +183,16 @@ class Studio:
         if written != self._written.get(take.job, 0):
             self._written[take.job] = written
             self.stage.reload(take.pattern)
+
+    def _watch_what_begins(self) -> None:
+        """Once for each job, so that one may look elsewhere meanwhile."""
+        take = self.take_in_hand()
+        row = self.queue.find(take.job) if take and take.job else None
+        job = row.id if row is not None and row.state == "running" else ""
+        if job != self._begun:
+            self._begun = job
+            if job:
+                self.previews.watch(job)
 
     def _take_done(self, take: Take, job: Job) -> None:
         document = self.session.document

@@ -11,6 +11,7 @@ from layerflow_desktop.models.keymap import MENUS, Command, commands_of
 _MOUSE = (
     ("Wheel", "Zoom where the pointer is"),
     ("Middle button, or Alt and drag", "Move the picture"),
+    ("Ctrl and drag", "Move the foreground under the pointer"),
     ("Double click", "Fit, or actual size"),
     ("Drag the line of a wipe", "Move it; its knob turns it"),
     ("Drag in the timeline", "Scrub"),

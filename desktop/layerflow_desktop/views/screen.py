@@ -59,7 +59,8 @@ class Screen(QWidget):
 
     def show_message(self) -> None:
         """Says what there is to do while there is nothing to see."""
-        if self._studio.stage.scene is not None or self._studio.stage.is_opening:
+        stage = self._studio.stage
+        if stage.scene is not None or stage.is_opening or self.viewer.is_previewing:
             self.viewer.set_message("")
             return
         engine = self._studio.engine
@@ -77,6 +78,9 @@ class Screen(QWidget):
         self.viewer.message_button.connect(self.message_button)
         self.viewer.space_tapped.connect(self._studio.playback.toggle)
         self.viewer.failed.connect(session.say)
+        self.viewer.layer_grabbed.connect(self._studio.moving.grab)
+        self.viewer.layer_dragged.connect(self._studio.moving.drag)
+        self.viewer.layer_dropped.connect(self._studio.moving.drop)
 
     def _connect_studio(self) -> None:
         listen(self, self._studio.session.changed, self._show_document)

@@ -26,6 +26,9 @@ class Viewer(PictureView):
     files_dropped = Signal(list)  # paths
     double_clicked = Signal()
     space_tapped = Signal()  # without a drag: play or stop
+    layer_grabbed = Signal(float, float)  # a point of the picture, with Ctrl
+    layer_dragged = Signal(float, float)  # pixels of the picture from there
+    layer_dropped = Signal()
 
     def __init__(self, parent: QWidget | None = None, make: Callable[[QWidget], Canvas] = make_canvas) -> None:
         super().__init__(parent, make)
@@ -35,7 +38,7 @@ class Viewer(PictureView):
         self.setAcceptDrops(True)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self._drag: Drag | None = None
-        self._is_space_down = self._has_panned = self._is_pointer_in = False
+        self._is_space_down = self._has_panned = self._is_pointer_in = self._is_moving = False
 
     def event(self, event: QEvent) -> bool:
         is_override = event.type() == QEvent.Type.ShortcutOverride and isinstance(event, QKeyEvent)
@@ -85,6 +88,9 @@ class Viewer(PictureView):
         self._tell_pointer(event.position())
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:  # noqa: N802
+        if self._is_moving:
+            self._is_moving = False
+            self.layer_dropped.emit()
         self._drag = None
         self._show_cursor(event.position())
 
@@ -113,6 +119,8 @@ class Viewer(PictureView):
         with_alt = bool(event.modifiers() & Qt.KeyboardModifier.AltModifier)
         if event.button() == Qt.MouseButton.MiddleButton or (is_left and (with_alt or self._is_space_down)):
             return self._pan_from(event.position())
+        if is_left and event.modifiers() & Qt.KeyboardModifier.ControlModifier:
+            return self._move_layer_from(event.position())
         line = self._wipe_line()
         if line is None or not is_left:
             return None
@@ -129,6 +137,17 @@ class Viewer(PictureView):
                 self._reframe(frame.panned(begun, *self._device(point - start)))
 
         return pan
+
+    def _move_layer_from(self, start: QPointF) -> Drag:
+        begun = self._picture_point(start)
+        self._is_moving = True
+        self.layer_grabbed.emit(*begun)
+
+        def move(point: QPointF) -> None:
+            x, y = self._picture_point(point)
+            self.layer_dragged.emit(x - begun[0], y - begun[1])
+
+        return move
 
     def _move_line(self, point: QPointF) -> None:
         if self._framing is not None:
