@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from layerflow.wire import Request
+from layerflow.wire import Request, asking
 from layerflow.wire.checks import check_order
 from layerflow.wire.matte import write_matte
 from layerflow.wire.run import Render
@@ -16,7 +15,6 @@ from layerflow.wire.versions import Frames, Versions
 from .look import Look
 
 FROM_STRIP, FROM_SCENE, CUSTOM = "strip", "scene", "custom"
-MAX_SEED = 2**31 - 1  # what an integer property holds
 WITH_STRIP = {"decompose": "plate", "background": "foreground", "foreground": "background"}  # what the strip is
 
 # What Blender calls a colour space -> what the engine does. Of a strip in any other, the Sequencer renders the frames.
@@ -135,10 +133,8 @@ def _prompts(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The prompts; with further foregrounds, all of them are told apart."""
     first = str(settings["foreground"]).strip()
     further = [str(text).strip() for text in settings["further"] if str(text).strip()]
-    several = bool(further) and settings["task"] in ("decompose", "generate")
     return {
-        "foreground": "" if several else first,
-        "foregrounds": (first, *further) if several else (),
+        **asking.told_apart(str(settings["task"]), [first, *further], first),
         "background": str(settings["background"]).strip(),
         "blended": str(settings["blended"]).strip(),
     }
@@ -166,18 +162,15 @@ def check_number(frame: int) -> None:
         raise ValueError(f"frame {frame} is below 0, which no file can be numbered by; move the strip to the right")
 
 
-def next_output(text: str, taken: Sequence[str]) -> str:
+def next_output(text: str, taken: Collection[str]) -> str:
     """The output at the version after all that were begun on disk, or that jobs (their outputs are `taken`) go to."""
     versions = Versions.of(text, lambda pattern: pattern)
-    version = versions.next()
-    while versions.pattern(version) in taken:
-        version += 1
-    return versions.pattern(version)
+    return versions.pattern(versions.free(versions.next(), taken))
 
 
-def again(request: Request, seed: int, taken: Sequence[str]) -> Request:
+def again(request: Request, seed: int, taken: Collection[str]) -> Request:
     """The same request with another seed, at the next version of its output."""
-    return replace(request, seed=seed, output=next_output(request.output, taken))
+    return asking.again(request, seed, next_output(request.output, taken))
 
 
 def inputs_pattern(output: str, name: str, mark: str) -> str:
@@ -189,8 +182,3 @@ def inputs_pattern(output: str, name: str, mark: str) -> str:
 def left_of(render: Render) -> Render:
     """What is left to render of it: the frames that are not on disk yet."""
     return replace(render, frames=Frames.of(render.pattern).missing(render.frames))
-
-
-def new_seed() -> int:
-    """A seed that nobody chose."""
-    return random.SystemRandom().randrange(MAX_SEED)

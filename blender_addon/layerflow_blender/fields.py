@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from layerflow.wire.request import CHOICES
+from layerflow.wire.asking import MAX_SEED
+from layerflow.wire.words import WORDS, Choice
 
-from .asking import CUSTOM, FROM_SCENE, FROM_STRIP, MAX_SEED
+from .asking import CUSTOM, FROM_SCENE, FROM_STRIP
 
 KINDS = ("text", "folder", "int", "float", "bool", "choice")
 DEFAULT_MODEL = "mini"
 DEFAULT_FOLDER = "//layerflow/"
 
 Value = str | int | float | bool
-Choice = tuple[str, str, str]  # identifier, name, what it means
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,6 @@ class Field:
     low: float = 0
     high: float = 0
     suggests: str = ""  # of a text: what is offered while it is typed, "prompts" or "models"
-
-
-def _choices(name: str, *helps: str) -> tuple[Choice, ...]:
-    """Choices of a request's field, each with what it means."""
-    values = [str(value) for value in CHOICES[name]]
-    return tuple((value, value.capitalize(), text) for value, text in zip(values, helps, strict=True))
 
 
 TASKS = (
@@ -72,14 +66,7 @@ SHOT = (
 )
 MAKING = (
     Field("text", "model", "Model", "A model's name or folder; empty is the one in the preferences", suggests="models"),
-    Field(
-        "choice",
-        "quality",
-        "Quality",
-        "How much work is left out",
-        "exact",
-        _choices("quality", "Leaves out nothing", "Leaves out what is hardly seen", "Quick, for a first look"),
-    ),
+    Field("choice", "quality", "Quality", "How much work is left out", "exact", WORDS["quality"]),
     Field("int", "seed", "Seed", "The same seed and settings make the same frames, to the bit", 0, (), 0, MAX_SEED),
     Field("bool", "lock_seed", "Lock Seed", "Keep this seed; otherwise every Generate takes a new one", True),
     Field("int", "steps", "Steps", "Sampling steps; 0 takes the model's own number", 0, (), 0, 1000),
@@ -114,55 +101,15 @@ PLACE = (
 )
 MATTE = (
     Field("text", "guide", "Guide", "A strip that shows a matte of the foreground, as rough as you like"),
-    Field(
-        "choice",
-        "guide_kind",
-        "Guide Is",
-        "How far the guide is believed",
-        "roto",
-        _choices(
-            "guide_kind",
-            "A rough outline; what is near its edge is a guess",
-            "Black is out, white is in, grey is to be found",
-            "Black is out, white is to be found",
-        ),
-    ),
+    Field("choice", "guide_kind", "Guide Is", "How far the guide is believed", "roto", WORDS["guide_kind"]),
     Field("choice", "guide_channel", "Guide Shows", "Where in its picture the guide is", "R", CHANNELS),
-    Field(
-        "choice",
-        "refine",
-        "Refine",
-        "How the matte gets its plate's detail",
-        "fast",
-        _choices("refine", "As the model made it", "The plate's own edges", "Slightly better, twice the time"),
-    ),
+    Field("choice", "refine", "Refine", "How the matte gets its plate's detail", "fast", WORDS["refine"]),
     Field("bool", "closeup", "Close-up", "A second look at the part of the plate where the foreground is", False),
 )
 ENGINE = (
-    Field(
-        "choice",
-        "fit",
-        "Fit",
-        "How a plate of another shape meets the model's",
-        "bucket",
-        _choices("fit", "The plate's own shape", "The model's, edges held outward", "The middle of the plate"),
-    ),
-    Field(
-        "choice",
-        "memory",
-        "Memory",
-        "The memory plan",
-        "auto",
-        _choices("memory", "By what is free", "Everything on the device", "One network at a time", "Piece by piece"),
-    ),
-    Field(
-        "choice",
-        "precision",
-        "Precision",
-        "Of the network",
-        "auto",
-        _choices("precision", "As the device does best", "Single", "Brain float", "Half", "8 bits in the big layers"),
-    ),
+    Field("choice", "fit", "Fit", "How a plate of another shape meets the model's", "bucket", WORDS["fit"]),
+    Field("choice", "memory", "Memory", "The memory plan", "auto", WORDS["memory"]),
+    Field("choice", "precision", "Precision", "Of the network", "auto", WORDS["precision"]),
     Field("text", "device", "Device", "Which device makes it, such as cuda:1; auto is the best there is", "auto"),
     Field("text", "backend", "Backend", "What runs the network; auto is the fastest there is", "auto"),
     Field("text", "lora", "LoRA", "Files to merge into the model, FILE or FILE:WEIGHT, with ; between them"),

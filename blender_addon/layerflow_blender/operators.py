@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import bpy
 
+from layerflow.wire.asking import new_seed
 from layerflow.wire.run import Gone, HostError
 
 from . import comp, host, placing, planning, settings
-from .asking import new_seed
 from .fields import FURTHER
 from .history import PROMPTS
 from .shots import the_shots

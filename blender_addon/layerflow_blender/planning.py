@@ -10,6 +10,7 @@ from typing import Any
 import bpy
 
 from layerflow.wire import Request
+from layerflow.wire.asking import new_seed
 from layerflow.wire.run import Render
 
 from . import host, settings
@@ -22,7 +23,6 @@ from .asking import (
     frames_of,
     inputs_pattern,
     left_of,
-    new_seed,
     request_of,
 )
 from .fields import TASKS

@@ -12,13 +12,14 @@ from typing import Any
 
 import bpy
 
+from layerflow.wire.asking import new_seed
 from layerflow.wire.client import Client
 from layerflow.wire.errors import ServerError
 from layerflow.wire.run import HostError, Run, Shot
 from layerflow.wire.status import DONE, FAILED, WORKING, Status
 
 from . import host, planning, settings
-from .asking import left_of, new_seed
+from .asking import left_of
 from .desk import SceneDesk
 from .entries import Entry
 from .history import History

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from layerflow.wire import Request
-from layerflow.wire.jobs import MAX_LABEL
+from layerflow.wire.labels import label_of
 from layerflow.wire.run import Render
 from layerflow.wire.status import STATES, WORKING
 
@@ -46,8 +46,7 @@ class Ticket:
     @property
     def label(self) -> str:
         """By which the job is found in the queue."""
-        file = self.blend.replace("\\", "/").rpartition("/")[2] or "untitled"
-        return f"blender:{file}/{self.name}"[:MAX_LABEL]
+        return label_of("blender", self.blend, self.name)
 
     def to_values(self) -> dict[str, Any]:
         """Every field by name, ready for JSON."""

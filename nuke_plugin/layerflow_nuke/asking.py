@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass
 from typing import Any, Dict, Mapping, Optional, Tuple
 
 from layerflow.wire import Request
+from layerflow.wire.asking import told_apart
 from layerflow.wire.checks import check_order
 from layerflow.wire.matte import write_matte
-
-MAX_SEED = 2**31 - 1  # what an integer knob holds
 
 # Input of the node by task, and whether the task can do without it.
 PLATE, FOREGROUND, BACKGROUND, GUIDE = "Plate", "Foreground", "Background", "Guide"
@@ -62,11 +60,6 @@ class Script:
     working_space: str = "linear"
     views: Tuple[str, ...] = ("main",)
     is_proxy: bool = False  # whether Nuke renders small frames just now
-
-    @property
-    def name(self) -> str:
-        """The script's file name, for the queue."""
-        return self.path.replace("\\", "/").rpartition("/")[2] or "untitled"
 
 
 def working_space(values: Mapping[str, Any], script: Script) -> str:
@@ -122,12 +115,9 @@ def request_of(
 
 def _prompts(values: Mapping[str, Any]) -> Dict[str, Any]:
     """The prompts that the task takes: a foreground of several lines is several foregrounds."""
-    task = values["task"]
     lines = [line.strip() for line in str(values["foreground"]).splitlines() if line.strip()]
-    several = len(lines) > 1 and task in ("decompose", "generate")
     return {
-        "foreground": "" if several else " ".join(lines),
-        "foregrounds": tuple(lines) if several else (),
+        **told_apart(str(values["task"]), lines, " ".join(lines)),
         "background": str(values["background"]).strip(),
     }
 
@@ -140,8 +130,3 @@ def needed_inputs(task: str, connected: Tuple[str, ...]) -> Tuple[str, ...]:
     if shown not in connected:
         raise ValueError(f"{task} needs the {shown} input; connect a Read to it")
     return (shown, GUIDE) if task == "decompose" and GUIDE in connected else (shown,)
-
-
-def new_seed() -> int:
-    """A seed that nobody chose."""
-    return random.SystemRandom().randrange(MAX_SEED)

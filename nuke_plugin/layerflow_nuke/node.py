@@ -8,19 +8,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Sequence, Tuple
 
 from layerflow.wire import Job
+from layerflow.wire.asking import new_seed
 from layerflow.wire.client import Client
+from layerflow.wire.labels import label_of
 from layerflow.wire.run import HostError, Run, Shot
 from layerflow.wire.status import WORKING, Status
 from layerflow.wire.versions import with_version
 from layerflow_nuke import host, inside, planning, showing, tree
-from layerflow_nuke.asking import INPUTS, PLATE, Script, new_seed
+from layerflow_nuke.asking import INPUTS, PLATE, Script
 from layerflow_nuke.desk import NodeDesk
 from layerflow_nuke.panel import counting
 
 if TYPE_CHECKING:
     import nuke
 
-MAX_LABEL = 200
 runs: Dict[str, Run] = {}  # those that go on, by the full name of their node
 
 
@@ -186,7 +187,7 @@ def _run(
 
     desk = NodeDesk(group, script, versions.inputs_folder(), over)
     connect = _connector(str(values["server"]).strip(), start_engine)
-    label = f"nuke:{script.name}/{name}"[:MAX_LABEL]
+    label = label_of("nuke", script.path, name)
     layer = str(values["preview_layer"]) if host.is_interactive() else "off"
 
     def is_mine(job: Job) -> bool:

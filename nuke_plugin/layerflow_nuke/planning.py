@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from typing import TYPE_CHECKING, Any, List, Mapping, Optional, Tuple
 
+from layerflow.wire.asking import new_seed
 from layerflow.wire.run import Render, Shot
 from layerflow.wire.versions import Frames, Versions, at_version, check_here, with_version
 from layerflow_nuke import host
@@ -15,7 +16,6 @@ from layerflow_nuke.asking import (
     Script,
     frames_of,
     needed_inputs,
-    new_seed,
     request_of,
 )
 from layerflow_nuke.panel import LATEST

@@ -10,9 +10,10 @@ import pytest
 from pumping import Desk, desk, home_of, kill_server
 
 from layerflow.wire import Job, JobEvent, Request
+from layerflow.wire.labels import label_of
 from layerflow_desktop.controllers.previews import Previews
 from layerflow_desktop.controllers.queue import Queue, _Book
-from layerflow_desktop.models.queue_row import host_and_name, label_of, row_of
+from layerflow_desktop.models.queue_row import OWN_LABEL, row_of
 
 IDS = ["0" * 31 + digit for digit in "0123456789"]
 
@@ -35,23 +36,8 @@ def job_of(number: int, state: str = "queued", **values) -> Job:
     return Job(id=IDS[number], state=state, request=request, position=number * 10, **values)
 
 
-@pytest.mark.parametrize(
-    ("label", "expected"),
-    [
-        ("nuke:shot.nk/LayerFlow1", ("Nuke", "LayerFlow1 of shot.nk")),
-        ("blender:park.blend/dog", ("Blender", "dog of park.blend")),
-        ("studio:park.layerflow/v003", ("Studio", "v003 of park.layerflow")),
-        ("", ("Command line", "")),
-        ("render farm 7", ("Another program", "render farm 7")),
-        ("farm:job", ("Another program", "farm:job")),
-    ],
-)
-def test_a_label_says_who_asked(label, expected) -> None:
-    assert host_and_name(label) == expected
-
-
 def test_our_own_labels_are_told_by_the_row() -> None:
-    row = row_of(job_of(0, label=label_of("", "v001")))
+    row = row_of(job_of(0, label=label_of(OWN_LABEL, "", "v001")))
     assert (row.title, row.is_mine, row.host, row.what) == (
         "Studio: v001 of untitled",
         True,
@@ -59,7 +45,6 @@ def test_our_own_labels_are_told_by_the_row() -> None:
         "Layers from words",
     )
     assert row_of(job_of(3)).title == "Command line: dog3_v001"
-    assert len(label_of("x" * 300 + "\n", "v001")) == 200
 
 
 def test_a_row_says_what_can_be_done() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from layerflow.wire import Request
 from layerflow.wire.request import TASKS
-from layerflow_nuke.asking import INPUTS, Script, frames_of, needed_inputs, new_seed, request_of, working_space
+from layerflow_nuke.asking import INPUTS, Script, frames_of, needed_inputs, request_of, working_space
 from layerflow_nuke.panel import PANEL, counting, defaults
 
 SCRIPT = Script(path="/show/dog.nk", first_frame=1001, last_frame=1016, fps=25.0)
@@ -134,11 +134,6 @@ def test_only_what_a_task_needs_is_rendered(task, connected, needed):
 def test_an_input_that_is_missing_is_named(task, name):
     with pytest.raises(ValueError, match=f"the {name} input; connect a Read"):
         needed_inputs(task, ("Guide",))
-
-
-def test_a_seed_fits_an_integer_knob():
-    seeds = {new_seed() for _ in range(20)}
-    assert len(seeds) > 1 and all(0 <= seed < 2**31 for seed in seeds)
 
 
 def test_every_knob_has_help_and_a_name_of_its_own():

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import random
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from layerflow.wire import Request
+from layerflow.wire.asking import again, new_seed, told_apart
 from layerflow_desktop.models.document import Document, ShotSettings, Take
 
 Making = Callable[[str], Request]  # a request, of where it goes
-
-MAX_SEED = 2**31 - 1  # of a new one: short enough to be read out
 
 _PLATES = {
     "decompose": "there is no plate to take apart; drop frames or a movie on Plate",
@@ -21,7 +18,6 @@ _PLATES = {
     "foreground": "there is no background to make a foreground for; drop its frames on Background",
 }
 _SHARED = ("quality", "seed", "steps", "guidance", "motion", "fit", "memory", "precision", "device", "backend", "lora")
-_MANY = ("generate", "decompose")  # tasks of several foregrounds
 _PICTURE_LAYER = re.compile(r"foreground([0-9]*)|background")
 
 
@@ -37,11 +33,6 @@ def request_of(document: Document, output: str) -> Request:
         **_making(shot),
         output=output,
     )
-
-
-def again(request: Request, seed: int, output: str) -> Request:
-    """The same with another seed, to another output."""
-    return replace(request, seed=seed, output=output)
 
 
 def edit_request(document: Document, take: Take, output: str) -> Request:
@@ -113,24 +104,18 @@ def regenerate_plan(document: Document) -> tuple[Making, int]:
     return lambda output: again(request, seed, output), seed
 
 
-def new_seed() -> int:
-    """A seed that nobody chose."""
-    return random.SystemRandom().randint(0, MAX_SEED)
-
-
 def _words(shot: ShotSettings) -> dict[str, Any]:
     """The prompts, those of the layers that the task has no use for left out."""
     first = shot.foreground.strip()
     further = [text.strip() for text in shot.further if text.strip()]
-    several = bool(further) and shot.task in _MANY
-    if several and not first:
+    prompts = told_apart(shot.task, [first, *further], first)
+    if prompts["foregrounds"] and not first:
         raise ValueError("the first foreground is empty and there are more; say what each of them shows")
     for layer in ("foreground", "background"):
         if shot.task in ("generate", layer) and not _prompt(shot, layer):
             raise ValueError(f"there is no {layer} to make; describe it in a few words")
     return {
-        "foreground": "" if several else first,
-        "foregrounds": (first, *further) if several else (),
+        **prompts,
         "background": shot.background.strip(),
         "blended": shot.blended.strip(),
     }

@@ -16,6 +16,7 @@ from psygnal import Signal
 
 from layerflow.wire import Job, Request
 from layerflow.wire.errors import Busy, Refused, Unauthorised
+from layerflow.wire.labels import label_of
 from layerflow.wire.status import Status
 from layerflow.wire.versions import Versions
 from layerflow.wire.whole_paths import with_whole_paths
@@ -25,7 +26,7 @@ from layerflow_desktop.controllers.engine import Engine
 from layerflow_desktop.controllers.queue import Queue
 from layerflow_desktop.controllers.session import Session
 from layerflow_desktop.models.document import Document, Take
-from layerflow_desktop.models.queue_row import Row, label_of
+from layerflow_desktop.models.queue_row import OWN_LABEL, Row
 
 AGAIN_S = 2.0  # before a question that the engine did not hear is asked again
 
@@ -140,7 +141,7 @@ class Generating:
 
     def _ask(self, take: Take) -> None:
         self._is_asking = True
-        document, label = self._session.document, label_of(self._project_name(), take.name)
+        document, label = self._session.document, label_of(OWN_LABEL, self._project_name(), take.name)
         wait_s = AGAIN_S - (time.monotonic() - self._asked_at.get(take.key, float("-inf")))
         self._asked_at[take.key] = time.monotonic()
 
@@ -153,9 +154,6 @@ class Generating:
             )
 
         self._background.run(submit, lambda told: self._told(take, told), lambda message: self._unheard(take, message))
-
-    def _submit(self, take: Take, label: str) -> Job:
-        return self._engine.client().submit(Request.from_dict(take.request), label, key=take.key)
 
     def _told(self, take: Take, told: Job | str) -> None:
         self._is_asking = False

@@ -9,9 +9,10 @@ from pathlib import Path, PurePath
 import platformdirs
 
 from layerflow.wire.checks import find_frame_field, has_frame_field
-from layerflow.wire.versions import at_version, check_here, with_version
+from layerflow.wire.versions import Versions, check_here, with_version
 from layerflow_desktop.models.document import Document, ShotSettings, Take
 
+_NAME = re.compile(r"v([0-9]{1,9})")  # of a take
 _TRAILING = re.compile(r"([._-]+v?[0-9]+)*[._-]*$")
 
 
@@ -42,13 +43,11 @@ def take_output(text: str, number: int, takes: Collection[Take], taken: Collecti
     A take's name is the version of its frames, so a number that another take of the project has is passed over, and
     so is a pattern that some job is to write.
     """
-    names = {take.name for take in takes}
-    patterns = {take.pattern for take in takes} | set(taken)
-    while True:
-        pattern, name = at_version(text, number), f"v{number:03d}"
-        if name not in names and pattern not in patterns:
-            return name, pattern
-        number += 1
+    versions = Versions.of(text, str)
+    numbers = (_NAME.fullmatch(take.name) for take in takes)
+    named = {versions.pattern(int(match[1])) for match in numbers if match}
+    version = versions.free(number, {take.pattern for take in takes}.union(named, taken))
+    return f"v{version:03d}", versions.pattern(version)
 
 
 def _with_frame_field(text: str) -> str:

@@ -8,11 +8,11 @@ from pathlib import PurePath
 
 from layerflow.wire import Job
 from layerflow.wire.jobs import VERBS
+from layerflow.wire.labels import host_and_name
 from layerflow.wire.status import Status, of_job
 
 OWN_LABEL = "studio"  # what the labels of this app's jobs begin with
 
-_HOSTS = {"nuke": "Nuke", "blender": "Blender", OWN_LABEL: "Studio"}
 _TASKS = {
     "generate": "Layers from words",
     "decompose": "Taking apart",
@@ -80,23 +80,6 @@ class Row:
 def row_of(job: Job, left_s: float | None = None) -> Row:
     """The line of a job."""
     return Row(job, of_job(job, left_s), left_s if job.state == "running" else None)
-
-
-def host_and_name(label: str) -> tuple[str, str]:
-    """Who asked and its own name for it, of a label like "nuke:shot.nk/LayerFlow1"; a job without one is typed."""
-    host, colon, name = label.partition(":")
-    if not label:
-        return "Command line", ""
-    if not colon or host.lower() not in _HOSTS:
-        return "Another program", label
-    file, slash, part = name.rpartition("/")
-    return _HOSTS[host.lower()], f"{part} of {file}" if slash and file else part
-
-
-def label_of(project: str, take: str) -> str:
-    """The label of a job of ours; `host_and_name` reads it."""
-    text = f"{OWN_LABEL}:{project or 'untitled'}/{take}"
-    return "".join(letter for letter in text if letter.isprintable())[:200]
 
 
 def _output_name(output: str) -> str:

@@ -18,10 +18,10 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from layerflow_desktop.controllers.asking import new_seed
+from layerflow.wire.asking import new_seed
+from layerflow.wire.words import Choice
 from layerflow_desktop.views.glyphs import glyph
 
-Choice = tuple[str, str, str]  # value, label, what it means
 LARGEST = 2**31 - 1
 
 

@@ -9,7 +9,7 @@ import ntpath
 import os
 import re
 from dataclasses import dataclass
-from typing import Callable, Iterable, List, Optional, Tuple
+from typing import Callable, Collection, Iterable, List, Optional, Tuple
 
 from layerflow.wire.checks import find_frame_field
 
@@ -114,6 +114,12 @@ class Versions:
     def next(self) -> int:
         """The version after the highest that was begun; 1 where none was."""
         return max([0, *(version for version in self._begun() if _is_begun(self.pattern(version)))]) + 1
+
+    def free(self, version: int, taken: Collection[str]) -> int:
+        """The first version from `version` on whose frames are not among those that `taken` names."""
+        while self.pattern(version) in taken:
+            version += 1
+        return version
 
     def inputs_folder(self) -> str:
         """The folder beside the frames for what is rendered for the engine, the same for every version."""
