@@ -64,12 +64,14 @@ def venv_path() -> dict[str, str]:
         "layerflow.server.supervisor",
         "layerflow_export",
         "layerflow_export.cli",
+        "layerflow_desktop.app",
+        "layerflow_desktop.installing",
     ],
 )
 def test_importing_is_light(module):
     code = f"import {module}, sys; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
-    assert not {"torch", "numpy", "diffusers", "transformers", "OpenImageIO", "av", "click"} & set(loaded)
+    assert not {"torch", "numpy", "diffusers", "transformers", "OpenImageIO", "av", "click", "PySide6"} & set(loaded)
 
 
 @pytest.mark.parametrize(
@@ -84,13 +86,22 @@ def test_hosts_see_the_wire_only(room):
         assert all(name.startswith(allowed) for name in seen), source
 
 
-@pytest.mark.parametrize(("room", "extras"), [("engine", ("fp8", "train")), ("export", ("bench", "export", "kernels"))])
+@pytest.mark.parametrize(
+    ("room", "extras"),
+    [
+        ("engine", ("fp8", "train")),
+        ("export", ("bench", "export", "kernels")),
+        ("desktop/layerflow_desktop", ("desktop",)),
+    ],
+)
 def test_every_import_is_declared(room, extras):
     owners = packages_distributions()
     undeclared = {
         f"{source.relative_to(ROOT)}: {name}"
         for source in (ROOT / room).rglob("*.py")
-        for name in imported_names(source) - set(sys.stdlib_module_names) - {"layerflow", "layerflow_export"}
+        for name in imported_names(source)
+        - set(sys.stdlib_module_names)
+        - {"layerflow", "layerflow_export", "layerflow_desktop"}
         if not names_of(owners.get(name, [name])) & declared(*extras)
     }
     assert not undeclared
@@ -100,7 +111,7 @@ def test_everything_declared_is_pinned_exactly():
     pins = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()[1:]
     assert all(re.fullmatch(r"[\w.-]+==[\w.]+", pin) for pin in pins)
     assert "torch==2.13.0" in pins
-    assert declared("train", "export", "bench", "fp8", "kernels", "tensorrt-rtx", "dev") <= names_of(pins)
+    assert declared("train", "export", "bench", "desktop", "fp8", "kernels", "tensorrt-rtx", "dev") <= names_of(pins)
 
 
 def test_every_blender_is_pinned_exactly():
