@@ -51,10 +51,14 @@ def cases() -> Iterator[tuple[str, ViewSettings]]:
 
 def expected(shown: Scene, settings: ViewSettings) -> np.ndarray:
     """The bytes [H, W, 3] that the recipe gives, in double precision but for the view."""
-    a = _composed(shown.a, shown)
-    if settings.compare != "off" and shown.b is not None:
-        a = _compared(a, _composed(shown.b, shown), settings)
-    return np.rint(np.clip(_displayed(a, settings, shown.colorspace), 0, 1) ** (1 / settings.gamma) * 255)
+    b = _composed(shown.b, shown) if settings.compare != "off" and shown.b is not None else None
+    return bytes_of(_composed(shown.a, shown), b, settings, shown.colorspace)
+
+
+def bytes_of(a: np.ndarray, b: np.ndarray | None, settings: ViewSettings, colorspace: str = "ACEScg") -> np.ndarray:
+    """The bytes [H, W, 3] of one picture, or of two that are compared: [H, W, 4] premultiplied, scene-linear."""
+    picture = a if b is None else _compared(a, b, settings)
+    return np.rint(np.clip(_displayed(picture, settings, colorspace), 0, 1) ** (1 / settings.gamma) * 255)
 
 
 def _displayed(picture: np.ndarray, settings: ViewSettings, colorspace: str) -> np.ndarray:

@@ -191,8 +191,9 @@ class Studio:
         job = row.id if row is not None and row.state == "running" else ""
         if job != self._begun:
             self._begun = job
-            if job:
+            if take and job:
                 self.previews.watch(job)
+                self.session.say(f"{take.name} is being made; Escape shows the picture behind its preview.")
 
     def _take_done(self, take: Take, job: Job) -> None:
         document = self.session.document

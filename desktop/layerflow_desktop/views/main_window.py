@@ -27,7 +27,7 @@ from layerflow_desktop.views.window_state import keep_window, restore_window
 _LEFT, _RIGHT = Qt.DockWidgetArea.LeftDockWidgetArea, Qt.DockWidgetArea.RightDockWidgetArea
 _SAY_MS = 15_000
 _SHOT_PX, _LAYERS_PX = 288, 280  # at least, so that the window fits a laptop
-_BEGIN_PX = (320, 300)
+_BEGIN_PX = (320, 340)
 
 
 class MainWindow(QMainWindow):
@@ -224,9 +224,11 @@ class MainWindow(QMainWindow):
             self.showNormal()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
-        """Escape comes back from the full screen."""
+        """Escape comes back from the full screen, else from a preview."""
         if event.key() == Qt.Key.Key_Escape and self._before_full_screen is not None:
             self._toggle_full_screen()
+        elif event.key() == Qt.Key.Key_Escape and self.screen_.viewer.is_previewing:
+            self.screen_.leave_preview()
         else:
             super().keyPressEvent(event)
 

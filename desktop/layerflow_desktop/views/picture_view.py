@@ -80,6 +80,11 @@ class PictureView(QWidget):
         self._is_previewing = True
         self._decoder.ask(lambda: QImage.fromData(jpeg))
 
+    @property
+    def is_previewing(self) -> bool:
+        """Whether a running job's picture is shown, or on its way."""
+        return self._is_previewing
+
     def clear_preview(self) -> None:
         """Shows the scene again."""
         self._is_previewing = False

@@ -57,6 +57,13 @@ class Screen(QWidget):
         self._timer.stop()
         self.viewer.release()
 
+    def leave_preview(self) -> None:
+        """Shows the picture again; the job goes on."""
+        self._studio.previews.watch("")
+        if self.viewer.is_previewing:
+            self.viewer.clear_preview()
+            self.show_message()
+
     def show_message(self) -> None:
         """Says what there is to do while there is nothing to see."""
         stage = self._studio.stage
@@ -94,6 +101,8 @@ class Screen(QWidget):
     def _show_document(self, document: Document, before: Document) -> None:
         self.bar.set_settings(document.view)
         self.viewer.set_settings(document.view)
+        if _looked_at(document) != _looked_at(before):
+            self.leave_preview()
         if document.shot != before.shot or document.takes != before.takes:
             self.show_message()
 
@@ -107,8 +116,7 @@ class Screen(QWidget):
 
     def _show_job(self) -> None:
         """Marks the frames that are being made, and lets go of the preview of a job that is over."""
-        row = self._studio.queue.find(self._studio.previews.job)
-        if row is None or row.state != "running":
+        if self.viewer.is_previewing and not self._is_running(self._studio.previews.job):
             self.viewer.clear_preview()
         self.timeline.set_writing(self._studio.frames_in_hand())
         self.show_message()
@@ -120,8 +128,13 @@ class Screen(QWidget):
         return status.text if status else ""
 
     def _show_preview(self, job: str, jpeg: bytes, caption: str) -> None:
-        self.viewer.set_message("")
-        self.viewer.show_preview(jpeg, caption)
+        if self._is_running(job):  # else it comes too late, and nothing would take it away
+            self.viewer.set_message("")
+            self.viewer.show_preview(jpeg, caption)
+
+    def _is_running(self, job: str) -> bool:
+        row = self._studio.queue.find(job)
+        return row is not None and row.state == "running"
 
     def _show_memory(self) -> None:
         cache = self._studio.cache
@@ -142,6 +155,11 @@ class Screen(QWidget):
             return
         values = values_at(stage.layers_at(stage.scene.frame), stage.scene, *self._pointer)
         self.viewer.set_probe_text(probe_text(values) if values else "")
+
+
+def _looked_at(document: Document) -> tuple[str, str, str]:
+    """What one has chosen to see."""
+    return document.take, document.view.a, document.view.compare
 
 
 def probe_text(values: Values) -> str:
