@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 from collections.abc import Iterator
@@ -24,12 +25,14 @@ from layerflow_desktop.models.exports import (
     KINDS,
     Export,
     Kind,
+    comp_layers,
     comp_text,
     is_changed,
     layer_pattern,
     range_of,
     suggested_output,
 )
+from layerflow_desktop.models.layer_stack import visible_names
 from layerflow_desktop.models.picture import Placed, Shown
 
 NAMES = {
@@ -219,6 +222,16 @@ def test_a_solo_layer_hides_the_others() -> None:
     states = (STATES[0], STATES[1].with_(solo=True), STATES[2], LayerState(name="blended"))
     assert '"name": "foreground1", "visible": false' in comp_text(states)
     assert '"name": "foreground2", "visible": true' in comp_text(states) and "blended" not in comp_text(states)
+
+
+def test_an_export_shows_what_the_panel_shows() -> None:
+    """Solo goes before the eye, and says nothing of a residual, which no panel has."""
+    eyes = itertools.product((False, True), repeat=4)
+    for (eye, other_eye), (solo, other_solo) in ((flags[:2], flags[2:]) for flags in eyes):
+        states = (STATES[0].with_(visible=eye, solo=solo), STATES[2].with_(visible=other_eye, solo=other_solo))
+        exported = comp_layers((*states, LayerState(name="residual"), LayerState(name="blended")))
+        assert tuple(state.name for state in exported if state.visible) == (*visible_names(states), "residual")
+        assert not any(state.solo for state in exported)
 
 
 @pytest.mark.parametrize(

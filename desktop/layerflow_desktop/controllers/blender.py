@@ -19,9 +19,10 @@ from layerflow.wire.versions import Frames
 from layerflow_desktop.controllers.background import Background, Post
 from layerflow_desktop.controllers.delivering import Delivery
 from layerflow_desktop.controllers.engine import engine_command
-from layerflow_desktop.models.blender_script import BLENDED, BlenderShot, blender_script
+from layerflow_desktop.models.blender_script import BlenderShot, blender_script
 from layerflow_desktop.models.document import LayerState
 from layerflow_desktop.models.exports import Export, as_made, layer_pattern
+from layerflow_desktop.models.layer_stack import BLENDED, RESIDUAL
 
 _PLACES = {  # where Blender's own installers and archives put it; the last one found is the newest
     "win32": ("C:/Program Files/Blender Foundation/Blender */blender.exe",),
@@ -189,7 +190,7 @@ def _folders(take: Take) -> Iterator[Path]:
 
 def _files_of(export: Export) -> dict[str, list[str]]:
     """Layer -> its files, in the order of the frames."""
-    names = [state.name for state in export.layers if state.name not in (BLENDED, "residual")]
+    names = [state.name for state in export.layers if state.name not in (BLENDED, RESIDUAL)]
     patterns = {name: Frames.of(layer_pattern(export.output, name)) for name in (*names, BLENDED)}
     return {name: [frames.path(frame) for frame in export.frames] for name, frames in patterns.items()}
 

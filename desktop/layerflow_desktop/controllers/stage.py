@@ -13,9 +13,9 @@ from layerflow_desktop.controllers.session import Session
 from layerflow_desktop.models.cache import FrameCache
 from layerflow_desktop.models.clips import OpenedClip, open_clip
 from layerflow_desktop.models.document import Document
-from layerflow_desktop.models.layer_stack import layers_for, scene_layers
+from layerflow_desktop.models.layer_stack import BLENDED, layers_for, scene_layers
 from layerflow_desktop.models.picture import Clip, Half, Picture, Placed, Scene, Shown
-from layerflow_desktop.models.sources import BLENDED, COMP, PLATE, Source, source_of, sources_of
+from layerflow_desktop.models.sources import COMP, PLATE, Source, source_of, sources_of
 
 AHEAD = 240  # frames that are read before they are asked for, as far as the cache's limit lets them
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from layerflow_desktop.models.document import LayerState
 from layerflow_desktop.models.exports import comp_layers
+from layerflow_desktop.models.layer_stack import BLENDED
 
-BLENDED = "blended"
 _SPACES = (  # Blender's name, and how OCIO configs call it
     ("ACEScg", re.compile(r"acescg|lin_ap1(_scene)?|aces - acescg", re.IGNORECASE)),
     (

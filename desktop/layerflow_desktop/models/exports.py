@@ -11,12 +11,13 @@ from typing import Literal
 
 from layerflow.wire.versions import Frames
 from layerflow_desktop.models.document import LayerState
+from layerflow_desktop.models.layer_stack import BLENDED, RESIDUAL, is_untouched, layer_names, visible_names
 
 Kind = Literal["exr", "exr-layers", "png-layers", "prores", "sheet"]
 
-_FOREGROUND = re.compile(r"foreground(\d*)")
 _FIELD = re.compile(r"[._ -]*(#+|%0?\d*d)$")
 _APART = ("exr-layers", "png-layers")
+_OF_ALL = (RESIDUAL, BLENDED)  # what belongs to all layers, and what they make
 
 
 @dataclass(frozen=True)
@@ -103,14 +104,20 @@ class Export:
     def _names(self) -> list[str]:
         """The layers that get files of their own."""
         own = [state.name for state in comp_layers(self.layers) if state.visible and state.opacity > 0]
-        return [*(name for name in own if name != "residual"), "blended"]
+        return [*(name for name in own if name != RESIDUAL), BLENDED]
 
 
 def comp_layers(layers: Sequence[LayerState]) -> tuple[LayerState, ...]:
-    """The layers as they are shown: where one is solo, all others are hidden. The picture of them is no layer of it."""
-    solo = any(state.solo for state in layers)
-    own = [state for state in layers if state.name != "blended"]
-    return tuple(state.with_(visible=state.visible and (state.solo or not solo), solo=False) for state in own)
+    """The layers as they are shown, by the rule of the layer panel. The picture of them is no layer of it.
+
+    A residual is no layer that is soloed either: the engine leaves it out itself of a picture that it does not fit.
+    """
+    seen = visible_names(tuple(state for state in layers if state.name not in _OF_ALL))
+    own = [state for state in layers if state.name != BLENDED]
+    return tuple(
+        state.with_(visible=state.name in seen or (state.name == RESIDUAL and state.visible), solo=False)
+        for state in own
+    )
 
 
 def comp_text(layers: Sequence[LayerState]) -> str:
@@ -126,20 +133,13 @@ def is_in_place(state: LayerState) -> bool:
 
 def is_changed(layers: Sequence[LayerState]) -> bool:
     """Whether the picture of these layers is another one than was made: then a residual is not part of it."""
-    stacked = [state for state in layers if state.name not in ("blended", "residual")]
-    names = [state.name for state in stacked]
-    untouched = all(state.visible and state.opacity == 1 and is_in_place(state) for state in stacked)
-    return not untouched or names != sorted(names, key=_depth)
+    return not is_untouched(tuple(state for state in layers if state.name not in _OF_ALL))
 
 
 def as_made(layers: Sequence[LayerState]) -> tuple[LayerState, ...]:
     """The same layers before anything was done with them."""
-    return tuple(LayerState(name=name) for name in sorted((state.name for state in layers), key=_depth))
-
-
-def _depth(name: str) -> tuple[int, int]:
-    found = _FOREGROUND.fullmatch(name)
-    return (0, int(found.group(1) or 0)) if found else (1, 0)
+    names = [state.name for state in layers]
+    return tuple(LayerState(name=name) for name in (*layer_names(names), *(name for name in _OF_ALL if name in names)))
 
 
 def layer_pattern(pattern: str, layer: str) -> str:

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from layerflow_desktop.models.document import LayerState
 from layerflow_desktop.models.picture import Picture, Placed, Shown
 
-BACKGROUND, RESIDUAL = "background", "residual"
-_NO_LAYERS = frozenset({"blended", "plate", RESIDUAL})  # pictures of everything, and what belongs to all layers
+BACKGROUND, RESIDUAL, BLENDED = "background", "residual", "blended"
+_NO_LAYERS = frozenset({BLENDED, "plate", RESIDUAL})  # pictures of everything, and what belongs to all layers
 
 States = tuple[LayerState, ...]
 

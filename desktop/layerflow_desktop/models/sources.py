@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from layerflow_desktop.models.document import Document, Take
+from layerflow_desktop.models.layer_stack import BLENDED, RESIDUAL
 
-COMP, PLATE, BLENDED = "comp", "plate", "blended"
+COMP, PLATE = "comp", "plate"
 
 _LABELS = {COMP: "Comp", PLATE: "Plate", BLENDED: "Blended, as stored"}
 
@@ -62,5 +63,5 @@ def layer_label(name: str) -> str:
 
 
 def _order(name: str) -> tuple[int, str]:
-    kinds = (BLENDED, "foreground", "background", "residual")
+    kinds = (BLENDED, "foreground", "background", RESIDUAL)
     return next((place for place, kind in enumerate(kinds) if name.startswith(kind)), len(kinds)), name
