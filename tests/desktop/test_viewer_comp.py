@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from layerflow import layers
-from layerflow_desktop.models.compositing import compose, straight
+from layerflow_desktop.models.compositing import compose, floats_of, straight
 from layerflow_desktop.models.picture import Half, Placed, Scene, Shown
 from layerflow_desktop.models.probe import values_at
 
@@ -39,6 +39,15 @@ def stacks(draw: st.DrawFn) -> dict[str, Half]:
 
 def shown(named: dict[str, Half]) -> Shown:
     return Shown(tuple(Placed(pixels, adds=name == "residual") for name, pixels in named.items()))
+
+
+def test_half_floats_become_floats_to_the_bit() -> None:
+    halves = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+    finite = halves[np.isfinite(halves)].reshape(-1, 2)
+    for pixels in (finite, finite[::3], finite[:, 1:], finite[:0]):
+        found = floats_of(pixels)
+        assert found.dtype == np.float32
+        np.testing.assert_array_equal(found.view(np.uint32), pixels.astype(np.float32).view(np.uint32))
 
 
 @given(stacks())

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from layerflow_desktop.models import color
+from layerflow_desktop.models.exr_pixels import layer_of, read_planes
 from layerflow_desktop.models.file_clip import FileClip
 from layerflow_desktop.models.image_file import Part, finite, read_pixels, straight_of
 from layerflow_desktop.models.opening import File, Files
@@ -32,7 +34,7 @@ class ImageClip(FileClip):
         has_alpha, is_straight = len(columns) in (2, 4), _is_straight(part)
         as_stored = str(part.spec.format) == "half" and self.source_colorspace == self.colorspace
         as_half = as_stored and len(columns) == 3
-        pixels = read_pixels(self._listed[frame].path, self._label(frame), part, columns, as_half=as_half)
+        pixels = self._stored(frame, parts, part, columns, as_half=as_half)
         if as_half:
             return {PLATE: finite(pixels)}
         if len(columns) < 3:
@@ -42,6 +44,16 @@ class ImageClip(FileClip):
             np.clip(pixels[..., 3], 0.0, 1.0, out=pixels[..., 3])
             pixels = pixels if is_straight else straight_of(pixels)
         return {PLATE: color.to_half(color.convert(pixels, self.source_colorspace, self.colorspace))}
+
+    def _stored(self, frame: int, parts: list[Part], part: Part, columns: list[int], *, as_half: bool) -> Any:
+        """The channels as the file has them: half, or else float."""
+        path = self._listed[frame].path
+        planes = read_planes(path, parts)
+        if planes is not None:
+            found = layer_of(planes, part, [part.spec.channelnames[column] for column in columns])
+            if found is not None:
+                return found if as_half else found.astype(np.float32)
+        return read_pixels(path, self._label(frame), part, columns, as_half=as_half)
 
 
 def plate_part(parts: list[Part], label: str) -> tuple[Part, list[int]]:
