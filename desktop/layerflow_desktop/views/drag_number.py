@@ -72,6 +72,8 @@ class DragNumber(QWidget):
         self.spin = QDoubleSpinBox(self)
         self._set_up(name, lowest, highest, step, decimals)
         self.setToolTip(f"{name}; drag the name to change it, with Shift slowly; double-click it to put it back")
+        self.spin.setToolTip(self.toolTip())
+        self.spin.setObjectName("number")
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(4)

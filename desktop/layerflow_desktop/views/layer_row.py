@@ -202,6 +202,7 @@ class LayerRow(QWidget):
         words = self._words
         self.opacity = DragNumber("%", f"Opacity of {words}", 100, 0, 100, 1, 0, self, is_unit=True)
         self.opacity.changed.connect(lambda value: self.field_changed.emit("opacity", value / 100))
+        self.opacity.setObjectName("opacity")
         self.opacity.spin.setMinimumWidth(34)
         self.numbers = {
             "offset_x": DragNumber("X", f"Offset of {words} to the right, pixels", 0, -_FAR, _FAR, 1, 1, self),

@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QDockWidget, QLabel, QMainWindow, QMenu, QWidget
 
 from layerflow_desktop.controllers.studio import Studio
 from layerflow_desktop.views.actions import Actions
+from layerflow_desktop.views.allow_bar import AllowBar
 from layerflow_desktop.views.cheat_sheet import CheatSheet
 from layerflow_desktop.views.doctor_panel import DoctorPanel
 from layerflow_desktop.views.file_commands import FileCommands
@@ -62,6 +63,7 @@ class MainWindow(QMainWindow):
         self.shot_panel = ShotPanel(
             studio.session, studio.engine, studio.recent, studio.generating, inputs.resolve, inputs.describe
         )
+        self.shot_panel.ask_with(AllowBar(studio.generating, self.shot_panel))
         self.layer_panel = LayerPanel(studio.session)
         self.queue_panel = QueuePanel(studio.queue, studio.session.say)
         self.doctor_panel = DoctorPanel(studio.engine)
@@ -235,8 +237,9 @@ class MainWindow(QMainWindow):
     def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802
         """Asks about what is not saved first; jobs go on in the engine."""
         if not self._may_close:
-            event.ignore()
             self.files.unless_unsaved(self.close_for_good)
+        if not self._may_close:  # there is a question, and its answer closes
+            event.ignore()
             return
         if self._before_full_screen is not None:
             self._toggle_full_screen()

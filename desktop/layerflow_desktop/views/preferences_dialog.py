@@ -39,8 +39,8 @@ class PreferencesDialog(QDialog):
         form = QFormLayout()
         form.addRow("Frames in memory", self.cache)
         form.addRow("Playing", self.drops)
-        form.addRow("Layers go to", self._with_browse(self.folder, folder=True))
-        form.addRow("Blender", self._with_browse(self.blender, folder=False))
+        form.addRow("Layers go to", self._with_browse(self.folder, "the folder for layers", folder=True))
+        form.addRow("Blender", self._with_browse(self.blender, "the Blender to start", folder=False))
         self._describe()
         layout = QVBoxLayout(self)
         layout.addLayout(form)
@@ -79,13 +79,15 @@ class PreferencesDialog(QDialog):
             self._preferences = changed
             self.changed.emit(changed)
 
-    def _with_browse(self, line: QLineEdit, folder: bool) -> QWidget:
+    def _with_browse(self, line: QLineEdit, what: str, folder: bool) -> QWidget:
         holder = QWidget()
         row = QHBoxLayout(holder)
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(line)
         button = QPushButton("Browse…")
-        button.setToolTip("Choose it")
+        button.setObjectName("browse_folder" if folder else "browse_blender")
+        button.setAccessibleName(f"Choose {what}")
+        button.setToolTip(f"Choose {what}")
         button.clicked.connect(lambda: self._browse(line, folder))
         row.addWidget(button)
         return holder

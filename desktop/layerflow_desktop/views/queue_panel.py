@@ -171,6 +171,7 @@ class QueuePanel(QWidget):
         view = QListView(self)
         view.setObjectName("queue_list")
         view.setAccessibleName("Jobs")
+        view.setToolTip("Double-click looks at the layers, or watches a running job; drag a waiting one to reorder")
         view.setModel(self._model)
         view.setItemDelegate(QueueDelegate(view))
         view.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
