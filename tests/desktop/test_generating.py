@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from pumping import Desk, desk, home_of, kill_server
 
-from layerflow.wire import Job, Request
-from layerflow.wire.errors import Busy, ConnectionLost, Refused
-from layerflow_desktop.controllers.generating import Generating, _submitted
+from layerflow.wire import Request
+from layerflow_desktop.controllers.generating import Generating
 from layerflow_desktop.controllers.session import Session
+from layerflow_desktop.models import allowing
 from layerflow_desktop.models.document import Document, LayerState, ShotSettings, Take
 
 
@@ -177,6 +177,32 @@ def progress(studio: Desk, take: Take) -> int:
     return row.job.progress.done if row is not None else 0
 
 
+def test_a_folder_is_allowed_and_the_job_that_runs_goes_on(studio, tiny_model, tmp_path, monkeypatch) -> None:
+    shows = tmp_path / "show"
+    shows.mkdir()
+    monkeypatch.setattr(allowing, "_DEPTH", len(shows.parts) - 1)
+    asked = []
+    with sitting(studio, document_of(studio, tiny_model, "runs", steps=200)) as desk_:
+        desk_.generating.refused_outside.connect(asked.append)
+        desk_.generating.generate()
+        desk_.until(lambda: desk_.takes and progress(studio, desk_.takes[0]) > 3)
+        desk_.look_at("", output=str(shows / "dog_v007.%04d.exr"), steps=2)
+        desk_.generating.generate()
+        desk_.until(lambda: asked)
+        assert asked == [str(shows)]
+        wanted = desk_.takes[-1]
+        assert desk_.generating.status_of(wanted).text == f"waits until the engine may use {shows}"
+        desk_.generating.forbid(str(shows))
+        assert desk_.failed[0].startswith(f"{wanted.name} was not taken: output {shows}") and asked[-1] == ""
+        desk_.generating.generate()
+        desk_.until(lambda: asked[-1])
+        desk_.generating.allow(asked[-1])
+        desk_.until(lambda: len(desk_.done) == 2, timeout_s=150)
+        row = studio.queue.find(desk_.takes[0].job)
+        assert [len(frames(take)) for take in desk_.takes] == [8, 8] and row.job.attempts == 2
+        assert Path(desk_.takes[1].pattern).parent == shows and asked[-1] == ""
+
+
 def test_a_project_that_is_opened_after_a_crash_takes_its_job_up_again(studio, tiny_model) -> None:
     """The app is killed once before the job's id was kept, and once after it."""
     with sitting(studio, document_of(studio, tiny_model, "again", steps=300)) as desk_:
@@ -218,24 +244,3 @@ def test_a_take_of_another_machine_is_said_to_be_gone(studio) -> None:
         desk_.generating.recover()
         assert not desk_.failed  # of an old project, that is no news
         assert desk_.generating.status_of(take) is None
-
-
-@pytest.mark.parametrize(
-    ("error", "expected"),
-    [
-        (Refused("no such model", "RequestError", 400), "no such model"),
-        (Busy("the queue is full", "Full", 429), "the queue is full"),
-        (ValueError("nonsense"), "nonsense"),
-        (Busy("on its way down", "Draining", 503), None),
-        (ConnectionLost("gone"), None),
-    ],
-)
-def test_only_a_no_is_the_end_of_a_take(error, expected) -> None:
-    def submit() -> Job:
-        raise error
-
-    if expected is None:
-        with pytest.raises(type(error)):
-            _submitted(submit)
-    else:
-        assert _submitted(submit) == expected

@@ -128,6 +128,26 @@ def test_bad_answers(server, client, answer, kind, sentence):
     assert getattr(raised.value, "retry_after_s", None) == (7.0 if b"Retry-After" in answer else None)
 
 
+def outside(**changes):
+    told = {"kind": "OutsideError", "message": "no; move it", "path": "/mnt/a.exr", "roots": ["/home/me"], **changes}
+    return http(403, json.dumps({"error": told}).encode())
+
+
+def test_a_path_that_no_job_may_use_is_told_with_those_that_may(server, client):
+    server.deaf.append(outside())
+    with pytest.raises(errors.Outside, match="no; move it") as refusal:
+        client.submit(REQUEST)
+    assert (refusal.value.path, refusal.value.roots, refusal.value.status) == ("/mnt/a.exr", ("/home/me",), 403)
+
+
+@pytest.mark.parametrize("changes", [{"path": None}, {"roots": "/home"}, {"kind": "Forbidden"}])
+def test_any_other_403_is_a_refusal(server, client, changes):
+    server.deaf.append(outside(**changes))
+    with pytest.raises(errors.Refused) as refusal:
+        client.submit(REQUEST)
+    assert not isinstance(refusal.value, errors.Outside)
+
+
 @pytest.mark.parametrize("values", [{}, {"jobs": 5}, {"jobs": [5]}, {"jobs": [{}]}])
 def test_a_list_that_makes_no_sense(server, client, values):
     server.deaf.append(http(200, json.dumps(values).encode()))

@@ -18,7 +18,7 @@ from serving import SURVEY, make_service, serving, shot, work
 from layerflow.server.leases import claim
 from layerflow.server.supervisor import Post
 from layerflow.server.survey import SurveyError
-from layerflow.wire import errors
+from layerflow.wire import Request, errors
 
 NO_JOB = "0" * 32
 LONG_S = 60.0
@@ -179,6 +179,14 @@ def test_a_submission_that_cannot_be(client, caller, body, status, sentence):
     answer = caller.ask("POST", "/v1/jobs", body if isinstance(body, bytes) else json.dumps(body).encode())
     assert (answer.status, answer.message[: len(sentence)]) == (status, sentence)
     assert "\n" not in answer.message and client.list() == []
+
+
+def test_a_path_outside_is_told_to_programs_too(client, service):
+    request = Request("generate", foreground="a dog", background="a park", output="/elsewhere/dog.%04d.exr")
+    with pytest.raises(errors.Outside, match="output /elsewhere") as refusal:
+        client.submit(request)
+    assert refusal.value.path == request.output
+    assert refusal.value.roots == tuple(map(str, service.settings.roots))
 
 
 @pytest.mark.parametrize(

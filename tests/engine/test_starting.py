@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -125,6 +126,41 @@ def test_one_is_started_and_outlives_the_host(command, folders, monkeypatch):
     assert "PYTHONPATH" not in line and "PYTHONHOME" not in line
     assert published().pid == int(pid)
     assert stat.S_IMODE((folders / "run" / "start.log").stat().st_mode) == 0o600
+
+
+def test_one_with_more_roots_takes_the_place_of_the_one_that_runs(command, folders):
+    command()
+    with standing_in() as server:
+        publish(server.address)
+        fresh = starting.restart(["/home/me", "/mnt/the show"], 30.0, 90.0)
+        assert fresh == published() != server.address
+    [line] = started(folders)
+    assert line.split(" ", 2)[2].startswith("serve --idle-exit 90 --replace --root /home/me --root /mnt/the show [")
+
+
+def test_where_none_runs_it_is_started_with_the_roots(command, folders):
+    command()
+    assert starting.restart(["/mnt/show"], 30.0, 90.0) == published()
+
+
+@pytest.mark.parametrize("changes", [{"url": "http://10.0.0.5:8477"}, {"certificate": "/etc/layerflow.pem"}])
+def test_a_server_that_somebody_set_up_is_not_replaced(command, folders, changes):
+    command()
+    with standing_in() as server:
+        there = replace(server.address, **changes)
+        publish(there)
+        with pytest.raises(errors.NotRunning, match=r"options of its own; run layerflow serve --replace"):
+            starting.restart(["/mnt/show"], 30.0, 90.0)
+    assert not started(folders)
+
+
+def test_roots_that_cannot_be_are_told_and_nothing_is_replaced(command, folders):
+    command(script="#!/bin/sh\necho layerflow: the root /mnt/show is no folder >&2; exit 1")
+    with standing_in() as server:
+        publish(server.address)
+        with pytest.raises(errors.NotRunning, match="did not start: the root /mnt/show is no folder"):
+            starting.restart(["/mnt/show"], 30.0, 90.0)
+        assert Client.connect(start=False).list() == []
 
 
 def test_five_hosts_at_once_start_one(command, folders):

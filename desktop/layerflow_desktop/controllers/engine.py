@@ -6,14 +6,14 @@ import importlib.util
 import os
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from psygnal import Signal
 
 from layerflow.wire import starting
-from layerflow.wire.client import Client
+from layerflow.wire.client import IDLE_EXIT_S, START_S, Client
 from layerflow.wire.errors import NotRunning, ServerError
 from layerflow_desktop.controllers.background import Background, Post
 from layerflow_desktop.controllers.doctor import Doctor, Finding
@@ -120,6 +120,19 @@ class Engine:
     def doctor(self, then: Callable[[tuple[Finding, ...]], None], failed: Callable[[str], None]) -> None:
         """Has the engine look through its install, then `then` told what it found, or `failed` one sentence."""
         self._background.run(lambda: self._doctor.examine(engine_command()), then, failed)
+
+    def allow(self, roots: Sequence[str], then: Callable[[], None], failed: Callable[[str], None]) -> None:
+        """Has jobs use those folders and no others from now on, then `then` called, or `failed` told one sentence.
+
+        The server is replaced by one that remembers them, which takes seconds. Jobs that run go on there.
+        """
+
+        def restart() -> None:
+            engine_command()
+            starting.restart(roots, START_S, IDLE_EXIT_S)
+            self.check()
+
+        self._background.run(restart, lambda _: then(), failed)
 
     def _watch(self) -> None:
         pause_s, before = self._first_pause_s, self._heard

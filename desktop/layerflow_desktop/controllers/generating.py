@@ -15,7 +15,6 @@ from pathlib import Path
 from psygnal import Signal
 
 from layerflow.wire import Job, Request
-from layerflow.wire.errors import Busy, Refused, Unauthorised
 from layerflow.wire.labels import label_of
 from layerflow.wire.status import Status
 from layerflow.wire.versions import Versions
@@ -23,6 +22,7 @@ from layerflow.wire.whole_paths import with_whole_paths
 from layerflow_desktop.controllers import asking, outputs
 from layerflow_desktop.controllers.background import Background
 from layerflow_desktop.controllers.engine import Engine
+from layerflow_desktop.controllers.permissions import No, NotYet, Permissions, submitted
 from layerflow_desktop.controllers.queue import Queue
 from layerflow_desktop.controllers.session import Session
 from layerflow_desktop.models.document import Document, Take
@@ -40,6 +40,7 @@ class Generating:
     changed = Signal()  # a take came, went, or stands otherwise
     take_done = Signal(Take, Job)
     take_failed = Signal(Take, str)  # one sentence
+    refused_outside = Signal(str)  # the folder in question, which jobs may not use: `allow` or `forbid`; empty: none
 
     def __init__(
         self,
@@ -57,6 +58,8 @@ class Generating:
         self._is_asking = False
         self._asked_at: dict[str, float] = {}
         self._watched: dict[str, str] = {}  # key -> how its job stood last
+        self._permissions = Permissions(engine)
+        self._permissions.asks.connect(self.refused_outside.emit)
         session.changed.connect(self._document_changed)
         engine.changed.connect(self.recover)
         queue.changed.connect(self._follow)
@@ -93,13 +96,29 @@ class Generating:
         row = self._queue.find(take.job) if take.job else None
         if row is not None:
             return row.status
+        folder = self._permissions.waits_for(take.key)
+        if folder:
+            return Status(f"waits until the engine may use {folder}")
         return Status("asking the engine") if take.key and not take.job else None
+
+    def allow(self, folder: str) -> None:
+        """Lets the engine use the folder that is in question, then asks for the takes that wait for it."""
+        self._session.say(f"The engine starts anew, to use {folder} as well; jobs go on where they were.")
+        self._permissions.allow(folder, self.recover, lambda sentence: self.forbid(folder, sentence))
+
+    def forbid(self, folder: str, why: str = "") -> None:
+        """Drops the takes that wait for a folder, and says why."""
+        dropped = self._permissions.release(folder)
+        for take in self._session.document.takes:
+            if take.key in dropped:
+                self._drop(take, why or dropped[take.key].text)
 
     # What happens by itself.
 
     def recover(self) -> None:
         """Asks for every take of the project that the engine has not heard of, once the engine answers."""
-        unheard = [take for take in self._session.document.takes if take.key and not take.job]
+        takes = self._session.document.takes
+        unheard = [take for take in takes if take.key and not take.job and not self._permissions.waits_for(take.key)]
         if unheard and not self._is_asking and self._engine.state == "ready":
             self._ask(unheard[0])  # one at a time, so that jobs are in the order of the presses
         self._follow()
@@ -136,6 +155,7 @@ class Generating:
 
     def _document_changed(self, document: Document, before: Document) -> None:
         if document.takes != before.takes:
+            self._permissions.keep_only({take.key for take in document.takes})
             self.recover()
             self.changed.emit()
 
@@ -145,29 +165,36 @@ class Generating:
         wait_s = AGAIN_S - (time.monotonic() - self._asked_at.get(take.key, float("-inf")))
         self._asked_at[take.key] = time.monotonic()
 
-        def submit() -> Job | str:
+        def submit() -> Job | No:
             if wait_s > 0:
                 time.sleep(wait_s)
             self._keep(document)
-            return _submitted(
-                lambda: self._engine.client().submit(Request.from_dict(take.request), label, key=take.key)
-            )
+            return submitted(lambda: self._engine.client().submit(Request.from_dict(take.request), label, key=take.key))
 
         self._background.run(submit, lambda told: self._told(take, told), lambda message: self._unheard(take, message))
 
-    def _told(self, take: Take, told: Job | str) -> None:
+    def _told(self, take: Take, told: Job | No) -> None:
         self._is_asking = False
         document = self._session.document
         if all(each.key != take.key for each in document.takes):  # of another project
             return
-        if isinstance(told, str):
-            self._session.amend(document.with_(takes=tuple(each for each in document.takes if each.key != take.key)))
-            self._fail(take, f"{take.name} was not taken: {told}")
+        if isinstance(told, NotYet):
+            self._session.say(f"{take.name} waits: the engine may not use {told.folder} yet.")
+            self._permissions.hold(take.key, told)
+            self.recover()
+            return
+        if isinstance(told, No):
+            self._drop(take, told.text)
             return
         self._watched[take.key] = _ASKED
         self._queue.note(told)
         takes = (each.with_(job=told.id) if each.key == take.key else each for each in document.takes)
         self._session.amend(document.with_(takes=tuple(takes)))
+
+    def _drop(self, take: Take, why: str) -> None:
+        document = self._session.document
+        self._session.amend(document.with_(takes=tuple(each for each in document.takes if each.key != take.key)))
+        self._fail(take, f"{take.name} was not taken: {why}")
 
     def _unheard(self, take: Take, message: str) -> None:
         """The engine may not have heard of it: it is asked again, by the same key, once it answers."""
@@ -215,20 +242,6 @@ def _why_not(plan: Callable[[Document], tuple[asking.Making, int]], document: Do
     except ValueError as error:
         return _sentence(error)
     return ""
-
-
-def _submitted(submit: Callable[[], Job]) -> Job | str:
-    """The job, or why the engine will not have it. What may be otherwise a moment later is raised."""
-    try:
-        return submit()
-    except Unauthorised:
-        raise
-    except Busy as error:
-        if error.status != 429:
-            raise
-        return str(error)
-    except (Refused, ValueError) as error:
-        return str(error)
 
 
 def _sentence(error: ValueError) -> str:

@@ -56,6 +56,7 @@ class ShotPanel(QWidget):
         self._reason = QLabel(self)
         self._reason.setObjectName("shot_reason")
         self._reason.setWordWrap(True)
+        self._asked = QVBoxLayout()  # questions, above the buttons
         self._lay_out()
         listen(self, session.changed, self._document_changed)
         listen(self, engine.changed, self._engine_changed)
@@ -71,6 +72,10 @@ class ShotPanel(QWidget):
         """Asks for the take that is looked at once more, but for what is locked."""
         self._recent.note_prompts(self._session.document.shot)
         self._maker.regenerate()
+
+    def ask_with(self, question: QWidget) -> None:
+        """Puts a question above the buttons."""
+        self._asked.addWidget(question)
 
     def use_request(self, request: Request) -> None:
         """Puts what a job was asked for into the form."""
@@ -166,6 +171,7 @@ class ShotPanel(QWidget):
         layout.setContentsMargins(8, 6, 8, 8)
         layout.addLayout(top)
         layout.addWidget(scroll, 1)
+        layout.addLayout(self._asked)
         layout.addWidget(self._reason)
         layout.addLayout(buttons)
 

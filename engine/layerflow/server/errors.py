@@ -13,6 +13,9 @@ LayerFlowError
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from pathlib import PurePath
+
 from layerflow.errors import LayerFlowError, RequestError
 
 
@@ -38,6 +41,11 @@ class JobStateError(RequestError):
 
 class OutsideError(RequestError):
     """A path leads out of the folders that jobs may use."""
+
+    def __init__(self, message: str, path: str, roots: Collection[PurePath]) -> None:
+        super().__init__(message)
+        self.path = path  # as the request has it
+        self.roots = tuple(map(str, roots))
 
 
 class QueueFullError(RequestError):

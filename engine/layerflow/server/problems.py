@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from starlette.responses import JSONResponse
 
 from layerflow.errors import LayerFlowError
@@ -34,14 +37,21 @@ MAX_SENTENCE = 1000  # characters; a client reads no more
 
 def problem(status: int, kind: str, message: str, **headers: str) -> JSONResponse:
     """The answer that says no, and after how long to ask again. `kind` is for programs, `message` for people."""
-    again = {"Retry-After": str(AGAIN_S[status])} if status in AGAIN_S else {}
-    return JSONResponse({"error": {"kind": kind, "message": _in_short(message)}}, status, {**again, **headers})
+    return _answer(status, {"kind": kind, "message": _in_short(message)}, headers)
 
 
 def problem_of(error: LayerFlowError) -> JSONResponse:
     """The answer to a request that ended in `error`."""
     kind = type(error)
-    return problem(_STATUSES.get(kind, 400), kind.__name__, str(error))
+    told: dict[str, Any] = {"kind": kind.__name__, "message": _in_short(str(error))}
+    if isinstance(error, OutsideError):  # what a program needs to have it otherwise
+        told |= {"path": error.path, "roots": [*error.roots]}
+    return _answer(_STATUSES.get(kind, 400), told, {})
+
+
+def _answer(status: int, told: Mapping[str, Any], headers: Mapping[str, str]) -> JSONResponse:
+    again = {"Retry-After": str(AGAIN_S[status])} if status in AGAIN_S else {}
+    return JSONResponse({"error": told}, status, {**again, **headers})
 
 
 def _in_short(message: str) -> str:

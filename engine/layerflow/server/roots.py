@@ -42,7 +42,9 @@ class Roots:
             folders = ", ".join(map(str, self.folders)) or "none"
             raise OutsideError(
                 f"{name} {text} lies outside the folders that jobs may use, which are {folders}; move it into one of "
-                "them, or run layerflow serve --replace --root once with all that you use"
+                "them, or run layerflow serve --replace --root once with all that you use",
+                text,
+                self.folders,
             )
         return real
 
@@ -68,7 +70,9 @@ def _check_windows(name: str, path: PureWindowsPath, roots: Collection[PurePath]
     is_letter = len(drive) == 2 and drive[0].isascii() and drive[0].isalpha()
     if not is_letter and drive not in {root.drive.lower() for root in roots}:
         raise OutsideError(
-            f"{name} lies on {path.drive}, where no job may go; use a folder the server was started with"
+            f"{name} lies on {path.drive}, where no job may go; use a folder the server was started with",
+            str(path),
+            roots,
         )
     for part in path.parts[1:]:
         if ":" in part or part != part.rstrip(" .") or part.partition(".")[0].rstrip().lower() in _DEVICES:

@@ -204,6 +204,8 @@ class Refusal(BaseModel):
 
     kind: str = Field(description="A word for programs.", examples=["JobNotFoundError"])
     message: str = Field(description="One sentence for people: what is wrong, then the next step.")
+    path: str = Field("", description="Of an OutsideError: the path that no job may use.", examples=["/mnt/show/a.exr"])
+    roots: list[str] = Field([], description="Of an OutsideError: the folders that jobs may use.")
 
 
 class Problem(BaseModel):

@@ -8,6 +8,7 @@ ServerError
 ├── BadAnswer        what came back is no answer of a LayerFlow server, or it failed inside
 └── Refused          it answered no: `kind`, `status`, and a message that says what to do
     ├── Unauthorised   401: the token is not the server's
+    ├── Outside        403 of kind OutsideError: no job may use that path, yet
     ├── NotFound       404: there is no such job, or no preview yet
     ├── Conflict       409: the job is in a state where that cannot be
     └── Busy           429 and 503: the queue is full, or the server is on its way down
@@ -17,7 +18,7 @@ Every message is one sentence for an artist: what is wrong, then the next step. 
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Optional, Sequence
 
 
 class ServerError(Exception):
@@ -58,6 +59,15 @@ class Unauthorised(Refused):
     """The token is not the server's."""
 
 
+class Outside(Refused):
+    """A path lies outside the folders that the server's jobs may use."""
+
+    def __init__(self, message: str, kind: str, status: int, path: str, roots: Sequence[str]) -> None:
+        super().__init__(message, kind, status)
+        self.path = path
+        self.roots = tuple(roots)  # those folders
+
+
 class NotFound(Refused):
     """There is no such job, or no such thing of it yet."""
 
@@ -70,4 +80,5 @@ class Busy(Refused):
     """The server cannot take more just now."""
 
 
+OUTSIDE = "OutsideError"  # the kind of it
 OF_STATUS = {401: Unauthorised, 404: NotFound, 409: Conflict, 429: Busy, 503: Busy}

@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Sequence
+from urllib.parse import urlsplit
 
 from layerflow.wire import errors, places
 from layerflow.wire.lock import try_lock
@@ -23,6 +24,7 @@ _HEALTH_S = 3.0  # the longest a healthy server takes to say so
 _POLL_S = 0.1
 _HOST_VARIABLES = ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP")  # of the host's Python, not of the engine's
 _SLOW = "the LayerFlow server did not answer within {:.0f} s of its start; layerflow serve says what keeps it"
+_OWN_NAMES = ("127.0.0.1", "::1", "localhost")
 _started: List[subprocess.Popen[bytes]] = []  # kept, so that Python can take notice of their end
 
 
@@ -68,6 +70,35 @@ def find_or_start(timeout_s: float, idle_exit_s: float) -> RunningServer:
         time.sleep(_POLL_S)
 
 
+def restart(roots: Sequence[str], timeout_s: float, idle_exit_s: float) -> RunningServer:
+    """A server whose jobs may use `roots` and nothing else, in the place of the one that runs; its jobs go on there.
+
+    The server remembers them. One that lets other machines in was set up by hand, and is left alone. Raises NotRunning
+    with the reason, and then the one before may still run.
+    """
+    deadline = time.monotonic() + timeout_s
+    lock = places.runtime_folder() / "start.lock"
+    options = [part for root in roots for part in ("--root", root)]
+    while True:
+        with _may_use(lock), try_lock(lock) as alone:
+            if alone:
+                before = published()
+                _check_is_hosts_own(before)
+                return _start(deadline, idle_exit_s, ["--replace", *options], before)
+        if time.monotonic() > deadline:
+            raise errors.NotRunning(_SLOW.format(timeout_s))
+        time.sleep(_POLL_S)
+
+
+def _check_is_hosts_own(server: Optional[RunningServer]) -> None:
+    """Raises NotRunning for a server that a host's would be no substitute for."""
+    if server is not None and (server.certificate or urlsplit(server.url).hostname not in _OWN_NAMES):
+        raise errors.NotRunning(
+            "the LayerFlow server at {} was started with options of its own; run layerflow serve --replace with these "
+            "and every --root that is needed".format(server.url)
+        )
+
+
 def _found() -> Optional[RunningServer]:
     try:
         return find()
@@ -77,14 +108,17 @@ def _found() -> Optional[RunningServer]:
         return None
 
 
-def _start(deadline: float, idle_exit_s: float) -> RunningServer:
+def _start(
+    deadline: float, idle_exit_s: float, options: Sequence[str] = (), before: Optional[RunningServer] = None
+) -> RunningServer:
+    """The server that was started; `before` is the one that ran until now."""
     began = time.monotonic()
     log = places.runtime_folder() / "start.log"
-    process = _launch([*find_command(), "serve", "--idle-exit", "{:g}".format(idle_exit_s)], log)
+    process = _launch([*find_command(), "serve", "--idle-exit", "{:g}".format(idle_exit_s), *options], log)
     while True:
         ended = process.poll() is not None  # first, so that one that ended is asked for once more
         server = _found()
-        if server is not None:
+        if server is not None and server != before:
             return server
         if ended:
             raise errors.NotRunning("the LayerFlow server did not start: {}".format(_last_line(log)))

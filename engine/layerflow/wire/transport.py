@@ -198,12 +198,14 @@ def _refusal(answer: Answer, reason: str, retry_after: str) -> errors.ServerErro
         told = answer.json()["error"]
         message, kind = _sentence(str(told["message"])), str(told["kind"])
     except (errors.BadAnswer, KeyError, TypeError):
-        message, kind = "", ""
+        told, message, kind = {}, "", ""
     status = answer.status
     if not 400 <= status < 500 and status != 503:
         failed = "the LayerFlow server failed ({} {}); its log says more".format(status, _sentence(reason))
         return errors.BadAnswer((message or failed) if status >= 500 else _STRANGER.format(answer.url))
     message = message or "the LayerFlow server refused that ({} {})".format(status, _sentence(reason))
+    if kind == errors.OUTSIDE and isinstance(told.get("path"), str) and isinstance(told.get("roots"), list):
+        return errors.Outside(message, kind, status, told["path"], [*map(str, told["roots"])])
     wait_s = float(retry_after) if _SECONDS.fullmatch(retry_after) else None
     return errors.OF_STATUS.get(status, errors.Refused)(message, kind, status, wait_s)
 
