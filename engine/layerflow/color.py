@@ -16,21 +16,12 @@ import OpenImageIO as oiio
 from numpy.typing import NDArray
 
 from layerflow.errors import ColorError
+from layerflow.wire.color_names import CAMERA_PRIMARIES, D65
 
 DEFAULT_LINEAR = "ACEScg"
 _BUILT_IN = "ocio://studio-config-latest"  # has all of OpenImageIO's own default, and those of cameras and HDR displays
 _DISPLAY_NAMES = ("sRGB - Texture", "srgb_tx", "Utility - sRGB - Texture", "sRGB", "sRGB - Display", "Output - sRGB")
 _LINEAR_NAMES = ("lin_rec709", "ACEScg", "ACES2065-1", "lin_p3d65", "lin_rec2020")
-_CAMERA_PRIMARIES = {  # red, green and blue x, y, as their makers publish them; all have the white of D65
-    "lin_alexawide": (0.684, 0.313, 0.221, 0.848, 0.0861, -0.102),
-    "lin_awg4": (0.7347, 0.2653, 0.1424, 0.8576, 0.0991, -0.0308),
-    "lin_sgamut3": (0.73, 0.28, 0.14, 0.855, 0.1, -0.05),
-    "lin_sgamut3cine": (0.766, 0.275, 0.225, 0.8, 0.089, -0.087),
-    "lin_vgamut": (0.73, 0.28, 0.165, 0.84, 0.1, -0.03),
-    "lin_rwg": (0.780308, 0.304253, 0.121595, 1.493994, 0.095612, -0.084589),
-    "lin_davinci_widegamut": (0.8, 0.313, 0.1682, 0.9877, 0.079, -0.1155),
-}
-_D65 = (0.3127, 0.329)
 
 
 def convert(pixels: NDArray[np.float32], source: str, target: str) -> NDArray[np.float32]:
@@ -118,8 +109,8 @@ def linear_space_of(values: Sequence[float]) -> str | None:
         known = chromaticities(name)
         if known is not None and np.allclose(known, values, atol=1e-3):
             return check_name(name)
-    for name, primaries in _CAMERA_PRIMARIES.items():
-        if _known(name) and np.allclose((*primaries, *_D65), values, atol=1e-3):
+    for name, primaries in CAMERA_PRIMARIES.items():
+        if _known(name) and np.allclose((*primaries, *D65), values, atol=1e-3):
             return check_name(name)
     return None
 

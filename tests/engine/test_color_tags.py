@@ -18,6 +18,7 @@ from layerflow import color
 from layerflow.color_tags import of_camera, of_code_points, of_profile, of_transfer
 from layerflow.plate import open_plate
 from layerflow.tone import SCENE, tone_of
+from layerflow.wire import color_names
 
 SRGB = "sRGB Encoded Rec.709 (sRGB)"
 
@@ -199,13 +200,13 @@ def test_an_exr_by_its_header(tmp_path: Path, attributes: dict[str, object], spa
     assert plate.colorspace == space and not any("colour space" in note for note in plate.notes)
 
 
-@pytest.mark.parametrize("name", sorted(color._CAMERA_PRIMARIES))
+@pytest.mark.parametrize("name", sorted(color_names.CAMERA_PRIMARIES))
 def test_published_primaries_are_those_of_the_config(name: str) -> None:
     """The config adapts white its own way, so they agree to two places only."""
     corners = np.eye(3, dtype=np.float32)[None]
     xyz = color.convert(corners, name, "lin_ciexyzd65_scene")[0]
     measured = xyz[:, :2] / xyz.sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(measured.ravel(), color._CAMERA_PRIMARIES[name], atol=6e-3)
+    np.testing.assert_allclose(measured.ravel(), color_names.CAMERA_PRIMARIES[name], atol=6e-3)
 
 
 @pytest.mark.parametrize(

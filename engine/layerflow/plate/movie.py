@@ -17,8 +17,8 @@ from av.video.reformatter import Colorspace
 from layerflow import color, color_tags, timecode, window
 from layerflow.errors import PlateError
 from layerflow.layers import PictureFormat, Pixels
+from layerflow.wire import containers
 
-_ISO_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
 _UNTAGGED: Final = 2
 
 
@@ -182,20 +182,16 @@ class MovieReader:
 
 
 def _demuxer(path: Path) -> str:
-    """The one demuxer to use, by the file's first bytes; left to guess, FFmpeg would follow playlists."""
+    """The one demuxer to use, by the file's first bytes."""
     try:
         with path.open("rb") as file:
-            start = file.read(16)
+            start = file.read(containers.NUM_BYTES)
     except OSError as error:
         raise PlateError(f"{path.name} cannot be read ({error.strerror}); check its permissions") from error
     if not start:
         raise PlateError(f"{path.name} is empty (0 bytes); export or copy it again")
-    if start[4:8] in _ISO_BOXES:
-        return "mov"
-    if start.startswith(b"\x1a\x45\xdf\xa3"):
-        return "matroska"
-    if start.startswith(b"\x06\x0e\x2b\x34"):
-        return "mxf"
+    if found := containers.demuxer_of(start):
+        return found
     raise PlateError(f"{path.name} is not a movie in spite of its name; export it again as MOV, MP4, MKV or MXF")
 
 
