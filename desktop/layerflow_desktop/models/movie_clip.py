@@ -15,13 +15,13 @@ from av.error import FFmpegError
 from av.video.frame import VideoFrame
 from av.video.reformatter import Colorspace, VideoReformatter
 
+from layerflow.wire import containers
 from layerflow_desktop.models import color, color_tags
 from layerflow_desktop.models.image_clip import PLATE
 from layerflow_desktop.models.image_file import finite
 from layerflow_desktop.models.opening import File, Files
 from layerflow_desktop.models.picture import ClipError, Picture
 
-_ISO_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
 _UNTAGGED: Final = 2
 _READ_ON = 16  # frames that are decoded on the way rather than sought past: threads ask a little out of order
 _KEPT = 12  # decoded frames that stay at hand, for the same reason
@@ -210,18 +210,14 @@ class _Decoder:
 
 
 def _demuxer(path: Path) -> str:
-    """The one demuxer to use, by the file's first bytes; left to guess, FFmpeg would follow playlists."""
+    """The one demuxer to use, by the file's first bytes."""
     try:
         with path.open("rb") as file:
-            start = file.read(16)
+            start = file.read(containers.NUM_BYTES)
     except OSError as error:
         raise ClipError(f"{path.name} cannot be read ({error.strerror}); check its permissions") from error
-    if start[4:8] in _ISO_BOXES:
-        return "mov"
-    if start.startswith(b"\x1a\x45\xdf\xa3"):
-        return "matroska"
-    if start.startswith(b"\x06\x0e\x2b\x34"):
-        return "mxf"
+    if found := containers.demuxer_of(start):
+        return found
     raise ClipError(f"{path.name} is not a movie in spite of its name; export it again as MOV, MP4, MKV or MXF")
 
 
