@@ -26,8 +26,10 @@ from layerflow_desktop.views.welcome import DOCTOR, EXAMPLE, OPEN, TRY
 from layerflow_desktop.views.window_state import keep_window, restore_window
 
 _LEFT, _RIGHT = Qt.DockWidgetArea.LeftDockWidgetArea, Qt.DockWidgetArea.RightDockWidgetArea
+_BOTTOM = Qt.DockWidgetArea.BottomDockWidgetArea  # where sentences that say what to do have room
 _SAY_MS = 15_000
 _SHOT_PX, _LAYERS_PX = 288, 280  # at least, so that the window fits a laptop
+_DOCTOR_PX = 200
 _BEGIN_PX = (320, 340)
 
 
@@ -77,7 +79,7 @@ class MainWindow(QMainWindow):
                 ("shot_dock", "Shot", self.shot_panel, _LEFT),
                 ("layers_dock", "Layers", self.layer_panel, _RIGHT),
                 ("queue_dock", "Queue", self.queue_panel, _RIGHT),
-                ("doctor_dock", "What is installed", self.doctor_panel, _RIGHT),
+                ("doctor_dock", "What is installed", self.doctor_panel, _BOTTOM),
             )
         }
         self.docks["doctor_dock"].hide()
@@ -197,7 +199,9 @@ class MainWindow(QMainWindow):
 
     def _show_doctor(self) -> None:
         dock = self.docks["doctor_dock"]
-        dock.show()
+        if dock.isHidden():
+            dock.show()
+            self.resizeDocks([dock], [_DOCTOR_PX], Qt.Orientation.Vertical)
         dock.raise_()
         self.doctor_panel.refresh()
 

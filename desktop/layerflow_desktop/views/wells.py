@@ -34,6 +34,7 @@ class Well(QFrame):
         for each in (self._name, self._about):
             each.setTextFormat(Qt.TextFormat.PlainText)
             each.setMinimumWidth(40)
+        self._about.setWordWrap(True)
         self._browse = self._button("browse", "Browse…")
         self._browse.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self._browse.setMenu(self._made_menu())
