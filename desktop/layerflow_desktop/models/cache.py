@@ -182,12 +182,7 @@ class FrameCache:
 
     def _choose(self) -> _Reading | None:
         """The most urgent picture that is missing, if there can be room for it."""
-        missing = [
-            (rank, head.clip, frame)
-            for head in reversed(self._playheads.values())
-            for rank, frame in enumerate(head.wanted)
-            if not self._is_known((head.clip, frame))
-        ]
+        missing = [found for head in reversed(self._playheads.values()) if (found := self._missing(head)) is not None]
         if not missing:
             return None
         rank, clip, frame = min(missing, key=lambda found: found[0])
@@ -195,6 +190,14 @@ class FrameCache:
         if not self._make_room(num_bytes, worse_than=rank) and not (rank == 0 and not self._readings):
             return None
         return _Reading((clip, frame), clip, num_bytes)
+
+    def _missing(self, head: _Playhead) -> tuple[int, Clip, int] | None:
+        """How far ahead the first picture is that a clip lacks, and which; None where it lacks none."""
+        clip = head.clip
+        for rank, frame in enumerate(head.wanted):  # mostly a short way: it is asked for each picture and each move
+            if not self._is_known((clip, frame)):
+                return rank, clip, frame
+        return None
 
     def _is_known(self, key: _Key) -> bool:
         return key in self._pictures or key in self._readings or key in self._errors

@@ -114,7 +114,9 @@ def finite(pixels: Floats) -> Floats:
 @functools.cache
 def _config(path: str) -> ocio.Config:
     try:
-        return ocio.Config.CreateFromFile(_config_text(path))
+        text = _config_text(path)
+        _names(text).resolve("scene_linear")  # takes a while, with the interpreter's lock: rather now than at a job
+        return ocio.Config.CreateFromFile(text)
     except OCIO_ERRORS as error:
         raise ColorError(
             f"the OCIO config in $OCIO cannot be read ({error}); correct the path or unset OCIO"

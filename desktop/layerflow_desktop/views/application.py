@@ -21,11 +21,13 @@ from layerflow_desktop.views.post import Poster
 from layerflow_desktop.views.theme import dress
 
 DESKTOP_FILE = "layerflow-studio"
+SWITCH_S = 0.001  # after so long a thread lets others go on: the interface's stops for that at every call of Qt
 _GLANCE_MS = 500
 
 
 def run(arguments: Sequence[str]) -> int:
     """Opens the window, with the project or frames in `arguments`; the exit code once it is closed."""
+    sys.setswitchinterval(SWITCH_S)
     application = make_application()
     poster = Poster()
     studio = Studio(poster)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt
 from PySide6.QtGui import QColor, QIcon, QPainter, QPainterPath, QPalette, QPen, QPixmap, QPolygonF
@@ -17,11 +18,17 @@ def glyph(name: str, palette: QPalette) -> QIcon:
     normal = palette.color(QPalette.ColorGroup.Active, QPalette.ColorRole.ButtonText)
     accent = palette.color(QPalette.ColorGroup.Active, QPalette.ColorRole.Highlight)
     grey = palette.color(QPalette.ColorGroup.Disabled, QPalette.ColorRole.ButtonText)
+    return QIcon(_drawn(name, normal.rgba(), accent.rgba(), grey.rgba()))
+
+
+@lru_cache(maxsize=256)
+def _drawn(name: str, normal: int, accent: int, grey: int) -> QIcon:
+    """Nine pictures, which are drawn once: layers and buttons show their icons anew with every change."""
     icon = QIcon()
     for ratio in _RATIOS:
-        icon.addPixmap(_pixmap(name, normal, ratio), QIcon.Mode.Normal, QIcon.State.Off)
-        icon.addPixmap(_pixmap(name, accent, ratio), QIcon.Mode.Normal, QIcon.State.On)
-        icon.addPixmap(_pixmap(name, grey, ratio), QIcon.Mode.Disabled, QIcon.State.Off)
+        icon.addPixmap(_pixmap(name, QColor.fromRgba(normal), ratio), QIcon.Mode.Normal, QIcon.State.Off)
+        icon.addPixmap(_pixmap(name, QColor.fromRgba(accent), ratio), QIcon.Mode.Normal, QIcon.State.On)
+        icon.addPixmap(_pixmap(name, QColor.fromRgba(grey), ratio), QIcon.Mode.Disabled, QIcon.State.Off)
     return icon
 
 

@@ -6,7 +6,7 @@ from PySide6.QtCore import QTimer, Signal
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from layerflow_desktop.controllers.studio import Studio
-from layerflow_desktop.models.document import Document
+from layerflow_desktop.models.document import Document, ViewSettings
 from layerflow_desktop.models.picture import Scene
 from layerflow_desktop.models.probe import Values, values_at
 from layerflow_desktop.models.sources import Source, layer_label
@@ -44,7 +44,7 @@ class Screen(QWidget):
         self._timer.setInterval(_LOOK_MS)
         self._timer.timeout.connect(self._show_memory)
         self._timer.start()
-        self._show_document(studio.session.document, studio.session.document)
+        self._show_view(studio.session.document.view)
         self.show_message()
 
     def set_alone(self, alone: bool) -> None:
@@ -99,12 +99,16 @@ class Screen(QWidget):
         listen(self, self._studio.previews.picture, self._show_preview)
 
     def _show_document(self, document: Document, before: Document) -> None:
-        self.bar.set_settings(document.view)
-        self.viewer.set_settings(document.view)
+        if document.view != before.view:  # and not with every frame
+            self._show_view(document.view)
         if _looked_at(document) != _looked_at(before):
             self.leave_preview()
         if document.shot != before.shot or document.takes != before.takes:
             self.show_message()
+
+    def _show_view(self, view: ViewSettings) -> None:
+        self.bar.set_settings(view)
+        self.viewer.set_settings(view)
 
     def _show_scene(self, scene: Scene | None) -> None:
         self.viewer.set_scene(scene)

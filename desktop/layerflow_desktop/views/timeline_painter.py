@@ -100,15 +100,20 @@ def _paint_ticks(painter: QPainter, drawn: Drawn, palette: QPalette) -> None:
     text, faint = palette.color(QPalette.ColorRole.WindowText), palette.color(QPalette.ColorRole.Light)
     low, high = drawn.bounds
     badge = _badge(drawn, metrics)
+    long, short = [], []
+    painter.setPen(QPen(text, 1))
     for number in ruler.multiples(step):
         if not low <= number <= high:
             continue
         x = round(ruler.x_of(number + 0.5)) + 0.5
-        is_numbered = number % numbered == 0
-        painter.setPen(QPen(text if is_numbered else faint, 1))
-        painter.drawLine(QLineF(x, TRACK_TOP - (7 if is_numbered else 4), x, TRACK_TOP - 1))
-        if is_numbered:
+        if number % numbered == 0:
+            long.append(QLineF(x, TRACK_TOP - 7, x, TRACK_TOP - 1))
             _paint_number(painter, ruler, metrics, x, number, badge)
+        else:
+            short.append(QLineF(x, TRACK_TOP - 4, x, TRACK_TOP - 1))
+    painter.drawLines(long)  # all at once: between two calls of Qt another thread may take its turn
+    painter.setPen(QPen(faint, 1))
+    painter.drawLines(short)
 
 
 def _paint_number(

@@ -241,8 +241,10 @@ def _fill(box: QComboBox, items: Sequence[tuple[str, str]]) -> None:
 
 def _select(box: QComboBox, value: str) -> None:
     """Shows what is chosen; nothing where it is not among what there is."""
-    with QSignalBlocker(box):
-        box.setCurrentIndex(box.findData(value))
+    place = box.findData(value)
+    if place != box.currentIndex():
+        with QSignalBlocker(box):
+            box.setCurrentIndex(place)
 
 
 def _named(text: str, box: QComboBox) -> QLabel:
