@@ -131,3 +131,14 @@ def test_a_value_that_cannot_be_is_refused():
     with pytest.raises(ValueError, match="opacity"):
         LayerState(name="foreground").with_(opacity=1.5)
     assert document().with_layer(LayerState(name="foreground", solo=True)).layers[0].solo
+
+
+def test_layers_that_come_with_frames_are_no_work(session):
+    session.amend(document().with_(layers=[LayerState(name=name) for name in ("foreground", "background")]))
+    assert session.is_saved
+    session.edit("Hide", session.document.with_layer(LayerState(name="background", visible=False)))
+    assert not session.is_saved
+    session.undo()
+    assert session.is_saved
+    session.edit("Order", session.document.with_(layers=session.document.layers[::-1]))
+    assert not session.is_saved

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from psygnal import Signal
 
 from layerflow_desktop.models.document import Document, TimelineState, ViewSettings
@@ -29,7 +31,8 @@ class Session:
     @property
     def is_saved(self) -> bool:
         """Whether the file says the same, apart from how one looks at it."""
-        return _work_of(self._document) == _work_of(self._saved)
+        names = [layer.name for layer in (*self._document.layers, *self._saved.layers)]
+        return _work_of(self._document, names) == _work_of(self._saved, names)
 
     def edit(self, name: str, document: Document, merge: str = "") -> None:
         """Makes `document` the project, as one step that can be undone. `name` is what a menu calls it."""
@@ -87,6 +90,7 @@ class Session:
             self.changed.emit(document, before)
 
 
-def _work_of(document: Document) -> Document:
-    """The document without how one looks at it."""
-    return document.with_(view=ViewSettings(), timeline=TimelineState())
+def _work_of(document: Document, names: Iterable[str]) -> Document:
+    """The document without how one looks at it. A layer with which nothing is done says as little as none."""
+    layers = layers_for(names, document.layers)
+    return document.with_(view=ViewSettings(), timeline=TimelineState(), layers=layers)
