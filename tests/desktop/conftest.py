@@ -15,4 +15,5 @@ def own_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keeps what the tests remember out of the user's own state."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LAYERFLOW_STUDIO", str(tmp_path_factory.mktemp("studio")))
+        patch.setattr(os, "fsync", lambda handle: None)  # a busy disk takes seconds, and nobody pulls the plug here
         yield

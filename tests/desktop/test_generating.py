@@ -160,6 +160,7 @@ def test_a_cancelled_take_goes_on_once_it_is_retried(studio, tiny_model) -> None
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_server_that_is_killed_in_the_middle_is_no_loss(studio, tiny_model) -> None:
     with sitting(studio, document_of(studio, tiny_model, "crash", steps=400)) as desk_:
         desk_.generating.generate()

@@ -100,7 +100,22 @@ def test_a_wrong_command_is_not_papered_over(no_install, monkeypatch) -> None:
     assert not (no_install / "server" / "install.json").exists()
 
 
+def test_that_it_is_gone_is_told_before_it_is_started_again(no_install) -> None:
+    """Also where somebody else has noticed first, and asked for a look."""
+    stub, pump, states = Stub(), Pump(), []
+    engine = Engine(Background(pump), pump, stub.connect, check_s=60.0, first_pause_s=0.01)
+    engine.open()
+    pump.until(lambda: engine.state == "ready")
+    engine.changed.connect(lambda: states.append(engine.state))
+    stub.is_there = False
+    engine.check()
+    pump.until(lambda: engine.state == "away")
+    engine.close()
+    assert states == ["starting", "away"]
+
+
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_server_is_started_and_another_once_it_was_killed(no_install) -> None:
     try:
         with desk(no_install) as found:
@@ -129,6 +144,7 @@ def test_the_doctor_tells_findings(no_install, monkeypatch) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_engines_own_doctor_is_understood(no_install) -> None:
     findings = Doctor().examine([sys.executable, "-P", "-m", "layerflow.cli"])
     assert {"python", "torch"} <= {finding.name for finding in findings}

@@ -139,7 +139,8 @@ class Engine:
         while not self._closed.is_set():
             was_asked = self._asked.is_set()
             self._asked.clear()
-            if was_asked or not self._is_still_there(before):
+            is_there = self._is_still_there(before)  # also where it was asked for: that it is gone is told at once
+            if was_asked or not is_there:
                 before = self._hear(before)
                 self._tell(before)
             if before.state == "ready":
