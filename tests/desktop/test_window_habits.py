@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from PySide6.QtCore import SIGNAL, Qt
+from psygnal import Signal
+from PySide6.QtCore import SIGNAL, QEvent, Qt
 from PySide6.QtGui import QDesktopServices
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import (
@@ -32,12 +33,14 @@ from PySide6.QtWidgets import (
 )
 from whole_window import App, app
 
+from layerflow_desktop.controllers.studio import Studio
 from layerflow_desktop.models.document import LayerState, Take
 from layerflow_desktop.models.exports import Exportable
 from layerflow_desktop.models.keymap import COMMANDS
 from layerflow_desktop.views.cheat_sheet import CheatSheet
 from layerflow_desktop.views.export_dialog import ExportDialog
 from layerflow_desktop.views.log_window import LogWindow
+from layerflow_desktop.views.main_window import MainWindow
 from layerflow_desktop.views.preferences_dialog import PreferencesDialog
 
 CONTROLS = (
@@ -256,6 +259,38 @@ def test_nothing_is_left_of_a_window(qapp, alone: Path) -> None:
     until_still(before)
     assert census() == before
     assert [ref() for ref in left if ref() is not None] == []
+
+
+def test_controllers_forget_a_window_that_is_gone(qapp, alone: Path) -> None:
+    with app() as opened:
+        studio = opened.studio
+        opened.until(lambda: studio.engine.state == "away")  # and the message over the viewer says so
+        QTest.qWait(20)
+        before, num_widgets = receivers(studio), len(QApplication.allWidgets())
+        window = MainWindow(studio)
+        window.show()
+        for name in ("shortcuts", "preferences", "doctor"):
+            window.actions_by_name[name].trigger()
+        QTest.qWait(20)
+        assert receivers(studio) != before
+        window.close_for_good()
+        window.deleteLater()
+        del window
+        QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+        gc.collect()
+        assert receivers(studio) == before
+        assert len(QApplication.allWidgets()) == num_widgets
+
+
+def receivers(studio: Studio) -> dict[str, int]:
+    """How many listen to each signal of each controller."""
+    owners = {"studio": studio, **vars(studio)}
+    return {
+        f"{owner}.{name}": len(getattr(controller, name))
+        for owner, controller in owners.items()
+        for name, value in vars(type(controller)).items()
+        if isinstance(value, Signal)
+    }
 
 
 def census() -> tuple[int, int, list[str]]:
