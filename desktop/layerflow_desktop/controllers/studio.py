@@ -83,6 +83,11 @@ class Studio:
         self.background.run(lambda: save_preferences(preferences), failed=self.session.say)
         self.preferences_changed.emit(preferences)
 
+    @property
+    def memory_limit_bytes(self) -> int:
+        """What frames, and images made of them, may take together."""
+        return self.preferences.cache_bytes or self.own_cache_bytes
+
     def look_at(self, name: str) -> None:
         """Makes the take of that name the one that is looked at."""
         document = self.session.document
@@ -151,7 +156,7 @@ class Studio:
         self._take_in_preferences()
 
     def _take_in_preferences(self) -> None:
-        self.cache.set_limit(self.preferences.cache_bytes or self.own_cache_bytes)
+        self.cache.set_limit(self.memory_limit_bytes)
         self.playback.set_policy("realtime" if self.preferences.drops_frames else "every")
         self.generating.folder = self.own_layers_folder()
 

@@ -27,6 +27,7 @@ class PictureView(QWidget):
     zoom_changed = Signal(float)  # screen pixels for a row of the picture
     message_button = Signal(str)
     failed = Signal(str)  # one sentence for the status line
+    canvas_changed = Signal()  # it is drawn otherwise from now on
 
     def __init__(self, parent: QWidget | None = None, make: Callable[[QWidget], Canvas] = make_canvas) -> None:
         super().__init__(parent)
@@ -149,6 +150,7 @@ class PictureView(QWidget):
         self.canvas.setGeometry(self.rect())
         self.canvas.lower()
         self.canvas.show()
+        self.canvas_changed.emit()
         self.failed.emit(f"{message}; the viewer draws without it")
         self._refresh()
 

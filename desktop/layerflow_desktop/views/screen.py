@@ -11,12 +11,14 @@ from layerflow_desktop.models.picture import Scene
 from layerflow_desktop.models.probe import Values, values_at
 from layerflow_desktop.models.sources import Source, layer_label
 from layerflow_desktop.views.listening import listen
+from layerflow_desktop.views.software_canvas import DEFAULT_LIMIT_BYTES, Images, SoftwareCanvas
 from layerflow_desktop.views.timeline import Timeline
 from layerflow_desktop.views.transport import Transport
 from layerflow_desktop.views.viewer import Viewer
 from layerflow_desktop.views.viewer_bar import ViewerBar
 from layerflow_desktop.views.welcome import message_for
 
+_IMAGES_SHARE = 8  # of the memory for frames, an eighth at most is for images
 _LOOK_MS = 200  # between two looks at what is in memory
 
 
@@ -44,6 +46,7 @@ class Screen(QWidget):
         self._timer.setInterval(_LOOK_MS)
         self._timer.timeout.connect(self._show_memory)
         self._timer.start()
+        self._share_memory()
         self._show_view(studio.session.document.view)
         self.show_message()
 
@@ -91,6 +94,8 @@ class Screen(QWidget):
 
     def _connect_studio(self) -> None:
         listen(self, self._studio.session.changed, self._show_document)
+        listen(self, self._studio.preferences_changed, self._share_memory)
+        self.viewer.canvas_changed.connect(self._share_memory)
         listen(self, self._studio.stage.scene_changed, self._show_scene)
         listen(self, self._studio.stage.sources_changed, self._show_sources)
         listen(self, self._studio.stage.clip_changed, self.show_message)
@@ -141,9 +146,23 @@ class Screen(QWidget):
         return row is not None and row.state == "running"
 
     def _show_memory(self) -> None:
-        cache = self._studio.cache
+        cache, images = self._studio.cache, self._images()
         self.timeline.set_cached(self._studio.stage.cached_frames())
-        self.transport.set_cache(cache.num_bytes, cache.limit_bytes)
+        self.transport.set_cache(
+            cache.num_bytes + (images.num_bytes if images is not None else 0), self._studio.memory_limit_bytes
+        )
+
+    def _share_memory(self) -> None:
+        """Keeps frames, and what a viewer without a GPU has drawn of them, within the one limit that is stated."""
+        total, images = self._studio.memory_limit_bytes, self._images()
+        share = min(DEFAULT_LIMIT_BYTES, total // _IMAGES_SHARE) if images is not None else 0
+        if images is not None:
+            images.set_limit(share)
+        self._studio.cache.set_limit(total - share)
+
+    def _images(self) -> Images | None:
+        canvas = self.viewer.canvas
+        return canvas.images if isinstance(canvas, SoftwareCanvas) else None
 
     def _point(self, x: int, y: int) -> None:
         self._pointer = (x, y)

@@ -100,7 +100,12 @@ class Images:
         corner = finished.ask.framing.shown()[:2]
         self._kept[finished.ask.key] = _Kept(arrays, finished.image, corner, finished.is_final)
         self.num_bytes += finished.image.sizeInBytes()
-        while self.num_bytes > self.limit_bytes and len(self._kept) > 1:
+        self.set_limit(self.limit_bytes)
+
+    def set_limit(self, limit_bytes: int) -> None:
+        """Keeps no more than that from now on."""
+        self.limit_bytes = limit_bytes
+        while self.num_bytes > limit_bytes and len(self._kept) > 1:
             self._drop(next(iter(self._kept)))
 
     def clear(self) -> None:
