@@ -149,7 +149,7 @@ def test_a_job_that_fails_is_one_sentence(studio, tiny_model) -> None:
 
 
 def test_a_cancelled_take_goes_on_once_it_is_retried(studio, tiny_model) -> None:
-    with sitting(studio, document_of(studio, tiny_model, "back", steps=300)) as desk_:
+    with sitting(studio, document_of(studio, tiny_model, "back", steps=150)) as desk_:
         desk_.generating.generate()
         desk_.until(lambda: desk_.takes and (row := studio.queue.find(desk_.takes[0].job)) and row.state == "running")
         studio.queue.cancel(desk_.takes[0].job)

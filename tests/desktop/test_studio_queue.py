@@ -169,6 +169,7 @@ def test_the_job_that_is_watched_shows_itself_while_it_runs(studio, tiny_model) 
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_job_goes_on_where_the_server_was_killed(studio, tiny_model) -> None:
     job = studio.engine.client().submit(shot(studio.folder, tiny_model, "survivor", steps=400))
     row = lambda: studio.queue.find(job.id)  # noqa: E731
