@@ -103,6 +103,7 @@ class Engine:
         self._doctor.close()
         if self._thread.is_alive():
             self._thread.join(JOIN_S)
+        self._ready.set()  # whoever waits for it need not wait any more
 
     def client(self, start: bool = True) -> Client:
         """A client for the thread that asks; starts a server where none runs, which takes seconds. ServerError."""

@@ -71,8 +71,8 @@ class Studio:
         self.generating.close()
         self.autosave.close()
         self.previews.close()
+        self.engine.close()  # before the queue, which may be waiting for it
         self.queue.close()
-        self.engine.close()
         self.background.close()
         self.cache.close()
 
