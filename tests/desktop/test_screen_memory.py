@@ -70,6 +70,29 @@ def test_another_frame_tells_the_bar_nothing(screen, monkeypatch):
     assert [view.exposure for view in told] == [1.0]
 
 
+def test_what_plays_is_drawn_in_passing_and_what_stays_as_it_is_to_be(screen, qtbot, tmp_path, monkeypatch):
+    studio, canvas = screen._studio, screen.viewer.canvas
+    studio.open_layers(write_layers(tmp_path, range(1, 3)))
+    qtbot.waitUntil(lambda: len(canvas.images) > 0, timeout=20_000)
+    assert screen.viewer.wait_idle() and canvas.images.get(canvas._asked).is_final
+    screen.viewer.set_moving(True)
+    screen.viewer.set_settings(studio.session.document.view.with_(exposure=1.0))
+    qtbot.waitUntil(lambda: canvas._latest.is_idle, timeout=20_000)
+    assert not canvas._settle.isActive() and not canvas.images.get(canvas._asked).is_final
+    screen.viewer.set_moving(False)
+    assert canvas._settle.isActive()
+    assert screen.viewer.wait_idle() and canvas.images.get(canvas._asked).is_final
+
+
+def test_the_viewer_is_told_whether_it_plays(screen, monkeypatch):
+    told, playback = [], screen._studio.playback
+    monkeypatch.setattr(screen.viewer, "set_moving", told.append)
+    playback.set_clip(range(1, 9), 24.0)
+    playback.play()
+    playback.stop()
+    assert told == [False, True, False]
+
+
 def test_icons_are_drawn_once_for_a_palette(screen):
     assert glyph("lock", screen.palette()).cacheKey() == glyph("lock", screen.palette()).cacheKey()
     assert glyph("lock", screen.palette()).cacheKey() != glyph("unlock", screen.palette()).cacheKey()

@@ -42,7 +42,7 @@ class Studio:
         self.session = Session()
         self.background = Background(post)
         self.own_cache_bytes = default_limit_bytes()
-        self.cache = FrameCache(self.own_cache_bytes, num_threads=min(_MOST_READERS, os.cpu_count() or 1))
+        self.cache = FrameCache(self.own_cache_bytes, num_threads=_num_readers())
         self.engine = Engine(self.background, post)
         self.queue = Queue(self.engine, self.background, self.session.say)
         self.previews = Previews(self.engine, self.queue)
@@ -206,6 +206,11 @@ class Studio:
         if is_new:
             self.session.amend(document.with_(take=take.name, view=document.view.with_(a="comp")))
             self.stage.reload(take.pattern)
+
+
+def _num_readers() -> int:
+    """Threads that read frames: one core is left to the interface."""
+    return max(1, min(_MOST_READERS, (os.cpu_count() or 1) - 1))
 
 
 def _free_name(pattern: str, document: Document) -> str:

@@ -36,6 +36,7 @@ class PictureView(QWidget):
         self._settings = ViewSettings()
         self._framing: Framing | None = None
         self._is_fit = True
+        self._is_moving = False
         self._preview = QImage()
         self.canvas: Canvas = self._connected(make(self))
         self._make_parts()
@@ -64,6 +65,12 @@ class PictureView(QWidget):
         if settings != self._settings:
             self._settings = settings
             self._refresh()
+
+    def set_moving(self, is_moving: bool) -> None:
+        """Whether the picture is one of many that play."""
+        self._is_moving = is_moving
+        if isinstance(self.canvas, SoftwareCanvas):
+            self.canvas.set_moving(is_moving)
 
     def set_probe_text(self, text: str) -> None:
         """What is under the pointer; empty: nothing."""
@@ -150,6 +157,7 @@ class PictureView(QWidget):
         self.canvas.setGeometry(self.rect())
         self.canvas.lower()
         self.canvas.show()
+        self.set_moving(self._is_moving)
         self.canvas_changed.emit()
         self.failed.emit(f"{message}; the viewer draws without it")
         self._refresh()

@@ -96,6 +96,7 @@ class Screen(QWidget):
         listen(self, self._studio.session.changed, self._show_document)
         listen(self, self._studio.preferences_changed, self._share_memory)
         self.viewer.canvas_changed.connect(self._share_memory)
+        listen(self, self._studio.playback.state_changed, self._show_playing)
         listen(self, self._studio.stage.scene_changed, self._show_scene)
         listen(self, self._studio.stage.sources_changed, self._show_sources)
         listen(self, self._studio.stage.clip_changed, self.show_message)
@@ -114,6 +115,9 @@ class Screen(QWidget):
     def _show_view(self, view: ViewSettings) -> None:
         self.bar.set_settings(view)
         self.viewer.set_settings(view)
+
+    def _show_playing(self) -> None:
+        self.viewer.set_moving(self._studio.playback.is_playing)
 
     def _show_scene(self, scene: Scene | None) -> None:
         self.viewer.set_scene(scene)

@@ -133,10 +133,11 @@ class SoftwareCanvas(QWidget):
         self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         self.images = Images(limit_bytes)
         self._latest = Latest(self, self._take_finished, self._fail, "layerflow-canvas")
-        self._bands = ThreadPoolExecutor(min(MAX_THREADS, os.cpu_count() or 1), "layerflow-bands")
+        self._bands = ThreadPoolExecutor(num_threads(), "layerflow-bands")
         bands = self._bands
         self.destroyed.connect(lambda: bands.shutdown(wait=False, cancel_futures=True))
         self._asked: Ask | None = None
+        self._is_moving = False
         self._shown: tuple[QImage, tuple[int, int]] | None = None
         self._settle = QTimer(self)
         self._settle.setSingleShot(True)
@@ -158,7 +159,15 @@ class SoftwareCanvas(QWidget):
         self._shown = (kept.image, kept.corner)
         self.update()
         if not kept.is_final:
-            self._settle.start()
+            self._settle_soon()
+
+    def set_moving(self, is_moving: bool) -> None:
+        """While it plays nothing is drawn as it is to be: that takes twice as long, and the next picture waits."""
+        self._is_moving = is_moving
+        if is_moving:
+            self._settle.stop()
+        elif self._asked is not None:
+            self._settle_soon()
 
     def picture_as_shown(self) -> QImage:
         """The whole picture, a pixel for a pixel; null where there is none."""
@@ -202,7 +211,8 @@ class SoftwareCanvas(QWidget):
 
     def _draw_finally(self) -> None:
         ask = self._asked
-        if ask is not None:
+        kept = self.images.get(ask) if ask is not None else None
+        if ask is not None and not (kept and kept.is_final):
             self._latest.ask(lambda: _finish(ask, True, lambda band, rows: self._while_asked(ask, band, rows)))
 
     def _while_asked(self, ask: Ask, band: Callable[[int], None], rows: Iterable[int]) -> Iterator[None]:
@@ -221,7 +231,16 @@ class SoftwareCanvas(QWidget):
             self._shown = (finished.image, finished.ask.framing.shown()[:2])
             self.update()
         if is_asked and not finished.is_final:
+            self._settle_soon()
+
+    def _settle_soon(self) -> None:
+        if not self._is_moving:
             self._settle.start()
+
+
+def num_threads() -> int:
+    """Of those that draw: one core is left to the interface."""
+    return max(1, min(MAX_THREADS, (os.cpu_count() or 1) - 1))
 
 
 def _finish(ask: Ask, is_final: bool, side_by_side: SideBySide) -> Finished:
