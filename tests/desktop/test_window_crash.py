@@ -74,6 +74,7 @@ def until(is_so: Callable[[], object], timeout_s: float = 60.0) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.long
 def test_an_app_that_is_killed_finds_its_project_and_its_take_again(qapp, tmp_path: Path) -> None:
     with home(tmp_path):
         with started(str(Path(__file__).with_name("app_process.py"))) as process:
