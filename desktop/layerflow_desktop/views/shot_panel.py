@@ -103,8 +103,10 @@ class ShotPanel(QWidget):
         )
 
     def _document_changed(self, document: Document, before: Document) -> None:
-        if (document.shot, document.take, document.layers) != (before.shot, before.take, before.layers):
+        if document.shot != before.shot:
             self._show(document)
+        elif (document.take, document.layers) != (before.take, before.layers):
+            self._show_buttons()
 
     def _engine_changed(self) -> None:
         self.form.set_names(
@@ -113,6 +115,10 @@ class ShotPanel(QWidget):
 
     def _show(self, document: Document) -> None:
         self.form.show_shot(document.shot)
+        self._show_buttons()
+
+    def _show_buttons(self) -> None:
+        """What can be pressed, and why not; while a layer is dragged that is asked for each move."""
         why_not = self._maker.why_not_generate()
         self._allow(self._generate, why_not, "Make the layers (Ctrl+Return)")
         self._allow(self._regenerate, self._maker.why_not_regenerate(), "Make again what is not locked")

@@ -94,6 +94,7 @@ class ViewerBar(QFrame):
         self.setObjectName("viewer_bar")
         self.setAccessibleName("How the picture is looked at")
         self._settings = ViewSettings()
+        self._swatch_color: tuple[float, float, float] | None = None
         self._make_controls()
         self._lay_out()
         self.set_settings(self._settings)
@@ -217,6 +218,9 @@ class ViewerBar(QFrame):
         dialog.open()
 
     def _show_swatch(self, color: tuple[float, float, float]) -> None:
+        if color == self._swatch_color:
+            return
+        self._swatch_color = color
         swatch = QPixmap(QSize(12, 12))
         swatch.fill(_swatch(color))
         self.background.setItemIcon(len(BACKGROUNDS) - 1, QIcon(swatch))
