@@ -37,6 +37,7 @@ from layerflow import exr
 from layerflow.layers import LayerStack, PictureFormat
 from layerflow.wire import Job, Request
 from layerflow.wire.client import Client
+from layerflow_desktop.controllers.example import take_in_example
 from layerflow_desktop.controllers.studio import Studio
 from layerflow_desktop.models.document import Document, ShotSettings, Take
 from layerflow_desktop.models.preferences import Preferences
@@ -44,7 +45,6 @@ from layerflow_desktop.models.queue_row import row_of
 from layerflow_desktop.views.application import make_application
 from layerflow_desktop.views.main_window import MainWindow
 from layerflow_desktop.views.post import Poster
-from layerflow_desktop.views.welcome import EXAMPLE
 
 MIB, GIB = 2**20, 2**30
 WIDTH, HEIGHT, FRAMES, MANY = 1920, 1080, 48, 200
@@ -168,7 +168,7 @@ def own_job(bench: Bench) -> None:
     """The example taken apart, its previews and frames looked at; then once more while the first result plays."""
     studio = bench.studio
     with bench.measured("a job of this window, with previews and frames coming in"):
-        bench.window.takes.take_in_example(EXAMPLE)
+        take_in_example(bench.studio)
         bench.until(lambda: studio.take_in_hand() is not None and studio.take_in_hand().job)
         studio.previews.watch(studio.take_in_hand().job)
         bench.until(lambda: studio.take_in_hand() is None)

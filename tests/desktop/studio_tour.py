@@ -106,9 +106,8 @@ def tried_layers(tour: Tour) -> None:
     """A foreground that is moved and made smaller; put back afterwards."""
     tour.look()
     document = tour.studio.document
-    front = document.layer("foreground").with_(offset_x=-60.0, offset_y=-10.0, scale=0.8)
-    back = document.layer("background").with_(visible=False)
-    tour.studio.studio.session.edit("Move foreground", document.with_layer(front).with_layer(back))
+    front = document.layer("foreground").with_(offset_x=135.0, offset_y=38.0, scale=0.6)
+    tour.studio.studio.session.edit("Move foreground", document.with_layer(front))
     tour.studio.window.layer_panel.rows[0].more.setChecked(True)
     tour.shoot("layers")
     tour.studio.window.layer_panel.rows[0].more.setChecked(False)

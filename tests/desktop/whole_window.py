@@ -19,13 +19,13 @@ from PySide6.QtGui import QDragEnterEvent, QDropEvent, QImage
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QDialog, QWidget
 
+from layerflow_desktop.controllers.example import PLATE
 from layerflow_desktop.controllers.studio import Studio
 from layerflow_desktop.models.document import Document, Take
 from layerflow_desktop.models.queue_row import Row
 from layerflow_desktop.views import application
 from layerflow_desktop.views.main_window import MainWindow
 from layerflow_desktop.views.post import Poster
-from layerflow_desktop.views.welcome import EXAMPLE
 
 W = TypeVar("W", bound=QWidget)
 
@@ -164,7 +164,7 @@ def example_frames(folder: Path, num_frames: int = 8, first: int = 1001) -> Path
     import av
 
     folder.mkdir(parents=True, exist_ok=True)
-    with av.open(str(EXAMPLE)) as movie:
+    with av.open(str(PLATE)) as movie:
         for number, frame in zip(range(first, first + num_frames), movie.decode(video=0), strict=False):
             write_png(folder / f"parrot.{number:04d}.png", frame.to_ndarray(format="rgb24"))
     return folder / f"parrot.{first:04d}.png"

@@ -8,6 +8,7 @@ from PySide6.QtCore import QByteArray, Qt
 from PySide6.QtGui import QAction, QCloseEvent, QKeyEvent
 from PySide6.QtWidgets import QDockWidget, QLabel, QMainWindow, QMenu, QWidget
 
+from layerflow_desktop.controllers.example import take_in_example
 from layerflow_desktop.controllers.studio import Studio
 from layerflow_desktop.views.actions import Actions
 from layerflow_desktop.views.allow_bar import AllowBar
@@ -22,7 +23,7 @@ from layerflow_desktop.views.screen import Screen
 from layerflow_desktop.views.shot_panel import ShotPanel
 from layerflow_desktop.views.take_commands import TakeCommands
 from layerflow_desktop.views.view_commands import ViewCommands
-from layerflow_desktop.views.welcome import DOCTOR, EXAMPLE, OPEN, TRY
+from layerflow_desktop.views.welcome import DOCTOR, OPEN, TRY
 from layerflow_desktop.views.window_state import keep_window, restore_window
 
 _LEFT, _RIGHT = Qt.DockWidgetArea.LeftDockWidgetArea, Qt.DockWidgetArea.RightDockWidgetArea
@@ -190,12 +191,8 @@ class MainWindow(QMainWindow):
         self.engine_label.setToolTip(self.studio.engine.text)
 
     def _message_button(self, name: str) -> None:
-        calls = {OPEN: self.files.choose, TRY: self._try_example, DOCTOR: self._show_doctor}
+        calls = {OPEN: self.files.choose, TRY: lambda: take_in_example(self.studio), DOCTOR: self._show_doctor}
         calls[name]()
-
-    def _try_example(self) -> None:
-        """The example as the plate, with words for it: Generate is the next thing to press."""
-        self.takes.take_in_example(EXAMPLE)
 
     def _show_doctor(self) -> None:
         dock = self.docks["doctor_dock"]

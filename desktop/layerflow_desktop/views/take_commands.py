@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -150,30 +149,9 @@ class TakeCommands:
         self._studio.session.say("Writing the layers for Blender.")
         self._studio.to_blender.send(sent, self._studio.preferences.blender)
 
-    def take_in_example(self, movie: Path) -> None:
-        """The example as the plate, in a folder that the engine may read; then Generate is pressed for it."""
-
-        def copied() -> Path:
-            place = self._studio.own_layers_folder() / "example" / movie.name
-            place.parent.mkdir(parents=True, exist_ok=True)
-            if not place.exists() or place.stat().st_size != movie.stat().st_size:
-                part = place.with_name(f".{place.name}.part")
-                shutil.copyfile(movie, part)
-                part.replace(place)
-            return place
-
-        self._studio.background.run(copied, self._begin_example, self._studio.session.say)
-
     def about(self) -> None:
         """Says what this is."""
         QMessageBox.about(self._window, "LayerFlow Studio", _about())
-
-    def _begin_example(self, movie: Path) -> None:
-        session = self._studio.session
-        self._studio.open_plate(str(movie))
-        shot = session.document.shot.with_(task="decompose", foreground="a parrot", background="a desert")
-        session.edit("Open the example", session.document.with_(shot=shot))
-        self._studio.generating.generate()
 
     def _exportable(self, take: Take) -> Exportable:
         document, frames = self._studio.session.document, self._studio.stage.frames

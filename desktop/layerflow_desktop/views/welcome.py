@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from layerflow_desktop.models.document import Document
 
-EXAMPLE = Path(__file__).resolve().parents[1] / "example" / "parrot.mov"
-
-OPEN, TRY, GENERATE, DOCTOR, DROP_TAKE = "open", "try", "generate", "doctor", "cancel"
+OPEN, TRY, DOCTOR = "open", "try", "doctor"
 
 
 @dataclass(frozen=True)
