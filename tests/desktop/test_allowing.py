@@ -6,12 +6,17 @@ from pathlib import Path
 
 import pytest
 from psygnal import Signal
+from pumping import Pump
 
-from layerflow.wire import Job
+from layerflow.wire import Job, Request
 from layerflow.wire.errors import Busy, ConnectionLost, Outside, Refused, Unauthorised
+from layerflow_desktop.controllers.background import Background
+from layerflow_desktop.controllers.generating import Generating
 from layerflow_desktop.controllers.permissions import No, NotYet, Permissions, submitted
+from layerflow_desktop.controllers.session import Session
 from layerflow_desktop.models import allowing
 from layerflow_desktop.models.allowing import folder_to_allow
+from layerflow_desktop.models.document import Document, Take
 from layerflow_desktop.views.allow_bar import AllowBar
 
 
@@ -119,6 +124,37 @@ def test_nothing_is_asked_about_a_project_that_is_closed() -> None:
     permissions.keep_only({"key1"})
     permissions.keep_only(set())
     assert told == ["/mnt/a", "/mnt/b", ""]
+
+
+class StubStudio:
+    """An engine that says no, and its queue."""
+
+    changed, state, rows, has_looked = Signal(), "ready", (), False
+
+    def client(self) -> StubStudio:
+        return self
+
+    def submit(self, request, label, key) -> Job:
+        raise Outside("no; move it", "OutsideError", 403, request.output, ["/home/me"])
+
+
+def test_another_project_is_asked_nothing(tmp_path) -> None:
+    pump, session, asked = Pump(), Session(Document()), []
+    background = Background(pump)
+    generating = Generating(session, StubStudio(), StubStudio(), background)
+    generating.refused_outside.connect(asked.append)
+    request = Request("generate", foreground="a dog", background="a park", output=str(tmp_path / "a.%04d.exr"))
+    take = Take(name="v001", pattern=request.output, key="k", request=request.to_dict())
+    session.amend(Document(takes=(take,)))
+    pump.until(lambda: asked)
+    session.open(Document())
+    assert len(asked) == 2 and asked[1] == ""
+    session.open(Document(takes=(take,)))
+    pump.until(lambda: len(asked) == 3)
+    generating.forbid(asked[2])
+    assert not session.document.takes and asked[2] == asked[0]
+    generating.close()
+    background.close()
 
 
 class StubMaker:

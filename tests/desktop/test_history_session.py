@@ -142,3 +142,10 @@ def test_layers_that_come_with_frames_are_no_work(session):
     assert session.is_saved
     session.edit("Order", session.document.with_(layers=session.document.layers[::-1]))
     assert not session.is_saved
+
+
+def test_the_take_that_a_job_brought_is_nobodys_to_undo(session):
+    change(session, 1)
+    session.amend(session.document.with_(takes=(Take(name="v001", pattern="/a.%04d.exr"),), take="v001"))
+    session.undo()
+    assert (seed(session), session.document.take, len(session.document.takes)) == (0, "v001", 1)

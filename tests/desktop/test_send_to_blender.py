@@ -230,6 +230,20 @@ def test_files_of_somebody_or_of_an_older_take_are_left_alone(desk, tmp_path, pr
     assert told[1] == str(tmp_path / "take" / "blender_3")
 
 
+def test_stopped_before_it_writes_it_never_begins(desk, tmp_path, program, monkeypatch) -> None:
+    pump, sender, told = desk
+
+    def found(chosen: str) -> str:
+        sender.cancel()
+        return chosen
+
+    monkeypatch.setattr(blender_controller, "find_blender", found)
+    sender.send(take_of(tmp_path), str(program))
+    pump.until(lambda: told)
+    assert told == ["cancelled"] and not sender.is_busy
+    assert not list((tmp_path / "take").glob("blender*/*")) and not (tmp_path / "kept.py").exists()
+
+
 def test_without_blender_nothing_is_written(desk, tmp_path, monkeypatch) -> None:
     pump, sender, told = desk
     sender.send(take_of(tmp_path), str(tmp_path / "no" / "blender"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,9 +11,11 @@ import pytest
 from pumping import Desk, desk, home_of, kill_server
 
 from layerflow.wire import Job, JobEvent, Request
+from layerflow.wire.client import Preview
 from layerflow.wire.labels import label_of
+from layerflow_desktop.controllers.background import Background
 from layerflow_desktop.controllers.previews import Previews
-from layerflow_desktop.controllers.queue import Queue, _Book
+from layerflow_desktop.controllers.queue import TELL_S, Queue, _Book
 from layerflow_desktop.models.queue_row import OWN_LABEL, row_of
 
 IDS = ["0" * 31 + digit for digit in "0123456789"]
@@ -168,6 +171,34 @@ def test_the_job_that_is_watched_shows_itself_while_it_runs(studio, tiny_model) 
     assert not [thread for thread in threading.enumerate() if thread.name == "layerflow previews"]
 
 
+class StubEngine:
+    """An engine with a picture for everything, which is told of later."""
+
+    def __init__(self) -> None:
+        self.posted = []
+        self.post = self.posted.append
+
+    def client(self, start: bool = True) -> StubEngine:
+        return self
+
+    def preview(self, job: str, layer: str, etag: str) -> Preview:
+        return Preview(job.encode(), "etag")
+
+
+def test_a_picture_of_a_job_that_is_watched_no_longer_is_not_shown() -> None:
+    engine, pictures = StubEngine(), []
+    previews = Previews(engine, Queue(engine, Background(engine.post)))
+    previews.picture.connect(lambda *values: pictures.append(values[:2]))
+    previews.watch(IDS[1])
+    previews._ask((IDS[1], "blended"))
+    previews.watch(IDS[2])
+    previews._ask((IDS[1], "blended"))  # was asked for before
+    previews._ask((IDS[2], "blended"))
+    for show in engine.posted:
+        show()
+    assert pictures == [(IDS[2], IDS[2].encode())]
+
+
 @pytest.mark.slow
 @pytest.mark.long
 def test_a_job_goes_on_where_the_server_was_killed(studio, tiny_model) -> None:
@@ -184,6 +215,7 @@ def test_closing_ends_every_thread(studio) -> None:
     queue = Queue(studio.engine, studio.background)
     queue.open()
     studio.pump.until(lambda: queue.has_looked)
+    time.sleep(3 * TELL_S)  # until both wait for something that does not come
     before = {thread for thread in threading.enumerate() if thread.name.startswith("layerflow queue")}
     queue.close()
     after = {thread for thread in threading.enumerate() if thread.name.startswith("layerflow queue")}
