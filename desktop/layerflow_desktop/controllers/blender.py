@@ -14,6 +14,7 @@ from pathlib import Path
 
 from psygnal import Signal
 
+from layerflow.wire import starting
 from layerflow.wire.errors import NotRunning
 from layerflow.wire.versions import Frames
 from layerflow_desktop.controllers.background import Background, Post
@@ -34,7 +35,6 @@ _PLACES = {  # where Blender's own installers and archives put it; the last one 
 }
 _MOST_FOLDERS = 1000
 _NOT_FOUND = "Blender is not found; name its program in Preferences, or install Blender 4.5 or later"
-_VARIABLES = ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP")  # of this app's Python, not of Blender's
 _started: list[subprocess.Popen[bytes]] = []  # kept, so that Python can take notice of their end
 
 
@@ -146,7 +146,6 @@ def _inside_app(chosen: str) -> str:
 
 def start(program: str, script: str) -> None:
     """Starts a Blender that outlives this app, with a new file, and runs the script in it. Raises NotRunning."""
-    variables = {name: value for name, value in os.environ.items() if name not in _VARIABLES}
     handle, path = tempfile.mkstemp(".py", "layerflow-to-blender-")  # it is read when Blender is there, and then goes
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(f"{script}\nos.unlink(__file__)\n")
@@ -156,7 +155,7 @@ def start(program: str, script: str) -> None:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            env=variables,
+            env=starting.variables_for_others(),
             start_new_session=True,
         )
     except OSError as error:

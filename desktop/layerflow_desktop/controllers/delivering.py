@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -15,12 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from layerflow.wire import starting
 from layerflow.wire.errors import NotRunning, ServerError
 from layerflow_desktop.models.exports import Export, comp_text
 
 OnProgress = Callable[[int, int], None]  # frames that are done, of how many
 
-_HOST_VARIABLES = ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP")  # of this app's Python, not of the engine's
 _PATIENCE_S = 10.0  # for a process that was asked to stop
 _WARNING = "warning: "
 
@@ -65,7 +64,6 @@ class Delivery:
                 threading.Thread(target=_end_at_last, args=(self._process,), daemon=True).start()
 
     def _start(self, arguments: Sequence[str], complaints: IO[bytes]) -> subprocess.Popen[str] | None:
-        variables = {name: value for name, value in os.environ.items() if name not in _HOST_VARIABLES}
         command = [*self._command(), *arguments]
         with self._lock:
             if self._is_stopped:
@@ -78,8 +76,8 @@ class Delivery:
                     stderr=complaints,
                     encoding="utf-8",
                     errors="replace",
-                    env=variables,
-                    creationflags=_no_console(),
+                    env=starting.variables_for_others(),
+                    creationflags=starting.no_console(),
                 )
             except OSError as error:
                 reason = error.strerror or str(error)
@@ -139,10 +137,3 @@ def _end_at_last(process: subprocess.Popen[str]) -> None:
         process.wait(_PATIENCE_S)
     except subprocess.TimeoutExpired:
         process.kill()
-
-
-def _no_console() -> int:
-    """What keeps Windows from opening a terminal for it."""
-    if sys.platform == "win32":
-        return subprocess.CREATE_NO_WINDOW
-    return 0

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import subprocess
-import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from layerflow.wire import starting
 from layerflow.wire.errors import NotRunning, ServerError
 
 TIMEOUT_S = 180.0  # the first start on a cold disk loads the whole of torch
-
-_HOST_VARIABLES = ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP")  # of this app's Python, not of the engine's
 
 
 @dataclass(frozen=True)
@@ -56,7 +53,6 @@ class Doctor:
         self._end()
 
     def _start(self, command: Sequence[str]) -> subprocess.Popen[str]:
-        variables = {name: value for name, value in os.environ.items() if name not in _HOST_VARIABLES}
         with self._lock:
             if self._is_closed or self._process is not None:
                 raise ServerError("the engine is being looked through already; wait for that")
@@ -68,8 +64,8 @@ class Doctor:
                     stderr=subprocess.PIPE,
                     encoding="utf-8",
                     errors="replace",
-                    env=variables,
-                    creationflags=_no_console(),
+                    env=starting.variables_for_others(),
+                    creationflags=starting.no_console(),
                 )
             except OSError as error:
                 raise NotRunning(f"{command[0]} cannot be run ({error.strerror}); install LayerFlow again") from error
@@ -81,13 +77,6 @@ class Doctor:
         if process is not None and process.poll() is None:
             with contextlib.suppress(OSError):
                 process.kill()
-
-
-def _no_console() -> int:
-    """What keeps Windows from opening a terminal for it."""
-    if sys.platform == "win32":
-        return subprocess.CREATE_NO_WINDOW
-    return 0
 
 
 def findings_of(said: str, complaint: str = "") -> tuple[Finding, ...]:

@@ -129,13 +129,24 @@ def _start(
 
 def _launch(command: List[str], log: Path) -> subprocess.Popen[bytes]:
     """The process of a server that outlives this one. What it says goes to `log`."""
-    variables = {name: value for name, value in os.environ.items() if name not in _HOST_VARIABLES}
     with _may_use(log), open(_private_log(log), "wb") as output, _may_use(Path(command[0])):
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=variables, **_detached()
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=variables_for_others(), **_detached()
         )
     _started.append(process)
     return process
+
+
+def variables_for_others() -> Dict[str, str]:
+    """This process's environment without what is meant for its own Python alone: for a program that brings another."""
+    return {name: value for name, value in os.environ.items() if name not in _HOST_VARIABLES}
+
+
+def no_console() -> int:
+    """The `creationflags` of a program of the command line: what keeps Windows from opening a terminal for it."""
+    if sys.platform == "win32":
+        return subprocess.CREATE_NO_WINDOW
+    return 0
 
 
 def _detached() -> Dict[str, Any]:
