@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -132,6 +133,13 @@ def test_cancel_and_retry(server, shot, undisturbed, tmp_path) -> None:
     store.ask("retry", job)
     assert settled(store, job)[0].state == "done" and server.supervisor.posts[0].restarts == restarts
     assert contents(tmp_path / "out") == undisturbed
+
+
+@pytest.mark.skipif(os.name == "nt", reason="priorities are classes on Windows")
+def test_a_worker_of_the_cpu_gives_way_to_other_programs(server, shot) -> None:
+    settled(server.store, server.store.submit(shot)[0].id)
+    workers = [each for each in psutil.Process().children() if "layerflow.server.worker" in each.cmdline()]
+    assert [each.nice() for each in workers] == [psutil.Process().nice() + 10]
 
 
 def test_pause_and_resume(server, shot, undisturbed, tmp_path) -> None:

@@ -17,6 +17,8 @@ import time
 from pathlib import Path
 from typing import BinaryIO
 
+import psutil
+
 from layerflow.errors import LayerFlowError
 from layerflow.server import heap
 from layerflow.server.bounds import Bounds
@@ -26,6 +28,7 @@ from layerflow.server.store import Store
 
 POLL_S = 0.1  # after which an idle worker looks for a job
 KEEP_ENGINE_S = 300.0  # without a job; then its memory is for other programs
+NICE = 10  # above the priority that the server has
 GRACE_S = 30.0  # to stop in; then the process ends with its job in hand, which is requeued
 
 
@@ -34,8 +37,10 @@ def serve(folder: ServerFolder, worker: str, device: str, leaving: threading.Eve
     from layerflow.models.engines import Engines
     from layerflow.server.attempt import attempt
 
-    store = Store(folder.queue)
-    register(store, worker, settle(device))
+    store, place = Store(folder.queue), settle(device)
+    if place == "cpu":
+        give_way()
+    register(store, worker, place)
     sound, engines = True, Engines(keep_s=KEEP_ENGINE_S)
     while sound and not leaving.is_set():
         lease = claim(store, worker)
@@ -60,6 +65,14 @@ def settle(device: str) -> str:
     if place.index is not None:
         torch.cuda.set_device(place)
     return f"cuda:{torch.cuda.current_device()}"
+
+
+def give_way() -> None:
+    """Lets the windows of hosts go first: on a CPU, a job takes what they leave of it."""
+    if os.name == "nt":
+        psutil.Process().nice(psutil.BELOW_NORMAL_PRIORITY_CLASS)
+    else:
+        os.nice(NICE)
 
 
 def _let_memory_go() -> None:
