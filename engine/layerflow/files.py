@@ -154,12 +154,13 @@ def make_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def atomic_path(final: Path, *, durable: bool = True) -> Iterator[Path]:
+def atomic_path(final: Path, *, durable: bool = True, owner: str = "") -> Iterator[Path]:
     """A file aside in the same folder to write to; becomes `final` when the block ends well, and is gone otherwise.
 
     If `durable`, the data is on disk before the name is (fsync of file, rename, fsync of folder). Raises OutputError.
+    Where several processes write `final`, each has an `owner` of its own: the last one is the one that stays.
     """
-    part = _part_of(final)
+    part = _part_of(final, owner)
     created = False
     try:
         with output_errors(final):
@@ -191,8 +192,8 @@ def as_os_error(error: Exception) -> OSError | None:
     return None
 
 
-def _part_of(final: Path) -> Path:
-    return final.with_name(f".{final.name}.part")
+def _part_of(final: Path, owner: str = "") -> Path:
+    return final.with_name(f".{final.name}{owner and '.'}{owner}.part")
 
 
 def _create(part: Path) -> int:

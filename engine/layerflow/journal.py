@@ -26,6 +26,7 @@ from layerflow.models.plans import PLANS
 from layerflow.sampler import SamplerState
 
 PLATE_FILES, MEMORY, BACKEND = "plate_files", "memory", "backend"  # entries of request.json, no frame's record
+ENVIRONMENT = "environment"  # of a state: what a part of a shot was made on
 
 KEEP_EVERY_S = 1.0
 
@@ -37,6 +38,7 @@ class Journal:
     folder: Path
     record: Mapping[str, str]
     plate_files: Mapping[str, list[int]] = field(default_factory=dict)  # path -> size in bytes, time of change in ns
+    owner: str = ""  # whose hand this is, where several processes write into the folder at the same time
 
     @classmethod
     def beside(cls, pattern: FramePattern, record: Mapping[str, str], plate_files: Iterable[Path] = ()) -> Journal:
@@ -55,9 +57,15 @@ class Journal:
         Raises OutputError when the unfinished shot was another request, or of a plate that has changed since.
         Nothing is written before the first `save`.
         """
-        left = self._left() if resume else None
+        if resume and self.is_there():
+            return True
+        self.close()
+        return False
+
+    def is_there(self) -> bool:
+        """Whether this shot was begun and is not done. Raises OutputError as `open` does; nothing is removed."""
+        left = self._left()
         if left is None:
-            self.close()
             return False
         before = left.pop(PLATE_FILES, {})
         for entry in (MEMORY, BACKEND):
@@ -74,19 +82,36 @@ class Journal:
             )
         return True
 
-    def save(self, window: int, state: SamplerState, *, depth: int = 0, plans: Sequence[str], backend: str) -> None:
+    def begin(self) -> None:
+        """Writes down what the shot is, before anything is made of it. Raises OutputError."""
+        make_folder(self.folder)
+        if self._left() is None:
+            self._write_down({})
+
+    def save(
+        self,
+        window: int,
+        state: SamplerState,
+        *,
+        depth: int = 0,
+        plans: Sequence[str],
+        backend: str,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         """Keeps the state of window number `window`, of its foreground number `depth`; an older one is replaced in one
         go. Raises OutputError.
 
-        `plans` are the memory plans that its steps were made under, in order; `backend` made the last one.
+        `plans` are the memory plans that its steps were made under, in order; `backend` made the last one. A journal
+        that has an owner keeps the `environment` as well.
         """
         make_folder(self.folder)
         if (self.memory(), self.backend()) != (plans[-1], backend):
-            with atomic_path(self._request) as part:
-                entries = {**self.record, PLATE_FILES: self.plate_files, MEMORY: plans[-1], BACKEND: backend}
-                part.write_text(json.dumps(entries, indent=1, sort_keys=True), encoding="utf-8")
-        with atomic_path(self._file(window, depth)) as part:
-            part.write_bytes(save(state.tensors(), metadata={MEMORY: ",".join(plans)}))
+            self._write_down({MEMORY: plans[-1], BACKEND: backend})
+        metadata = {MEMORY: ",".join(plans)}
+        if self.owner:
+            metadata[ENVIRONMENT] = json.dumps(dict(environment or {}), sort_keys=True)
+        with atomic_path(self._file(window, depth), owner=self.owner) as part:
+            part.write_bytes(save(state.tensors(), metadata=metadata))
 
     def load(self, window: int, depth: int = 0) -> SamplerState | None:
         """The kept state of window number `window`, or None. A damaged one counts as none: the window starts again."""
@@ -97,11 +122,12 @@ class Journal:
 
     def plans(self, window: int, depth: int = 0) -> tuple[str, ...]:
         """The memory plans that the kept steps of window number `window` were made under; none without a state."""
-        try:
-            with safe_open(self._file(window, depth), framework="pt") as file:
-                return tuple((file.metadata() or {}).get(MEMORY, "").split(","))
-        except (OSError, SafetensorError):
-            return ()
+        metadata = self._metadata(window, depth)
+        return () if metadata is None else tuple(metadata.get(MEMORY, "").split(","))
+
+    def environment(self, window: int, depth: int = 0) -> dict[str, str]:
+        """What a part of the shot said that it made the kept steps on; nothing of a state that no part made."""
+        return dict(json.loads((self._metadata(window, depth) or {}).get(ENVIRONMENT, "{}")))
 
     def memory(self) -> str | None:
         """The memory plan that the last kept step was made under, or None."""
@@ -132,6 +158,18 @@ class Journal:
     def _made(self, path: Path) -> bool:
         header = read_header(path)
         return all(header.get(key) == value for key, value in self.record.items())
+
+    def _write_down(self, entries: Mapping[str, str]) -> None:
+        with atomic_path(self._request, owner=self.owner) as part:
+            values = {**self.record, PLATE_FILES: self.plate_files, **entries}
+            part.write_text(json.dumps(values, indent=1, sort_keys=True), encoding="utf-8")
+
+    def _metadata(self, window: int, depth: int) -> dict[str, str] | None:
+        try:
+            with safe_open(self._file(window, depth), framework="pt") as file:
+                return dict(file.metadata() or {})
+        except (OSError, SafetensorError):
+            return None
 
     def _left(self) -> dict[str, Any] | None:
         """What request.json says of an unfinished shot; None when there is none, or it cannot be read."""

@@ -21,8 +21,9 @@ from layerflow.glimpse import Glimpse
 from layerflow.models.load import Engine
 from layerflow.pipeline import Conditions, decode_clip
 from layerflow.sampler import SamplerState
-from layerflow.seams import CrossFade
+from layerflow.seams import CrossFade, goes_on
 from layerflow.shot import Closer, Sampled, Shot
+from layerflow.wire import Event
 from layerflow.worker import MAX_WAITING, Worker
 
 
@@ -36,6 +37,19 @@ def make_windows(shot: Shot, engine: Engine, waiting: deque[Window]) -> None:
         for window in tuple(waiting):
             row.make(window)
         row.finish_sampled()
+
+
+def sample_windows(shot: Shot, engine: Engine, waiting: deque[Window]) -> None:
+    """Samples the `waiting` windows to their last states, which the journal keeps, and takes each from the row then.
+
+    No frame is written. Raises as `make_windows` does.
+    """
+    with Worker(engine.device, shot.stopped) as worker:
+        row = _Row(shot=shot, engine=engine, worker=worker, waiting=waiting, finishing=shot.finishing(worker.halted))
+        while waiting:
+            shot.say(Event("stage", f"sampling window {waiting[0].index + 1} of {len(shot.windows)}"))
+            row.sample_alone(waiting[0])
+            waiting.popleft()
 
 
 @dataclass(kw_only=True)
@@ -63,8 +77,19 @@ class _Row:
                 self._keep(replace(self._sample(before), is_written=True))
         self._keep(self._sample(window))
 
+    def sample_alone(self, window: Window) -> None:
+        """Samples `window`, and has nothing finished: what it goes on from is there, or is sampled first."""
+        if goes_on(self.shot.layout) and (self.last is None or self.last.window.index != window.index - 1):
+            for before in self.shot.lead_in(window):
+                self._remember(self._sample(before))
+        self._remember(self._sample(window))
+
     def _keep(self, sampled: Sampled) -> None:
-        self.sampled, self.last = sampled, replace(sampled, above=(), made=None, closer=None)
+        self.sampled = sampled
+        self._remember(sampled)
+
+    def _remember(self, sampled: Sampled) -> None:
+        self.last = replace(sampled, above=(), made=None, closer=None)
 
     def _sample(self, window: Window) -> Sampled:
         """The last foreground of `window`, sampled behind all the others."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import platform
+from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 
 from layerflow import exr
@@ -46,6 +48,14 @@ def environment_of(engine: Engine) -> dict[str, str]:
         "layerflow:libraries": ", ".join(f"{name} {version_of(name)}" for name in LIBRARIES),
         "layerflow:python": platform.python_version(),
     }
+
+
+def all_of(*environments: Mapping[str, str]) -> dict[str, str]:
+    """One environment for work that was done in several: of every value what differs, in order, once."""
+    values: dict[str, dict[str, None]] = {}
+    for name, value in chain.from_iterable(each.items() for each in environments):
+        values.setdefault(name, {}).update(dict.fromkeys(value.split(", ")))
+    return {name: ", ".join(parts) for name, parts in values.items()}
 
 
 def read_provenance(path: Path) -> tuple[Request, str]:

@@ -41,7 +41,7 @@ from layerflow.models.shelf import exact_name, find_model
 from layerflow.pipeline import Conditions, encode_layers, pick_sampler, sample_clip
 from layerflow.plate import Plate
 from layerflow.preprocess import Fit, FitKind
-from layerflow.provenance import MADE_UNDER, environment_of, record_of
+from layerflow.provenance import MADE_UNDER, all_of, environment_of, record_of
 from layerflow.quality import QUALITIES, Quality
 from layerflow.refine import Kind
 from layerflow.sampler import Sampler, SamplerState
@@ -260,6 +260,10 @@ class Shot:
                 break
         return self.windows[first : window.index]
 
+    def is_sampled(self, window: Window) -> bool:
+        """Whether the journal has the last state of `window`, of each of its foregrounds."""
+        return all(self._is_sampled(window.index, depth) for depth in range(self.num_foregrounds))
+
     def sample(
         self,
         engine: Engine,
@@ -276,10 +280,18 @@ class Shot:
         """
         depth = len(above) + closer
         plans = self._plans(engine, window, depth)
+        before = [self.journal.environment(window.index, each) for each in range(depth + 1)]
         kept = self.journal.load(window.index, depth)
 
         def save(state: SamplerState) -> None:
-            self.journal.save(window.index, state, depth=depth, plans=plans, backend=engine.backend.split(", ")[-1])
+            self.journal.save(
+                window.index,
+                state,
+                depth=depth,
+                plans=plans,
+                backend=engine.backend.split(", ")[-1],
+                environment=all_of(*before, environment_of(engine)),
+            )
 
         with now_and_then(save) as keep:
 
@@ -290,7 +302,7 @@ class Shot:
             latents = sample_clip(
                 engine, conditions, self.sampler, reuse=self.quality.reuse, state=kept, on_state=on_state
             )
-        header = self.record | environment_of(engine) | {MADE_UNDER: ", ".join(plans)}
+        header = self.record | all_of(*before, environment_of(engine)) | {MADE_UNDER: ", ".join(plans)}
         return Sampled(window=window, latents=latents, header=header, above=above)
 
     def continuing(self, engine: Engine, conditions: Conditions, window: Window, before: Sampled | None) -> Conditions:
@@ -341,8 +353,8 @@ class Shot:
         done = (window.index * passes + depth) * steps + state.step
         self.say(Event("step", done=done, total=steps * passes * len(self.windows)))
 
-    def _is_sampled(self, index: int) -> bool:
-        state = self.journal.load(index)
+    def _is_sampled(self, index: int, depth: int = 0) -> bool:
+        state = self.journal.load(index, depth)
         return state is not None and state.step == self.sampler.num_steps
 
     def _is_written(self, frame: int) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
@@ -26,7 +26,7 @@ from layerflow.files import output_pattern, refused_as
 from layerflow.frame_windows import Window
 from layerflow.intake import check_same_guides, check_same_loras, check_same_plate
 from layerflow.models.engines import Engines
-from layerflow.models.load import LoadOptions
+from layerflow.models.load import Engine, LoadOptions
 from layerflow.models.memory import is_out_of_memory
 from layerflow.models.plans import Plan, plan_below
 from layerflow.models.shelf import find_model
@@ -34,6 +34,8 @@ from layerflow.overlap import make_windows
 from layerflow.provenance import own_pattern, read_backends, read_plans, read_provenance
 from layerflow.shot import OnEvent, OnGlimpse, Shot, layout_for
 from layerflow.wire import Event, Request
+
+Make = Callable[[Shot, Engine, deque[Window]], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,8 +128,12 @@ def _render(
             f"backend {backends[0]} gave way to {backends[-1]} when the frame was made; it is made again by "
             f"{backends[-1]} alone and may differ a little"
         )
-    backend = _make_windows(
-        shot, engines or Engines(), begun_under="".join(plans[-1:]), begun_with="".join(backends[-1:])
+    backend = go_through(
+        shot,
+        engines or Engines(),
+        [window for window in shot.windows if window.new],
+        begun_under="".join(plans[-1:]),
+        begun_with="".join(backends[-1:]),
     )
     shot.showing.warn_of_clipping()
     movie, sheet = None, None
@@ -148,8 +154,16 @@ def _render(
     )
 
 
-def _make_windows(shot: Shot, engines: Engines, begun_under: str, begun_with: str) -> str:
-    """Makes every window, under the next lower memory plan where memory runs out; the backend's name.
+def go_through(
+    shot: Shot,
+    engines: Engines,
+    windows: Iterable[Window],
+    *,
+    begun_under: str = "",
+    begun_with: str = "",
+    make: Make = make_windows,
+) -> str:
+    """Has `make` make the windows, under the next lower memory plan where memory runs out; the backend's name.
 
     A shot that goes on keeps to the plan and the backend of its last step: others may change the pixels a little.
     Raises RequestError when memory runs out under the lowest plan too; what was done is kept.
@@ -162,8 +176,8 @@ def _make_windows(shot: Shot, engines: Engines, begun_under: str, begun_with: st
     options = _going_on(options, shot.journal.backend() or begun_with)
     plan, sentence = engines.choose_plan(shot.folder, options)
     shot.say(Event("stage", sentence))
-    waiting = deque(window for window in shot.windows if window.new)
-    while (backend := _made_under(plan, shot, engines, options, waiting)) is None:
+    waiting = deque(windows)
+    while (backend := _made_under(plan, shot, engines, options, waiting, make)) is None:
         plan = _step_down(plan, shot)
         options = _going_on(options, shot.journal.backend() or options.backend)
     return backend
@@ -174,12 +188,14 @@ def _going_on(options: LoadOptions, backend: str) -> LoadOptions:
     return replace(options, backend="auto", begun_with=backend) if backend not in ("", "auto") else options
 
 
-def _made_under(plan: Plan, shot: Shot, engines: Engines, options: LoadOptions, waiting: deque[Window]) -> str | None:
+def _made_under(
+    plan: Plan, shot: Shot, engines: Engines, options: LoadOptions, waiting: deque[Window], make: Make
+) -> str | None:
     """Makes the `waiting` windows and takes each from the row when it is done; None when memory runs out."""
     try:
         with engines.lent(shot.folder, options, plan, warn=shot.warn) as engine:
             with interruptible(engine.transformer, shot.stopped):
-                make_windows(shot, engine, waiting)
+                make(shot, engine, waiting)
             backend = engine.backend
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
