@@ -31,6 +31,8 @@ VERBS = [
     "evaluate",
     "serve",
     "jobs",
+    "submit",
+    "part",
     "models",
     "install",
     "data",

@@ -19,10 +19,12 @@ from layerflow.cli.generate import generate
 from layerflow.cli.install import install
 from layerflow.cli.jobs import jobs
 from layerflow.cli.models import models
+from layerflow.cli.part import part
 from layerflow.cli.recompose import recompose
 from layerflow.cli.rerun import rerun
 from layerflow.cli.running import run_command
 from layerflow.cli.serve import serve
+from layerflow.cli.submit import submit
 from layerflow.cli.train import train
 
 
@@ -45,6 +47,8 @@ for verb in (
     evaluate,
     serve,
     jobs,
+    submit,
+    part,
     models,
     install,
     data,
