@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from rendering import contents, frames, render, request, write_plate
 
-from layerflow import parts, shots
+from layerflow import exr, parts, shots
 from layerflow.errors import Interrupted, OutputError, RequestError
-from layerflow.provenance import all_of
+from layerflow.provenance import MADE_BY, all_of
 from layerflow.wire import Event, Request
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -281,6 +281,21 @@ def test_an_edit_of_a_plate_is_refused(tiny_model, tmp_path, plate) -> None:
     asked = request(tiny_model, tmp_path, task="edit", plate=plate, keep=("background",))
     with pytest.raises(RequestError, match=r"an edit of a plate is two shots.*decompose the plate first"):
         parts.prepare(asked)
+
+
+def test_frames_name_the_machine_that_sampled_them(tiny_model, tmp_path, plate, plain, monkeypatch) -> None:
+    asked = request(tiny_model, tmp_path, plate=plate)
+    parts.prepare(asked)
+    with monkeypatch.context() as patch:
+        patch.setattr("layerflow.shot.environment_of", lambda engine: {"layerflow:device": "cuda", MADE_BY: "tensorrt"})
+        parts.sample(asked, windows=range(1, 2))
+    parts.sample(asked, windows=range(4))
+    parts.assemble(asked)
+    there = {frame: exr.read_header(tmp_path / f"dog.{frame}.exr") for frame in (1004, 1005, 1008, 1009)}
+    assert [there[frame]["layerflow:device"] for frame in there] == ["cpu", "cuda, cpu", "cuda, cpu", "cpu"]
+    assert there[1005][MADE_BY] == "tensorrt, eager"
+    left = contents(tmp_path)
+    assert all(left[f"dog.{frame}.exr"] == plain[f"dog.{frame}.exr"] for frame in (1004, 1009))
 
 
 def test_a_header_tells_of_every_machine() -> None:
