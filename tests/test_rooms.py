@@ -89,7 +89,7 @@ def test_hosts_see_the_wire_only(room):
 @pytest.mark.parametrize(
     ("room", "extras"),
     [
-        ("engine", ("fp8", "train")),
+        ("engine", ("cluster", "fp8", "train")),
         ("export", ("bench", "export", "kernels")),
         ("desktop/layerflow_desktop", ("desktop",)),
     ],
@@ -111,7 +111,9 @@ def test_everything_declared_is_pinned_exactly():
     pins = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()[1:]
     assert all(re.fullmatch(r"[\w.-]+==[\w.]+", pin) for pin in pins)
     assert "torch==2.13.0" in pins
-    assert declared("train", "export", "bench", "desktop", "fp8", "kernels", "tensorrt-rtx", "dev") <= names_of(pins)
+    assert declared(
+        "train", "export", "bench", "desktop", "fp8", "kernels", "tensorrt-rtx", "cluster", "dev"
+    ) <= names_of(pins)
 
 
 def test_every_blender_is_pinned_exactly():

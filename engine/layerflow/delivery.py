@@ -75,6 +75,11 @@ class Delivery:
             return check_room(self.pattern.folder, len(frames) * self._frame_bytes)
         check_room(self.pattern.folder, self._bytes_of(frames), what="the rest of the shot")
 
+    @property
+    def num_bytes(self) -> int:
+        """The size of all files of all frames at most, as if nothing could be compressed; previews left out."""
+        return len(self.frames) * self._frame_bytes
+
     def _bytes_of(self, frames: Collection[int]) -> int:
         """What `frames` take at most, besides those that only replace what is there."""
         with output_errors(self.pattern.path(self.frames[0])):

@@ -20,6 +20,7 @@ from layerflow.cli.install import install
 from layerflow.cli.jobs import jobs
 from layerflow.cli.models import models
 from layerflow.cli.part import part
+from layerflow.cli.plan import plan
 from layerflow.cli.recompose import recompose
 from layerflow.cli.rerun import rerun
 from layerflow.cli.running import run_command
@@ -43,6 +44,7 @@ for verb in (
     recompose,
     deliver,
     rerun,
+    plan,
     doctor,
     evaluate,
     serve,

@@ -1,0 +1,1 @@
+"""What shots will take before they are made: hours, money, memory and disk, and how long they wait for a GPU."""
