@@ -224,7 +224,7 @@ def test_a_run_that_goes_on_ends_as_an_undisturbed_one(trained: Config, tmp_path
     assert ours.keys() == whole.keys() and all(torch.equal(ours[key], whole[key]) for key in whole)
 
 
-@pytest.mark.parametrize("half", [20, pytest.param(500, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("half", [20, pytest.param(500, marks=pytest.mark.long)])
 def test_a_run_from_its_middle_checkpoint_on_has_the_bits_of_the_whole(
     trained: Config, tmp_path: Path, half: int
 ) -> None:

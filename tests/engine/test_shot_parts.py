@@ -92,7 +92,7 @@ def test_parts_in_any_order_are_the_plain_command(tiny_model, tmp_path, plate, p
     assert {path.name for path in parts.verify(asked)} == set(plain)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_processes_at_once_one_of_which_is_killed(tiny_model, tmp_path, plate, plain) -> None:
     asked = request(tiny_model, tmp_path, plate=plate)
     parts.prepare(asked)
@@ -112,7 +112,7 @@ def test_two_processes_at_once_one_of_which_is_killed(tiny_model, tmp_path, plat
     assert contents(tmp_path) == plain
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_same_part_twice_at_once(tiny_model, tmp_path, plate, plain) -> None:
     """As when a scheduler takes a worker for lost that is not."""
     asked = request(tiny_model, tmp_path, plate=plate)
