@@ -24,6 +24,7 @@ VERBS = [
     "background",
     "foreground",
     "edit",
+    "plan",
     "recompose",
     "deliver",
     "rerun",
