@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from layerflow import layers, window
 from layerflow.errors import RequestError
 from layerflow.layers import LayerStack, PictureFormat, Pixels
+from layerflow.wire.exr_layers import is_layer_name
 
 MIN_SCALE, MAX_SCALE = 0.01, 100.0
 MAX_OFFSET = 1e6  # pixels; further away than any picture is wide
@@ -36,7 +37,7 @@ class Placement:
     scale: float = 1.0
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not layers.is_layer_name(self.name):
+        if not isinstance(self.name, str) or not is_layer_name(self.name):
             raise ValueError(f"name must be that of a layer, got {self.name!r}")
         if not isinstance(self.visible, bool):
             raise ValueError(f"visible of {self.name} must be true or false, got {self.visible!r}")

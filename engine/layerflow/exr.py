@@ -25,6 +25,7 @@ from layerflow.errors import OutputError, PlateError
 from layerflow.files import as_os_error, atomic_path
 from layerflow.layers import LayerStack, PictureFormat, Pixels
 from layerflow.reading import header_texts, legible, plain, reason, text
+from layerflow.wire.exr_layers import BLENDED, layer_channels
 
 AlphaMode = Literal["straight", "premultiplied"]
 Compression = Literal["none", "zips", "zip", "piz", "dwaa"]
@@ -36,8 +37,6 @@ _COMPRESSIONS: dict[str, Any] = {
     "piz": OpenEXR.PIZ_COMPRESSION,
     "dwaa": OpenEXR.DWAA_COMPRESSION,
 }
-_TOP_LEVEL = "blended"
-_ORDER = re.compile(r"foreground(\d*)")
 
 
 def write_frame(
@@ -54,11 +53,11 @@ def write_frame(
     `header` are strings to keep, under names of their own such as `layerflow:seed`. Raises OutputError.
     """
     frame = frame_of(stack, index)
-    picture = frame.layers.get(_TOP_LEVEL)
+    picture = frame.layers.get(BLENDED)
     blended = layers.recompose(frame) if picture is None else layers.opaque(picture)
     named = {"RGBA": layers.with_alpha(blended, np.ones(blended.shape[:-1], np.float32))}
-    named |= {name: pixels for name, pixels in frame.layers.items() if name != _TOP_LEVEL}
-    order = ",".join((*(name for name in frame.layers if name != _TOP_LEVEL), _TOP_LEVEL))
+    named |= {name: pixels for name, pixels in frame.layers.items() if name != BLENDED}
+    order = ",".join((*(name for name in frame.layers if name != BLENDED), BLENDED))
     return _write(path, frame, named, {**header, "layerflow:layers": order}, alpha, compression)
 
 
@@ -263,25 +262,8 @@ def _layer(spec: Any, pixels: Pixels) -> Pixels:
 
 
 def _columns(spec: Any) -> dict[str, list[int]]:
-    """Layer -> its channel numbers in R, G, B(, A) order, top layer first. The top level's alpha of 1 is dropped."""
     place = {name: column for column, name in enumerate(map(plain, spec.channelnames))}
-    written = [name for name in text(spec, "layerflow:layers").split(",") if name]
-    prefixes = {_TOP_LEVEL if len(written) != 1 else written[0]: ""}
-    prefixes |= {name[:-2]: name[:-1] for name in place if name.endswith(".R") and layers.is_layer_name(name[:-2])}
-    columns = {}
-    for layer in sorted(prefixes, key=lambda name: (written.index(name) if name in written else 99, *_rank(name))):
-        letters = "RGB" if layer == _TOP_LEVEL else "RGBA"
-        numbers = [place[prefixes[layer] + letter] for letter in letters if prefixes[layer] + letter in place]
-        if len(numbers) >= 3:
-            columns[layer] = numbers
-    return columns
-
-
-def _rank(layer: str) -> tuple[int, int, str]:
-    found = _ORDER.fullmatch(layer)
-    if found is not None:
-        return 0, int(found.group(1) or 0), layer
-    return (1 if layer == "background" else 2), 0, layer
+    return layer_channels(place, text(spec, "layerflow:layers"))
 
 
 def _format(spec: Any) -> PictureFormat:

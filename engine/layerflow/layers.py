@@ -18,13 +18,12 @@ from numpy.typing import NDArray
 
 from layerflow.timecode import is_timecode
 from layerflow.window import Window, union
+from layerflow.wire.exr_layers import is_layer_name
 
 Pixels = NDArray[np.float32]
 
 HALF_MAX = 65504.0  # largest finite half float
-_LAYER_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _FOREGROUND = re.compile(r"foreground\d*")
-_HOST_WORDS = frozenset({"main", "left", "right", "rgb", "rgba"})  # views and top-level channels in other programs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,11 +138,6 @@ def z_order(names: Iterable[str]) -> tuple[str, ...]:
     """The foregrounds and the background among `names`, top first; no other."""
     fronts = sorted(filter(is_foreground, names), key=lambda name: int(name.removeprefix("foreground") or 0))
     return (*fronts, *(name for name in names if name == "background"))
-
-
-def is_layer_name(name: str) -> bool:
-    """Whether Nuke, Blender and EXR all keep `name` as a layer's name."""
-    return _LAYER_NAME.fullmatch(name) is not None and name.lower() not in _HOST_WORDS
 
 
 def check_layer_name(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -10,7 +11,7 @@ from layerflow_desktop.models.opening import File, Files
 from layerflow_desktop.models.picture import ClipError, Half, Picture
 
 
-class FileClip:
+class FileClip(ABC):
     """Frames in files of their own. Equal clips have the same pictures, as far as each of them has the frame."""
 
     layers: tuple[str, ...] = ()
@@ -69,8 +70,9 @@ class FileClip:
         newer._generation = self._generation + has_changed
         return newer
 
+    @abstractmethod
     def _read_layers(self, frame: int, parts: list[Part]) -> dict[str, Half]:
-        raise NotImplementedError
+        """The layers of a frame, as they are shown."""
 
     def _parts(self, frame: int) -> list[Part]:
         if frame not in self._listed:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from layerflow.wire.exr_layers import layer_channels
 from layerflow_desktop.models import color
 from layerflow_desktop.models.exr_pixels import layer_of, read_planes
 from layerflow_desktop.models.file_clip import FileClip
@@ -15,8 +16,6 @@ from layerflow_desktop.models.image_file import Part, finite, read_pixels, strai
 from layerflow_desktop.models.opening import File, Files
 from layerflow_desktop.models.picture import ClipError, Half
 
-BLENDED = "blended"
-_ORDER = re.compile(r"foreground(\d*)")
 _OWN = re.compile(r"foreground\d*|background|residual")
 
 
@@ -76,23 +75,4 @@ def _chosen(pixels: Any, columns: list[int]) -> Any:
 
 
 def _columns(part: Part) -> dict[str, list[int]]:
-    """Layer -> its channels in R, G, B(, A) order, from front to back. The blended picture has no alpha."""
-    place = part.channels
-    written = [name for name in part.text("layerflow:layers").split(",") if name]
-    prefixes = {BLENDED if len(written) != 1 else written[0]: ""}
-    prefixes |= {name[:-2]: name[:-1] for name in place if name.endswith(".R")}
-    order = sorted(prefixes, key=lambda name: (written.index(name) if name in written else 99, *_rank(name)))
-    columns = {}
-    for layer in order:
-        letters = "RGB" if layer == BLENDED else "RGBA"
-        numbers = [place[prefixes[layer] + letter] for letter in letters if prefixes[layer] + letter in place]
-        if len(numbers) >= 3:
-            columns[layer] = numbers
-    return columns
-
-
-def _rank(layer: str) -> tuple[int, int, str]:
-    found = _ORDER.fullmatch(layer)
-    if found is not None:
-        return 0, int(found.group(1) or 0), layer
-    return (1 if layer == "background" else 2), 0, layer
+    return layer_channels(part.channels, part.text("layerflow:layers"))
