@@ -17,6 +17,7 @@ from layerflow.models.load import Engine
 from layerflow.models.plans import PLANS
 from layerflow.versions import version_of
 from layerflow.wire import Request
+from layerflow.wire.whole_paths import Move, with_moved_paths
 
 LIBRARIES = ("torch", "diffusers", "transformers", "numpy", "OpenImageIO", "OpenEXR")
 MADE_BY = "layerflow:backend"  # several where one gave way to another on the way
@@ -24,9 +25,13 @@ MADE_UNDER = "layerflow:memory"  # memory plans; several where memory ran out on
 NOT_IN_HEADER = ("output", "preview", "per_layer")  # what a request says besides the pixels of a frame
 
 
-def record_of(request: Request, model: ModelFolder) -> dict[str, str]:
-    """What decides the pixels of every frame of a shot, as header strings. ModelError when a LoRA cannot be read."""
-    values = {name: value for name, value in request.to_dict().items() if name not in NOT_IN_HEADER}
+def record_of(request: Request, model: ModelFolder, *, recorded: Move = str) -> dict[str, str]:
+    """What decides the pixels of every frame of a shot, as header strings, with its paths as they are `recorded`.
+
+    ModelError when a LoRA cannot be read.
+    """
+    told = with_moved_paths(request, recorded).to_dict()
+    values = {name: value for name, value in told.items() if name not in NOT_IN_HEADER}
     loras = {"layerflow:loraSha256": ", ".join(find_lora(text).sha256 for text in request.lora)} if request.lora else {}
     return {
         **loras,

@@ -49,7 +49,7 @@ from layerflow.seams import continued, goes_on, shared_frames
 from layerflow.showing import Showing
 from layerflow.window import Window as Area
 from layerflow.wire import Event, Request
-from layerflow.wire.whole_paths import whole_matte
+from layerflow.wire.whole_paths import Move, whole_matte, with_moved_paths
 
 OnEvent = Callable[[Event], None]
 OnGlimpse = Callable[[Glimpse], None]
@@ -91,11 +91,12 @@ class Shot:
     on_event: OnEvent
     stopped: Callable[[], bool] = lambda: False
     on_glimpse: OnGlimpse | None = None
+    recorded: Move = str  # what headers call a path, where this machine knows it by another name
     resuming: bool = False  # whole frames of this very shot are left as they are
     warnings: list[str] = field(default_factory=list)
 
     @classmethod
-    def prepare(cls, request: Request, on_event: OnEvent, stopped: Callable[[], bool]) -> Shot:
+    def prepare(cls, request: Request, on_event: OnEvent, stopped: Callable[[], bool], *, recorded: Move = str) -> Shot:
         """The checked shot: model, plate and output pattern are usable. Nothing is written."""
         folder = find_model(request.model, request.task)
         # Refuses a task that the model was not made for.
@@ -144,6 +145,7 @@ class Shot:
             delivery=delivery,
             on_event=on_event,
             stopped=stopped,
+            recorded=recorded,
         )
 
     @property
@@ -197,7 +199,7 @@ class Shot:
     def record(self) -> dict[str, str]:
         """What decides the pixels of every frame, as header strings."""
         ending = {GOES_ON_FROM: self.ending.sha256()} if self.ending else {}
-        return record_of(self.request, self.folder) | ending
+        return record_of(self.request, self.folder, recorded=self.recorded) | ending
 
     @cached_property
     def journal(self) -> Journal:

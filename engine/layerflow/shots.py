@@ -34,6 +34,7 @@ from layerflow.overlap import make_windows
 from layerflow.provenance import own_pattern, read_backends, read_plans, read_provenance
 from layerflow.shot import OnEvent, OnGlimpse, Shot, layout_for
 from layerflow.wire import Event, Request
+from layerflow.wire.whole_paths import Move
 
 Make = Callable[[Shot, Engine, deque[Window]], None]
 
@@ -63,6 +64,7 @@ def render(
     accept: Callable[[Shot], None] = lambda shot: None,
     stopped: Callable[[], bool] = lambda: False,
     engines: Engines | None = None,
+    recorded: Move = str,
 ) -> ShotResult:
     """Makes the shot that `request` asks for, with a model of `engines` where several shots share them.
 
@@ -70,7 +72,8 @@ def render(
     `accept` may refuse the shot by raising, before anything is written. After every step `on_glimpse` may look at the
     layers as they are by then. Raises a LayerFlowError in one sentence, and Interrupted when `stopped` turned true;
     after that, or after a crash, the same request with `resume` goes on to the same bits as an undisturbed run. Nothing
-    is written under a final name before the plate, the model and the output folder have been checked.
+    is written under a final name before the plate, the model and the output folder have been checked. Headers call
+    the request's paths what `recorded` makes of them.
     """
     *before, last = stages(request)
     options: dict[str, Any] = {
@@ -80,6 +83,7 @@ def render(
         "on_glimpse": on_glimpse,
         "stopped": stopped,
         "engines": engines or Engines(),
+        "recorded": recorded,
     }
     made = [_render(stage, accept=partial(_accept_before, accept, last, options), **options) for stage in before]
     result = _render(last, accept=accept, **options)
@@ -110,10 +114,11 @@ def _render(
     accept: Callable[[Shot], None] = lambda shot: None,
     stopped: Callable[[], bool],
     engines: Engines | None = None,
+    recorded: Move = str,
 ) -> ShotResult:
     """As `render`. `plans` and `backends` are what a frame of the shot was once made under and by."""
     started = time.monotonic()
-    shot = Shot.prepare(request, on_event, stopped)
+    shot = Shot.prepare(request, on_event, stopped, recorded=recorded)
     accept(shot)
     shot.on_glimpse = on_glimpse
     shot.open_output(overwrite=overwrite, resume=resume)

@@ -155,7 +155,7 @@ def attempt(
     return settled.sound
 
 
-def _ways(lease: Lease) -> dict[str, bool]:
+def _ways(lease: Lease) -> dict[str, Any]:
     """Whether `render` is to resume or to start anew.
 
     A shot that was begun goes on. One that replaces frames does so only from its journal: without that, what lies there
