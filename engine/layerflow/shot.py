@@ -49,7 +49,7 @@ from layerflow.seams import continued, goes_on, shared_frames
 from layerflow.showing import Showing
 from layerflow.window import Window as Area
 from layerflow.wire import Event, Request
-from layerflow.wire.whole_paths import Move, whole_matte, with_moved_paths
+from layerflow.wire.whole_paths import Move, whole_matte
 
 OnEvent = Callable[[Event], None]
 OnGlimpse = Callable[[Glimpse], None]

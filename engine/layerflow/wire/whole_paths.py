@@ -10,7 +10,6 @@ from layerflow.wire.lora import parse_lora, write_lora
 from layerflow.wire.matte import parse_matte, write_matte
 from layerflow.wire.request import Request
 
-
 Move = Callable[[str], str]  # of a path, to what it is elsewhere
 
 
@@ -37,7 +36,7 @@ def with_moved_paths(request: Request, move: Move) -> Request:
 
 def is_folder(model: str) -> bool:
     """Whether what a request calls its model is the path of a folder, and no name."""
-    return os.path.isabs(model) or bool(os.path.dirname(model)) and os.path.isdir(model)
+    return os.path.isabs(model) or (bool(os.path.dirname(model)) and os.path.isdir(model))
 
 
 def whole_matte(text: Optional[str]) -> Optional[str]:
