@@ -1,4 +1,4 @@
-"""A shot made where its files have other paths: its headers, and its bytes, are those of the paths it was asked with."""
+"""A shot made where its files have other paths: its headers, so its bytes, are those of the paths it was asked with."""
 
 from __future__ import annotations
 
