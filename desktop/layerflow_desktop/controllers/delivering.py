@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from layerflow.wire import starting
-from layerflow.wire.errors import NotRunning, ServerError
+from layerflow.wire.errors import ServerError
+from layerflow.wire.programs import start_program
 from layerflow_desktop.models.exports import Export, comp_text
 
 OnProgress = Callable[[int, int], None]  # frames that are done, of how many
@@ -68,20 +68,7 @@ class Delivery:
         with self._lock:
             if self._is_stopped:
                 return None
-            try:
-                self._process = subprocess.Popen(
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.PIPE,
-                    stderr=complaints,
-                    encoding="utf-8",
-                    errors="replace",
-                    env=starting.variables_for_others(),
-                    creationflags=starting.no_console(),
-                )
-            except OSError as error:
-                reason = error.strerror or str(error)
-                raise NotRunning(f"{command[0]} cannot be run ({reason}); install LayerFlow again") from error
+            self._process = start_program(command, "install LayerFlow again", complaints)
             return self._process
 
     def _outcome(self, code: int, last: dict[str, Any], said: Sequence[str]) -> Exported | None:

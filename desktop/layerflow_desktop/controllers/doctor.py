@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from layerflow.wire import starting
-from layerflow.wire.errors import NotRunning, ServerError
+from layerflow.wire.errors import ServerError
+from layerflow.wire.programs import start_program
 
 TIMEOUT_S = 180.0  # the first start on a cold disk loads the whole of torch
 
@@ -56,19 +56,7 @@ class Doctor:
         with self._lock:
             if self._is_closed or self._process is not None:
                 raise ServerError("the engine is being looked through already; wait for that")
-            try:
-                self._process = subprocess.Popen(
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
-                    encoding="utf-8",
-                    errors="replace",
-                    env=starting.variables_for_others(),
-                    creationflags=starting.no_console(),
-                )
-            except OSError as error:
-                raise NotRunning(f"{command[0]} cannot be run ({error.strerror}); install LayerFlow again") from error
+            self._process = start_program(command, "install LayerFlow again")
             return self._process
 
     def _end(self) -> None:
