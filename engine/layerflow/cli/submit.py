@@ -64,7 +64,7 @@ def submit(
     if not openjd:
         raise RequestError("say --openjd: a job template of Open Job Description is what is written")
     request, source = read_shot_file(file), Path(file)
-    folder = Path(output) if output else source.absolute().with_suffix(".openjd")
+    folder = Path(output).absolute() if output else source.absolute().with_suffix(".openjd")
     plan = plan_parts(request)
     job = FarmJob(
         name=name or source.stem,
@@ -78,7 +78,8 @@ def submit(
     files = {SHOT_FILE: _as_values(request), _TEMPLATE: job_template(job), _VALUES: values}
     paths = _written(folder, files, overwrite)
     if as_json:
-        print_json({"template": paths[1], "shot": paths[0], "windows": len(plan.parts), "chunks": job.num_chunks})
+        counts = {"windows": len(plan.parts), "chunks": job.num_chunks}
+        print_json({"folder": folder, "template": paths[1], "shot": paths[0], **counts})
     else:
         click.echo(f"job: {paths[1]}")
         click.echo(f"{len(plan.parts)} windows in {job.num_chunks} tasks; openjd run {paths[1]}, or")

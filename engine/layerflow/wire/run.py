@@ -155,10 +155,7 @@ class Run:
             self._render_all()
             if self._cancelled.is_set():
                 return Status("cancelled before the engine was asked", CANCELLED), []
-            client = self._connect()
-            self._submit(client)
-            self._retry(client)
-            jobs = [self._followed(client, job) for job in list(self._ids)]
+            return self._after_rendering()
         except NotFound:
             return Status(
                 "this machine's queue does not know the job; frames that it made are in their folder", CANCELLED
@@ -169,6 +166,13 @@ class Run:
             if not self._shots:  # nobody has pressed anything, so nothing has failed
                 return Status(f"the job cannot be watched: {error}; then press Reload"), []
             return Status(f"failed: {error}", FAILED), []
+
+    def _after_rendering(self) -> Tuple[Status, List[Job]]:
+        """Asks the engine, and how its jobs ended."""
+        client = self._connect()
+        self._submit(client)
+        self._retry(client)
+        jobs = [self._followed(client, job) for job in list(self._ids)]
         worst = next((job for job in jobs if job.state != "done"), jobs[-1])
         return of_job(worst), jobs
 

@@ -49,7 +49,7 @@ def _done(job: Job) -> str:
     frames, seconds = result.get("frames"), result.get("seconds")
     text = "done"
     if isinstance(frames, list):
-        text += f": {len(frames)} frame" + ("s" if len(frames) != 1 else "")
+        text += f": {counted(len(frames), 'frame')}"
     if isinstance(seconds, (int, float)):
         text += f" in {duration(seconds)}"
     if job.warnings:
@@ -57,6 +57,11 @@ def _done(job: Job) -> str:
     if len(job.warnings) > 1:
         text += f"; and {len(job.warnings) - 1} more"
     return text
+
+
+def counted(number: int, what: str) -> str:
+    """2 and "frame" as "2 frames"."""
+    return f"{number} {what}" + ("s" if number != 1 else "")
 
 
 def duration(seconds: float) -> str:

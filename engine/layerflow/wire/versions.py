@@ -34,6 +34,11 @@ class Frames:
         start, end, padding = find_frame_field(folder, name)
         return cls(folder, name[:start], name[end:], padding)
 
+    @property
+    def stem(self) -> str:
+        """The name without frame number, and without what stands before that."""
+        return self.before.rstrip("._-")
+
     def path(self, frame: int) -> str:
         """The file of a frame."""
         return os.path.join(self.folder, f"{self.before}{frame:0{self.padding}d}{self.after}")
@@ -137,10 +142,16 @@ class Versions:
 
 
 def _is_begun(pattern: str) -> bool:
-    """Whether frames of this version are there, or the engine's record of a shot that is being made."""
+    """Whether frames of this version are there, the engine's record of a shot that is being made, or a farm's job."""
     frames = Frames.of(pattern)
-    stem = frames.before.rstrip("._-")
-    return bool(frames.on_disk()) or os.path.isdir(os.path.join(frames.folder, f".{stem}.layerflow"))
+    record = os.path.join(frames.folder, f".{frames.stem}.layerflow")
+    return bool(frames.on_disk()) or os.path.isdir(record) or os.path.isfile(shot_file(pattern))
+
+
+def shot_file(pattern: str) -> str:
+    """The file beside the frames that holds the request of a shot which a farm makes."""
+    frames = Frames.of(pattern)
+    return os.path.join(frames.folder, f"{frames.stem}.json")
 
 
 def _names(folder: str) -> List[str]:
