@@ -45,6 +45,11 @@ def generate(group: nuke.Group) -> None:
     _guarded(lambda: node.generate(group), group)
 
 
+def submit(group: nuke.Group) -> None:
+    """Submit to farm."""
+    _guarded(lambda: node.submit(group), group)
+
+
 def cancel(group: nuke.Group) -> None:
     """Cancel."""
     _guarded(lambda: node.cancel(group), group)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Callable, Sequence
 
 from layerflow.wire import Job
@@ -68,13 +69,25 @@ class NodeDesk(Desk):
         """Shows the frames, or says what went wrong: on the node, and in one dialog."""
         self._over()
         if status.state == DONE:
-            try:
-                showing.show_version(self._group)
-            except (HostError, ValueError) as error:
-                status = Status(f"failed: {error}", FAILED)
+            status = self._after(status)
         showing.drop_preview(self._group)
         self.status = status
         color = host.RED if status.state == FAILED else host.NO_COLOR
         host.set_values(self._group, {"status": status.text, "state": status.state, "tile_color": color})
         if status.state == FAILED and host.is_interactive():
             host.tell(f"{host.full_name(self._group)}: {status.text}")
+
+    def _after(self, status: Status) -> Status:
+        """How it stands once the frames are shown."""
+        try:
+            showing.show_version(self._group)
+        except (HostError, ValueError) as error:
+            return Status(f"failed: {error}", FAILED)
+        return status
+
+
+class FarmDesk(NodeDesk):
+    """The desk of a node whose frames are made by a farm, later."""
+
+    def _after(self, status: Status) -> Status:
+        return replace(status, text=f"{status.text}; press Reload once the frames are there")

@@ -18,7 +18,8 @@ import nuke
 from layerflow.wire.run import Gone, HostError
 from layerflow_nuke.asking import Script
 from layerflow_nuke.graph import COLUMN, LAYERS, ROW, Piece
-from layerflow_nuke.panel import MARK, PANEL, Knob
+from layerflow_nuke.knobs import Knob
+from layerflow_nuke.panel import MARK, PANEL
 
 RED, NO_COLOR = 0xB02020FF, 0
 # Knobs that change nothing in a picture.
@@ -159,9 +160,10 @@ def full_name(node: nuke.Node) -> str:
 
 
 def values(node: nuke.Node) -> Dict[str, Any]:
-    """What the knobs of the panel hold; of a path with its expressions."""
+    """What the knobs of the panel hold; of a path with its expressions. An older node lacks some: their defaults."""
     full_name(node)
-    return {knob.name: node[knob.name].value() for knob in PANEL if knob.is_value}
+    found = {knob: node.knob(knob.name) for knob in PANEL if knob.is_value}
+    return {knob.name: knob.default if held is None else held.value() for knob, held in found.items()}
 
 
 def worked_out(node: nuke.Node, text: str, view: str) -> str:

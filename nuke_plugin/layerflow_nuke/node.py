@@ -5,18 +5,19 @@ from __future__ import annotations
 import contextlib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Sequence, Tuple, Type
 
 from layerflow.wire import Job
 from layerflow.wire.asking import new_seed
 from layerflow.wire.client import Client
+from layerflow.wire.farm_run import FarmRun
 from layerflow.wire.labels import label_of
 from layerflow.wire.run import HostError, Run, Shot
 from layerflow.wire.status import WORKING, Status
-from layerflow.wire.versions import with_version
+from layerflow.wire.versions import Versions, with_version
 from layerflow_nuke import host, inside, planning, showing, tree
 from layerflow_nuke.asking import INPUTS, PLATE, Script
-from layerflow_nuke.desk import NodeDesk
+from layerflow_nuke.desk import FarmDesk, NodeDesk
 from layerflow_nuke.panel import counting
 
 if TYPE_CHECKING:
@@ -41,14 +42,26 @@ def generate(group: nuke.Group) -> Run:
     """The run that was started: it renders, asks and follows in a thread of its own."""
     _refuse_second(group)
     run, _ = _made(group)
-    runs[host.full_name(group)] = run
-    run.thread.start()
-    return run
+    return _started(group, run)
 
 
 def generate_and_wait(group: nuke.Group) -> Status:
     """How it ended, for `nuke -t` and farms: all of it in this thread."""
     run, desk = _made(group)
+    run.work()
+    return desk.status
+
+
+def submit(group: nuke.Group) -> Run:
+    """The run that was started: it renders, and writes the next version as jobs for a farm, in a thread of its own."""
+    _refuse_second(group)
+    run, _ = _for_farm(group)
+    return _started(group, run)
+
+
+def submit_and_wait(group: nuke.Group) -> Status:
+    """How submitting ended, all of it in this thread."""
+    run, desk = _for_farm(group)
     run.work()
     return desk.status
 
@@ -125,8 +138,7 @@ def watch_again(group: nuke.Group) -> bool:
     if not jobs or _is_running(group):
         return False
     run, _ = _run(group, values, script, jobs=jobs)
-    runs[host.full_name(group)] = run
-    run.thread.start()
+    _started(group, run)
     return True
 
 
@@ -134,8 +146,7 @@ def look_for_jobs(group: nuke.Group) -> None:
     """Follows jobs of the node that go on, where an engine runs and has some."""
     values, script = host.values(group), host.script()
     run, _ = _run(group, values, script, start_engine=False)
-    runs[host.full_name(group)] = run
-    run.thread.start()
+    _started(group, run)
 
 
 def script_loaded() -> None:
@@ -163,12 +174,31 @@ def _refuse_second(group: nuke.Group) -> None:
         raise ValueError("a job of this node is running; wait for it, or press Cancel first")
 
 
+def _started(group: nuke.Group, run: Run) -> Run:
+    runs[host.full_name(group)] = run
+    run.thread.start()
+    return run
+
+
 def _made(group: nuke.Group) -> Tuple[Run, NodeDesk]:
     values, script = host.values(group), host.script()
+    return _run(group, values, script, shots=_planned(group, values, script))
+
+
+def _for_farm(group: nuke.Group) -> Tuple[Run, NodeDesk]:
+    values, script = host.values(group), host.script()
+    farms = planning.farms(group, values, script)
+    shots = _planned(group, values, script)
+    host.set_values(group, {"jobs": ""})  # those of before are not what the node is at now
+    desk = _desk(FarmDesk, group, script, _versions(group, values, script))
+    return FarmRun(desk, host.in_main_thread, shots, farms), desk
+
+
+def _planned(group: nuke.Group, values: Mapping[str, Any], script: Script) -> List[Shot]:
     shots = planning.plan(group, values, script)
     channel = f"rgba.{values['guide_channel']}"
     host.set_values(host.inside(group, "Guide_matte"), {"from0": channel})
-    return _run(group, values, script, shots=shots)
+    return shots
 
 
 def _run(
@@ -179,21 +209,29 @@ def _run(
     jobs: Sequence[str] = (),
     start_engine: bool = True,
 ) -> Tuple[Run, NodeDesk]:
-    name = host.full_name(group)
-    versions = planning.versions_of(group, str(values["output"]), script.views[0])
-
-    def over() -> None:
-        runs.pop(name, None)
-
-    desk = NodeDesk(group, script, versions.inputs_folder(), over)
+    versions = _versions(group, values, script)
+    desk = _desk(NodeDesk, group, script, versions)
     connect = _connector(str(values["server"]).strip(), start_engine)
-    label = label_of("nuke", script.path, name)
+    label = label_of("nuke", script.path, host.full_name(group))
     layer = str(values["preview_layer"]) if host.is_interactive() else "off"
 
     def is_mine(job: Job) -> bool:
         return versions.has(job.request.output)
 
     return Run(desk, host.in_main_thread, connect, shots, jobs, label, layer, is_mine), desk
+
+
+def _desk(kind: Type[NodeDesk], group: nuke.Group, script: Script, versions: Versions) -> NodeDesk:
+    name = host.full_name(group)
+
+    def over() -> None:
+        runs.pop(name, None)
+
+    return kind(group, script, versions.inputs_folder(), over)
+
+
+def _versions(group: nuke.Group, values: Mapping[str, Any], script: Script) -> Versions:
+    return planning.versions_of(group, str(values["output"]), script.views[0])
 
 
 def _connector(server: str, start: bool) -> Callable[[], Client]:

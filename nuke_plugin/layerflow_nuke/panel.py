@@ -5,50 +5,15 @@ Names that a request has are the request's own, so that the help of the command 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Dict, Iterator, Tuple
 
-from layerflow.wire.request import CHOICES, TASKS
+from layerflow.wire.request import CHOICES
+from layerflow_nuke.farm_panel import FARM
+from layerflow_nuke.knobs import Knob
 
-KINDS = ("tab", "divider", "string", "multiline", "file", "int", "double", "bool", "choice", "button")
 MARK = "layerflow"  # the knob that tells a LayerFlow node from other groups; it holds the version of the panel
 PANEL_VERSION = "1"
 LATEST = "latest"  # the first choice of `version`
-
-BUTTON = """try:
-    from layerflow_nuke import buttons
-except ImportError:
-    nuke.message("LayerFlow is not installed for this Nuke; run: layerflow install nuke")
-else:
-    buttons.{name}(nuke.thisNode())
-"""
-
-
-@dataclass(frozen=True)
-class Knob:
-    """One knob of the panel."""
-
-    kind: str  # one of KINDS
-    name: str
-    label: str = ""
-    help: str = ""
-    default: Any = None
-    choices: Tuple[str, ...] = ()
-    range: Tuple[float, float] = (0.0, 0.0)  # of a slider
-    same_line: bool = False  # as the knob before
-    hidden: bool = False
-    tasks: Tuple[str, ...] = TASKS  # for which it counts; for others it is greyed out
-
-    @property
-    def is_value(self) -> bool:
-        """Whether it holds something that a script keeps."""
-        return self.kind not in ("tab", "divider", "button")
-
-    @property
-    def code(self) -> str:
-        """What a button does; it says what to do on a machine without the plugin."""
-        return BUTTON.format(name=self.name)
-
 
 _TASKS = ("decompose", "background", "foreground", "generate")  # in the order of the inputs that they show
 _PLATE = ("decompose",)
@@ -141,6 +106,14 @@ SHOT = (
         "generate",
         "Generate",
         "Renders the inputs that are needed, asks the engine for the layers, and returns.",
+    ),
+    Knob(
+        "button",
+        "submit",
+        "Submit to farm",
+        "Renders the inputs that are needed, and writes the next version as a job for a render farm, as the tab Farm "
+        "says. Reload shows the frames once they are there.",
+        same_line=True,
     ),
     Knob("button", "cancel", "Cancel", "Ends the job at its next step; frames that are whole stay.", same_line=True),
     Knob("button", "reload", "Reload", "Reads the frames of this version again.", same_line=True),
@@ -311,7 +284,7 @@ KEPT = (
     Knob("file", "scratch", default="", hidden=True),  # where paths are worked out
 )
 
-PANEL = (*SHOT, *LAYERS, *ENGINE, *KEPT)
+PANEL = (*SHOT, *LAYERS, *ENGINE, *FARM, *KEPT)
 
 
 def defaults() -> Dict[str, Any]:

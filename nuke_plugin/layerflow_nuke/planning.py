@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import zlib
-from typing import TYPE_CHECKING, Any, List, Mapping, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Tuple
 
 from layerflow.wire.asking import new_seed
+from layerflow.wire.farm import Farm
 from layerflow.wire.run import Render, Shot
 from layerflow.wire.versions import Frames, Versions, at_version, check_here, with_version
 from layerflow_nuke import host
@@ -18,6 +19,7 @@ from layerflow_nuke.asking import (
     needed_inputs,
     request_of,
 )
+from layerflow_nuke.farm_panel import farm_of
 from layerflow_nuke.panel import LATEST
 from layerflow_nuke.paths import for_view, has_view, portable
 
@@ -63,6 +65,14 @@ def plan(group: nuke.Group, values: Mapping[str, Any], script: Script) -> List[S
     shots = [_shot(group, values, script, frames, view, versions[view], version) for view in views]
     host.set_values(group, {"output": at_version(text, version), "seed": values["seed"], "version": LATEST})
     return shots
+
+
+def farms(group: nuke.Group, values: Mapping[str, Any], script: Script) -> Dict[str, Farm]:
+    """The farm for each of the views that are made, which have folders of their own. ValueError where it cannot be."""
+    views, text = views_of(str(values["output"]), script), str(values["farm_folder"]).strip()
+    if text and len(views) > 1 and not has_view(text):
+        text += "/%V"
+    return {view: farm_of(values, for_view(host.worked_out(group, text, view), view) if text else "") for view in views}
 
 
 def _range_of_input(group: nuke.Group, task: str) -> Optional[Tuple[int, int]]:

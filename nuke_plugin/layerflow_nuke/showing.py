@@ -28,7 +28,7 @@ def show_version(group: nuke.Group) -> Tuple[int, int]:
     version = _chosen(group, there)
     if version is None:
         host.set_values(host.inside(group, inside.SHOWN), {"which": inside.INPUT})
-        raise ValueError(f"there are no frames like {versions.pattern(1)} yet; press Generate")
+        raise ValueError(f"there are no frames like {versions.pattern(1)} yet; press Generate, or wait for the farm")
     frames = Frames.of(versions.pattern(version)).on_disk()
     pattern = shown_pattern(group, at_version(text, version), script)
     span = {"first": frames[0], "last": frames[-1], "origfirst": frames[0], "origlast": frames[-1]}

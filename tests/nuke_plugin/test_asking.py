@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from layerflow.wire import Request
+from layerflow.wire.farm import Farm
 from layerflow.wire.request import TASKS
 from layerflow_nuke.asking import INPUTS, Script, frames_of, needed_inputs, request_of, working_space
+from layerflow_nuke.farm_panel import FARM, farm_of
 from layerflow_nuke.panel import PANEL, counting, defaults
 
 SCRIPT = Script(path="/show/dog.nk", first_frame=1001, last_frame=1016, fps=25.0)
@@ -96,6 +98,10 @@ def test_what_cannot_be_is_a_sentence(values, says):
         asked(shown={} if values.get("task") == "generate" else PLATE, **values)
 
 
+def test_the_tab_farm_begins_where_a_farm_does():
+    assert farm_of(defaults(), folder="") == Farm()
+
+
 @pytest.mark.parametrize(
     ("chosen", "of_input", "frames"),
     [
@@ -144,7 +150,7 @@ def test_every_knob_has_help_and_a_name_of_its_own():
 
 def test_knobs_that_a_request_has_are_called_alike_and_offer_what_it_takes():
     fields = set(Request.__dataclass_fields__)
-    own = {knob.name for knob in PANEL if knob.is_value} - fields
+    own = {knob.name for knob in PANEL if knob.is_value and knob not in FARM} - fields
     assert own == {
         "lock_seed", "frame_range", "version", "status", "show", "preview_layer", "guide_channel", "fresh_inputs",
         "server", "layerflow", "jobs", "state", "scratch",
