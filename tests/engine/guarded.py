@@ -92,17 +92,17 @@ class Caller:
     def connect(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.service.port), timeout=30)
 
-    def raw(self, *pieces: bytes) -> Answer | None:
+    def raw(self, *pieces: bytes, has_body: bool = True) -> Answer | None:
         """The answer to these bytes; None where the server hangs up without a word."""
         with self.connect() as connection:
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # refused while we speak
                 for piece in pieces:
                     connection.sendall(piece)
-            return read_answer(connection)
+            return read_answer(connection, has_body=has_body)
 
     def ask(self, method: str, target: str, body: bytes | None = None, **headers: str | None) -> Answer:
         """The answer to a well-behaved request; `headers` change it (_ for -), None leaves one out."""
-        answer = self.raw(self.head(method, target, body, **headers) + (body or b""))
+        answer = self.raw(self.head(method, target, body, **headers) + (body or b""), has_body=method != "HEAD")
         assert answer is not None
         return answer
 
@@ -119,7 +119,7 @@ class Caller:
         return "\r\n".join([*lines, "", ""]).encode()
 
 
-def read_answer(connection: socket.socket) -> Answer | None:
+def read_answer(connection: socket.socket, *, has_body: bool = True) -> Answer | None:
     """One answer with a Content-Length, and nothing of what follows; None at the end of the connection."""
     received = b""
     while b"\r\n\r\n" not in received:
@@ -130,7 +130,7 @@ def read_answer(connection: socket.socket) -> Answer | None:
     head, _, body = received.partition(b"\r\n\r\n")
     first, *lines = head.decode("latin-1").split("\r\n")
     headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
-    length = int(headers.get("content-length", "0"))  # 304 has none
+    length = int(headers.get("content-length", "0")) if has_body else 0  # 304 has none
     while len(body) < length:
         piece = _receive(connection)
         assert piece, "the answer breaks off"

@@ -32,6 +32,7 @@ VERBS = [
     "evaluate",
     "serve",
     "jobs",
+    "users",
     "submit",
     "part",
     "models",

@@ -183,7 +183,7 @@ def attempted(root: Path, asked: Request, bounds: Bounds) -> tuple[str, str]:
     "bounds",
     [
         Bounds(roots=Roots(folders=(Path("/a"), Path("/b c"))), frames=7, pixels=9),
-        Bounds(roots=Roots(folders=())),
+        Bounds(roots=Roots(folders=()), spaces=Path("/d e")),
         Bounds(),
     ],
 )
@@ -203,5 +203,5 @@ def test_a_worker_is_told_its_bounds(tmp_path: Path, bounds: Bounds) -> None:
 
 
 def test_a_server_bounds_its_workers(tmp_path: Path) -> None:
-    settings = Settings(roots=(tmp_path,), limits=Limits(frames=5, pixels=6))
-    assert Bounds.of(settings) == Bounds(roots=Roots(folders=(tmp_path,)), frames=5, pixels=6)
+    settings, spaces = Settings(roots=(tmp_path,), limits=Limits(frames=5, pixels=6)), tmp_path / "spaces"
+    assert Bounds.of(settings, spaces) == Bounds(roots=Roots(folders=(tmp_path,)), spaces=spaces, frames=5, pixels=6)

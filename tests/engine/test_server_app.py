@@ -195,7 +195,7 @@ def test_a_path_outside_is_told_to_programs_too(client, service):
         ("GET", "/v1/nothing", 404, "there is nothing at this address; /v1/openapi.json lists those there are"),
         ("GET", "/v1/jobs/", 404, "there is nothing at this address"),
         ("GET", "/v1/jobs/../health", 404, "there is nothing at this address"),
-        ("DELETE", "/v1/jobs", 405, "this server knows GET, HEAD, POST only"),
+        ("DELETE", "/v1/jobs", 405, "this address takes another method"),
         ("GET", f"/v1/jobs/{NO_JOB}", 404, f"there is no job {NO_JOB}; layerflow jobs list shows those there are"),
         ("GET", f"/v1/jobs/{NO_JOB}/events", 404, f"there is no job {NO_JOB}"),
         ("GET", "/v1/jobs/X", 422, "a job's id is 32 hex digits, got 'X'; layerflow jobs list shows them"),

@@ -348,14 +348,14 @@ def test_a_queue_that_cannot_be_read_for_a_while(service, client, monkeypatch):
 def test_a_stream_that_cannot_be_read_for_a_while(service, client, monkeypatch):
     job = client.submit(shot(service))
     client.cancel(job.id)
-    read = service.store.events_after
+    read = service.store.owned_events_after
     broken = [StoreError("the disk is slow; try again")] * 2
 
-    def events_after(*args, **kwargs):
+    def owned_events_after(*args, **kwargs):
         if broken:
             raise broken.pop()
         return read(*args, **kwargs)
 
-    monkeypatch.setattr(service.store, "events_after", events_after)
+    monkeypatch.setattr(service.store, "owned_events_after", owned_events_after)
     assert states(client.events(job.id, timeout_s=LONG_S)) == ["queued", "cancelled"]
     assert not broken

@@ -27,6 +27,7 @@ from layerflow.cli.running import run_command
 from layerflow.cli.serve import serve
 from layerflow.cli.submit import submit
 from layerflow.cli.train import train
+from layerflow.cli.users import users
 
 
 @click.group("layerflow", context_settings={"help_option_names": ["-h", "--help"]})
@@ -49,6 +50,7 @@ for verb in (
     evaluate,
     serve,
     jobs,
+    users,
     submit,
     part,
     models,

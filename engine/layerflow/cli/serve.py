@@ -11,7 +11,7 @@ import click
 
 from layerflow.cli.options import json_option
 from layerflow.cli.report import print_json
-from layerflow.cli.serve_roots import ROOTS, choose_roots, remember_roots
+from layerflow.cli.serve_roots import ROOTS, choose_roots, choose_spaces, remember
 from layerflow.errors import RequestError
 
 if TYPE_CHECKING:
@@ -32,6 +32,12 @@ _WILDCARDS = ("0.0.0.0", "::")
     metavar="FOLDER",
     help=f"Where jobs may read and write; may repeat.  [{ROOTS}, as last time, or your home and temporary folders]",
 )
+@click.option(
+    "--spaces",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Where users' files are.  [as last time, or in the server's folder]",
+)
 @click.option("--idle-exit", type=click.FloatRange(min=0.1), metavar="SECONDS", help="End when idle for so long.")
 @click.option("--replace", "replaces", is_flag=True, help="First end the server that runs; its jobs go on here.")
 @click.option("--max-waiting", type=click.IntRange(min=1), help="Jobs that may wait.  [1000]")
@@ -47,6 +53,7 @@ def serve(
     host: str,
     port: int | None,
     roots: tuple[Path, ...],
+    spaces: Path | None,
     idle_exit: float | None,
     replaces: bool,
     max_waiting: int | None,
@@ -68,6 +75,7 @@ def serve(
         port=port,
         names=names or _own_name(host),
         roots=choose_roots(roots, folder.roots),
+        spaces=choose_spaces(spaces, folder.roots),
         limits=replace(Limits(), **{name: value for name, value in limits.items() if value is not None}),
         idle_exit_s=idle_exit,
         certificate=tls_cert,
@@ -79,7 +87,9 @@ def serve(
 
     def ready(server: RunningServer) -> None:
         if roots:
-            remember_roots(settings.roots, folder.roots)
+            remember(folder.roots, roots=[*map(str, settings.roots)])
+        if spaces:
+            remember(folder.roots, spaces=str(settings.spaces))
         _say(server, as_json)
 
     if replaces:

@@ -26,10 +26,16 @@ def choose_roots(given: tuple[Path, ...], file: Path) -> tuple[Path, ...]:
     return tuple(root.resolve() for root in found or (Path.home(), Path(tempfile.gettempdir())))
 
 
-def remember_roots(roots: tuple[Path, ...], file: Path) -> None:
-    """Has servers that are started without roots take these. Raises OutputError."""
+def choose_spaces(given: Path | None, file: Path) -> Path | None:
+    """The folder `given` for users' files, or the one in `file`; None for the server's own."""
+    remembered = (read_private(file) or {}).get("spaces")
+    return given.resolve() if given else Path(remembered) if isinstance(remembered, str) else None
+
+
+def remember(file: Path, **folders: str | list[str]) -> None:
+    """Has servers that are started without such folders take these. Raises OutputError."""
     with output_errors(file):
-        write_private(file, {"roots": [str(root) for root in roots]})
+        write_private(file, {**(read_private(file) or {}), **folders})
 
 
 def _remembered(file: Path) -> tuple[Path, ...]:

@@ -10,6 +10,7 @@ from layerflow.files import refused_as
 from layerflow.server.roots import Roots
 from layerflow.server.service import Service
 from layerflow.server.settings import Limits
+from layerflow.server.spaces import Space
 from layerflow.wire import Request, checks, parse_lora, parse_matte
 
 MAX_NAME = 200  # characters, of a colour space, a model or a backend
@@ -23,16 +24,23 @@ _PLAIN = {
 }
 
 
-def accepted(request: Request, service: Service) -> Request:
+def accepted(request: Request, service: Service, space: Space | None = None) -> Request:
     """`request` when it may become a job. Raises RequestError; OutsideError for a path that no job may use.
 
-    What its paths lead to may change until it is made, so the worker asks `check_paths` again.
+    Of a user with a `space` it comes with that one's names for files, and is given back with their paths. What its
+    paths lead to may change until it is made, so the worker asks `check_paths` again.
     """
     _check_sizes(request, service.settings.limits)
     for name in ("colorspace", "output_colorspace", "model", "device", "backend"):
         _check_name(name, getattr(request, name))
-    check_paths(request, Roots(folders=service.settings.roots))
-    return request
+    if space is None:
+        check_paths(request, Roots(folders=service.settings.roots))
+        return request
+    if not _PLAIN["model"].fullmatch(request.model):
+        raise RequestError(f"{request.model} is no name of a model; /v1/models lists those on the server")
+    placed = space.placed(request)
+    check_paths(placed, space.roots)
+    return placed
 
 
 def check_paths(request: Request, roots: Roots) -> None:

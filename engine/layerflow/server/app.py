@@ -11,11 +11,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from layerflow import __version__
 from layerflow.errors import LayerFlowError
-from layerflow.server.guard import Guard
+from layerflow.server.guard import ASKER, Guard
 from layerflow.server.invalid import what_is_invalid
 from layerflow.server.metrics import Counted, Metrics
 from layerflow.server.problems import problem, problem_of
-from layerflow.server.routes import events, jobs, looking, machine, page
+from layerflow.server.routes import events, files, jobs, looking, machine, page
 from layerflow.server.service import Service
 from layerflow.server.streams import Streams
 
@@ -40,7 +40,7 @@ def create_app(service: Service) -> ASGIApp:
     app.state.service = service
     app.state.streams = Streams(service)
     app.state.metrics = Metrics(service, app.state.streams)
-    for router in (machine.router, jobs.router, looking.router, events.router, page.router):
+    for router in (machine.router, jobs.router, looking.router, events.router, files.router, page.router):
         app.include_router(router)
     app.add_exception_handler(LayerFlowError, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
@@ -59,9 +59,9 @@ def _with_few_threads(app: ASGIApp) -> ASGIApp:
     return limited
 
 
-async def _refused(_: Request, error: Exception) -> JSONResponse:
+async def _refused(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, LayerFlowError)
-    return problem_of(error)
+    return problem_of(error, request.scope[ASKER])
 
 
 async def _invalid(_: Request, error: Exception) -> JSONResponse:

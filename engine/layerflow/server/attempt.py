@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import partial
@@ -23,8 +23,11 @@ from layerflow.server.bounds import UNBOUNDED, Bounds
 from layerflow.server.errors import StoreError
 from layerflow.server.folder import ServerFolder
 from layerflow.server.leases import Lease
+from layerflow.server.ledger import Ledger
 from layerflow.server.links import check_links, check_size
 from layerflow.server.previewing import Previews
+from layerflow.server.results import files_of
+from layerflow.server.spaces import Space
 from layerflow.shot import Shot
 from layerflow.wire import Event, Job, Progress, Request
 
@@ -136,9 +139,11 @@ def attempt(
     """
     telling, watch = Telling(lease), Watch(lease, leaving)
     previews = Previews(folder, lease.job.id)
+    space = bounds.space_of(lease.owner)
+    roots = bounds.roots if space is None else space.roots
     with _logged(lease.job, folder.log_of(lease.job.id)), Settled(lease) as settled:
-        if bounds.roots is not None:
-            check_links(lease.job.request, bounds.roots)
+        if roots is not None:
+            check_links(lease.job.request, roots)
         result = shots.render(
             lease.job.request,
             **_ways(lease),
@@ -150,7 +155,10 @@ def attempt(
         )
         telling.stage("checking the frames")
         _verify(result, watch.stopped)
-        lease.done(json.loads(json.dumps(asdict(result), default=str)))
+        told = json.loads(json.dumps(asdict(result), default=str))
+        if space is not None:
+            _look_at(files_of(told), space, Ledger(lease.store.database), watch.stopped)
+        lease.done(told)
         logger.info("done in %.1f s", result.seconds)
     return settled.sound
 
@@ -188,6 +196,13 @@ def _verify(result: shots.ShotResult, stopped: Callable[[], bool]) -> None:
         raise_if(stopped)
         if not exr.verify_frame(path):
             raise OutputError(f"{path} cannot be read back as it was written; check the disk, then retry the job")
+
+
+def _look_at(paths: Iterable[str], space: Space, ledger: Ledger, stopped: Callable[[], bool]) -> None:
+    """Takes the digests of files, so that nobody who asks for them has to wait for that. Raises Interrupted."""
+    for path in paths:
+        raise_if(stopped)
+        ledger.look(space, space.name_of(path))
 
 
 @contextmanager

@@ -20,6 +20,8 @@ BUSY_S = 20.0  # how long a thread waits for another one's transaction; each tak
 # `number` is the order of submission and `position` the order of work. `worker` has the job in hand: it stays set after
 # a cancel, pause or retry until that worker has let go, so that no second one writes the same frames meanwhile.
 # `seen_at` is when a worker with a job in hand last said anything, be it only that it is there.
+# `owner` is the user whose job or file it is; the machine's own jobs have none. `file` holds what is known of the files
+# in spaces, with a digest once somebody needed it, and `upload` what is only on its way and counts as whole.
 MIGRATIONS = (
     (
         f"""
@@ -71,6 +73,41 @@ MIGRATIONS = (
         """,
     ),
     ("ALTER TABLE worker ADD COLUMN seen_at REAL",),
+    (
+        "ALTER TABLE job ADD COLUMN owner TEXT NOT NULL DEFAULT ''",
+        "CREATE INDEX job_by_owner ON job (owner, position)",
+        """
+        CREATE TABLE user (
+            name TEXT PRIMARY KEY,
+            digest TEXT NOT NULL,
+            space_bytes INTEGER NOT NULL,
+            jobs INTEGER NOT NULL,
+            added_at REAL NOT NULL
+        )
+        """,
+        """
+        CREATE TABLE file (
+            owner TEXT NOT NULL,
+            name TEXT NOT NULL,
+            size INTEGER NOT NULL,
+            modified_ns INTEGER NOT NULL,
+            sha256 TEXT,
+            PRIMARY KEY (owner, name)
+        )
+        """,
+        "CREATE INDEX file_by_content ON file (owner, sha256) WHERE sha256 IS NOT NULL",
+        """
+        CREATE TABLE upload (
+            owner TEXT NOT NULL,
+            name TEXT NOT NULL,
+            size INTEGER NOT NULL,
+            sha256 TEXT NOT NULL,
+            modified_ns INTEGER,
+            touched_at REAL NOT NULL,
+            PRIMARY KEY (owner, name)
+        )
+        """,
+    ),
 )
 
 _SENTENCES = {

@@ -8,7 +8,13 @@ LayerFlowError
     ├── NoPreviewError       nobody has made a picture of that layer yet
     ├── JobStateError        the job is in no state for that
     ├── OutsideError         a path leads out of the folders that jobs may use
-    └── QueueFullError       as many jobs wait as may
+    ├── QueueFullError       as many jobs wait as may
+    ├── NoSpaceError         the machine's own token has no space for files
+    ├── MachineOnlyError     a user's token does not open that
+    ├── FileNotThereError    the space has no such file, or nobody began to upload it
+    ├── SpaceFullError       a space has no room for that
+    ├── BadChecksumError     a chunk is not what its digest says
+    └── UploadError          a chunk does not go on from where the file is
 """
 
 from __future__ import annotations
@@ -50,3 +56,31 @@ class OutsideError(RequestError):
 
 class QueueFullError(RequestError):
     """As many jobs wait as may."""
+
+
+class NoSpaceError(RequestError):
+    """The machine's own token has no space for files."""
+
+
+class MachineOnlyError(RequestError):
+    """A user's token does not open that."""
+
+
+class FileNotThereError(RequestError):
+    """The space has no such file, or nobody began to upload it."""
+
+
+class SpaceFullError(RequestError):
+    """A space has no room for that."""
+
+
+class BadChecksumError(RequestError):
+    """A chunk is not what its digest says."""
+
+
+class UploadError(RequestError):
+    """A chunk does not go on from where the file is."""
+
+    def __init__(self, message: str, offset: int) -> None:
+        super().__init__(message)
+        self.offset = offset  # to go on from

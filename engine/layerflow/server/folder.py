@@ -34,6 +34,11 @@ class ServerFolder:
         return self.path / "roots.json"
 
     @property
+    def spaces(self) -> Path:
+        """Where users' spaces are unless the server was told otherwise."""
+        return self.path / "spaces"
+
+    @property
     def logs(self) -> Path:
         """The folder of all logs."""
         return self.path / "logs"

@@ -7,23 +7,39 @@ address. So a request has to name us as we are called, come from no page but our
 from __future__ import annotations
 
 import asyncio
-import hmac
 from collections import Counter
 
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from layerflow.server.problems import problem
+from layerflow.server.askers import MACHINE, Asker
+from layerflow.server.errors import StoreError
+from layerflow.server.problems import problem, problem_of
 from layerflow.server.service import Service
 
-METHODS = ("GET", "HEAD", "POST")
+METHODS = ("GET", "HEAD", "POST", "PATCH", "DELETE")
+CHUNK = "application/offset+octet-stream"  # what PATCH sends
 MAX_HEAD_BYTES = 16384  # target and headers
 MAX_HEADERS = 64
 
+ASKER = "layerflow.asker"  # of a scope that has come this far: who asks
+
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 OPEN = ("/", "/favicon.ico", "/v1/health")  # without the token; so is what lies below /page/
-SAID_ONCE = ("host", "origin", "authorization", "content-length", "content-type", "idempotency-key", "last-event-id")
+SAID_ONCE = (
+    "host",
+    "origin",
+    "authorization",
+    "content-length",
+    "content-type",
+    "content-digest",
+    "upload-offset",
+    "range",
+    "idempotency-key",
+    "last-event-id",
+)
 
 SEAL = {
     "content-security-policy": (
@@ -65,16 +81,18 @@ class Guard:
             return
         send = _sealed(send)
         try:
-            self._check(scope)
-            receive = _replayed(await self._body(receive), receive)
+            await self._check(scope)
+            receive = _replayed(await self._body(scope, receive), receive)
         except RefusalError as refusal:
             await refusal.answer(scope, receive, send)
+        except StoreError as error:
+            await problem_of(error)(scope, receive, send)
         except ConnectionError:
             pass  # nobody is left to answer
         else:
             await self._app(scope, receive, send)
 
-    def _check(self, scope: Scope) -> None:
+    async def _check(self, scope: Scope) -> None:
         """Raises RefusalError. Where someone comes from is looked at before what they bring."""
         headers = Headers(scope=scope)
         _check_head(scope, headers)
@@ -83,10 +101,12 @@ class Guard:
             methods = ", ".join(METHODS)
             raise _refusal(405, "MethodNotAllowed", f"this server knows {methods} only; use one of them", allow=methods)
         if not _is_open(scope):
-            self._check_token(headers)
-        self._check_size(headers)
+            scope[ASKER] = await self._asker(headers)
+        self._check_size(scope, headers)
         if scope["method"] == "POST":
             _check_form(headers)
+        if scope["method"] == "PATCH":
+            _check_chunk(headers)
 
     def _check_place(self, headers: Headers) -> None:
         """By what name we are called, and by whose page."""
@@ -105,45 +125,53 @@ class Guard:
         usual = 443 if self._service.settings.certificate else 80
         return {f"{name}:{port}" for name in names} | (names if port == usual else set())
 
-    def _check_token(self, headers: Headers) -> None:
+    async def _asker(self, headers: Headers) -> Asker:
+        """Whose token that is. Raises RefusalError, and StoreError where that cannot be known."""
         scheme, _, token = headers.get("authorization", "").partition(" ")
-        # Compared in the same time however much of it is right.
-        if not hmac.compare_digest(token.encode(), self._service.token.encode()) or scheme.lower() != "bearer":
-            raise _refusal(
-                401,
-                "Unauthorised",
-                "the token is missing or not this server's; send the one from its server.json as Authorization: Bearer",
-                **{"www-authenticate": "Bearer"},
-            )
+        if scheme.lower() == "bearer":
+            if self._service.is_own(token):
+                return MACHINE
+            if asker := await run_in_threadpool(self._service.asker, token):
+                return asker
+        raise _refusal(
+            401,
+            "Unauthorised",
+            "the token is missing or not this server's; send the one from its server.json as Authorization: Bearer",
+            **{"www-authenticate": "Bearer"},
+        )
 
-    def _check_size(self, headers: Headers) -> None:
+    def _check_size(self, scope: Scope, headers: Headers) -> None:
         length = headers.get("content-length", "0")
         if not (length.isascii() and length.isdigit()) or len(length) > 18:
             raise _refusal(400, "BadRequest", "the Content-Length is no length; send the number of bytes")
-        if int(length) > self._limits.body_bytes:
-            raise self._too_large()
+        if int(length) > self._most(scope):
+            raise self._too_large(scope)
 
-    async def _body(self, receive: Receive) -> bytes:
+    def _most(self, scope: Scope) -> int:
+        """Bytes of a body: chunks of files are larger than what is asked."""
+        return self._limits.chunk_bytes if scope["method"] == "PATCH" else self._limits.body_bytes
+
+    async def _body(self, scope: Scope, receive: Receive) -> bytes:
         """The whole body. Raises RefusalError, and ConnectionError when the client goes away in the middle."""
         body, more = bytearray(), True
         try:
-            async with asyncio.timeout(self._limits.patience_s):
+            async with asyncio.timeout(self._limits.patience_with(scope["method"])):
                 while more:
                     message = await receive()
                     if message["type"] == "http.disconnect":
                         raise ConnectionResetError
                     body += message.get("body", b"")
                     more = message.get("more_body", False)
-                    if len(body) > self._limits.body_bytes:
-                        raise self._too_large()
+                    if len(body) > self._most(scope):
+                        raise self._too_large(scope)
         except TimeoutError:
             raise _refusal(
                 408, "TooSlow", "the request did not come to an end in time; send it again", connection="close"
             ) from None
         return bytes(body)
 
-    def _too_large(self) -> RefusalError:
-        return _refusal(413, "TooLarge", f"a request has at most {self._limits.body_bytes} bytes; send less")
+    def _too_large(self, scope: Scope) -> RefusalError:
+        return _refusal(413, "TooLarge", f"a request has at most {self._most(scope)} bytes; send less")
 
 
 def _check_head(scope: Scope, headers: Headers) -> None:
@@ -159,15 +187,25 @@ def _check_head(scope: Scope, headers: Headers) -> None:
 
 def _is_open(scope: Scope) -> bool:
     path = scope["path"]
-    return scope["method"] != "POST" and (path in OPEN or path.startswith("/page/"))
+    return scope["method"] in ("GET", "HEAD") and (path in OPEN or path.startswith("/page/"))
 
 
 def _check_form(headers: Headers) -> None:
     """JSON as it is; what a page may post without asking first is text or a form."""
     kind, _, parameters = headers.get("content-type", "").lower().partition(";")
-    plain = headers.get("content-encoding", "identity").lower() == "identity"
-    if kind.strip() != "application/json" or parameters.replace(" ", "") not in ("", "charset=utf-8") or not plain:
+    is_json = kind.strip() == "application/json" and parameters.replace(" ", "") in ("", "charset=utf-8")
+    if not (is_json and _is_plain(headers)):
         raise _refusal(415, "NotJson", "a request has to be plain JSON; send it with Content-Type: application/json")
+
+
+def _check_chunk(headers: Headers) -> None:
+    """The bytes of a file as they are, under a type that no page may send without asking first."""
+    if headers.get("content-type", "").lower() != CHUNK or not _is_plain(headers):
+        raise _refusal(415, "NotAChunk", f"a chunk has to be plain bytes; send it with Content-Type: {CHUNK}")
+
+
+def _is_plain(headers: Headers) -> bool:
+    return headers.get("content-encoding", "identity").lower() == "identity"
 
 
 def _refusal(status: int, kind: str, message: str, **headers: str) -> RefusalError:

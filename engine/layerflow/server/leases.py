@@ -39,6 +39,7 @@ class Lease:
     worker: str
     job: Job  # as it was taken up
     begun: bool  # whether a worker before came as far as opening the output
+    owner: str = ""  # the user whose job it is
 
     def held(self) -> bool:
         """Whether the job is still to be worked on: not cancelled, paused or taken away."""
@@ -130,7 +131,7 @@ def claim(store: Store, worker: str) -> Lease | None:
         columns = {"worker": worker, "device": device, "message": "", "started_at": started_at, "attempts": attempts}
         job = turn(connection, row, "running", now, **columns)
         _seen(connection, worker, now)
-        return Lease(store=store, worker=worker, job=job, begun=bool(row["begun"]))
+        return Lease(store=store, worker=worker, job=job, begun=bool(row["begun"]), owner=row["owner"])
 
 
 def _seen(connection: sqlite3.Connection, worker: str, at: float) -> None:

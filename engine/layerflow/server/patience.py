@@ -21,7 +21,7 @@ class PatientProtocol(H11Protocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.conn = _WholeBodies(h11.SERVER, MAX_HEAD_BYTES)
-        self._waits_for: tuple[object, object] | None = None
+        self._waits_for: tuple[object, ...] | None = None
         self._hearing: asyncio.TimerHandle | None = None
         self._taking: asyncio.TimerHandle | None = None
 
@@ -75,7 +75,7 @@ class PatientProtocol(H11Protocol):
 
     def _listen(self) -> None:
         """Gives the client its time for a head or a body; what comes in pieces does not prolong it."""
-        waits_for = (self.conn.their_state, self.cycle)
+        waits_for = (self.conn.their_state, self.cycle, self.cycle is None or self.cycle.response_complete)
         if waits_for == self._waits_for:
             return
         self._waits_for = waits_for
@@ -83,7 +83,13 @@ class PatientProtocol(H11Protocol):
         if self.conn.their_state is h11.IDLE:
             self._hearing = self.loop.call_later(self.limits.patience_s, self._give_up)
         elif self.conn.their_state is h11.SEND_BODY:  # twice: the guard gives up before, and says so
-            self._hearing = self.loop.call_later(2 * self.limits.patience_s, self.transport.abort)
+            self._hearing = self.loop.call_later(2 * self._patience_s, self.transport.abort)
+
+    @property
+    def _patience_s(self) -> float:
+        """For the rest of a body; none that is answered already is worth the time of a chunk."""
+        is_answered = self.cycle is None or self.cycle.response_complete
+        return self.limits.patience_s if is_answered else self.limits.patience_with(self.scope["method"])
 
     def _give_up(self) -> None:
         if self.conn.trailing_data[0]:

@@ -12,8 +12,8 @@ from layerflow.server.errors import OutsideError
 MAX_PATH = 4096  # characters
 
 # Names that Windows gives to devices, in every folder and with any ending.
-_DEVICES = {"aux", "con", "conin$", "conout$", "nul", "prn"}
-_DEVICES |= {f"{name}{digit}" for name in ("com", "lpt") for digit in "0123456789¹²³"}
+DEVICES = {"aux", "con", "conin$", "conout$", "nul", "prn"}
+DEVICES |= {f"{name}{digit}" for name in ("com", "lpt") for digit in "0123456789¹²³"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,5 +75,5 @@ def _check_windows(name: str, path: PureWindowsPath, roots: Collection[PurePath]
             roots,
         )
     for part in path.parts[1:]:
-        if ":" in part or part != part.rstrip(" .") or part.partition(".")[0].rstrip().lower() in _DEVICES:
+        if ":" in part or part != part.rstrip(" .") or part.partition(".")[0].rstrip().lower() in DEVICES:
             raise RequestError(f"{name} has the part {part!r}, which names no plain file; rename it")

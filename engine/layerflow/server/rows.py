@@ -56,10 +56,10 @@ def event_of(row: sqlite3.Row) -> JobEvent:
     return JobEvent(id=row["id"], job=row["job"], kind=row["kind"], at=row["at"], data=json.loads(row["data"]))
 
 
-def find(connection: sqlite3.Connection, job: str) -> sqlite3.Row:
-    """The row of the job with this id. Raises JobNotFoundError."""
+def find(connection: sqlite3.Connection, job: str, owner: str | None = None) -> sqlite3.Row:
+    """The row of the job with this id. Raises JobNotFoundError, also for one that is not of this `owner`."""
     row = connection.execute("SELECT * FROM job WHERE id = ?", (job,)).fetchone()
-    if row is None:
+    if row is None or owner not in (None, row["owner"]):
         raise JobNotFoundError(f"there is no job {job[:40]}; layerflow jobs list shows those there are")
     return row  # type: ignore[no-any-return]
 

@@ -216,7 +216,7 @@ def _staff(service: Service, over: threading.Event) -> None:
         service.found = Future()
         service.found.set_result(found)
         service.supervisor = Supervisor(
-            service.folder, service.store, found.workplaces, bounds=Bounds.of(service.settings)
+            service.folder, service.store, found.workplaces, bounds=Bounds.of(service.settings, service.spaces)
         )
         if not over.is_set():
             service.supervisor.start()

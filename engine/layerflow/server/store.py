@@ -47,13 +47,23 @@ class Store:
         self.clock = clock
 
     def submit(
-        self, request: Request, *, label: str = "", overwrite: bool = False, key: str | None = None
+        self,
+        request: Request,
+        *,
+        label: str = "",
+        overwrite: bool = False,
+        key: str | None = None,
+        owner: str = "",
+        most: int | None = None,
     ) -> tuple[Job, bool]:
         """The new job at the end of the queue, and True; or the one that came with the same `key` before, and False.
 
-        Raises QueueFullError, JobStateError for a key that came with another request, and ValueError for a bad label.
+        Keys are each owner's own. Raises QueueFullError, also where `most` jobs of the owner wait already,
+        JobStateError for a key that came with another request, and ValueError for a bad label.
         """
         check_label(label)
+        if key is not None and owner:
+            key = f"{owner} {key}"  # neither of them holds a space
         text, sequence = request.to_json(), _sequence_of(request.output)  # before anybody has to wait for us
         with self.database.write() as connection:
             before = connection.execute("SELECT * FROM job WHERE key = ?", (key,)).fetchone()
@@ -62,9 +72,12 @@ class Store:
                     raise JobStateError("this Idempotency-Key came with another request before; use a new one")
                 return job_of(before), False
             self._refuse_when_full(connection)
+            if most is not None and self._waiting(connection, owner) >= most:
+                raise QueueFullError(f"{most} jobs of yours are waiting, which is all that may; cancel one or wait")
             columns = {
                 "id": uuid.uuid4().hex,
                 "key": key,
+                "owner": owner,
                 "state": "queued",
                 "request": text,
                 "output": sequence,
@@ -81,28 +94,44 @@ class Store:
             return tell_state(connection, row, self.clock()), True
 
     def _refuse_when_full(self, connection: sqlite3.Connection) -> None:
-        (waiting,) = connection.execute(f"SELECT count(*) FROM job WHERE {_WAITING}").fetchone()
+        waiting = self._waiting(connection)
         if waiting >= self.max_waiting:
             raise QueueFullError(f"{waiting} jobs are waiting already, which is all that may; try again later")
 
-    def get(self, job: str) -> Job:
-        """The job with this id. Raises JobNotFoundError."""
+    def _waiting(self, connection: sqlite3.Connection, owner: str | None = None) -> int:
+        where = _WAITING if owner is None else f"{_WAITING} AND owner = :owner"
+        (count,) = connection.execute(f"SELECT count(*) FROM job WHERE {where}", {"owner": owner}).fetchone()
+        return int(count)
+
+    def waiting(self, owner: str) -> int:
+        """How many jobs of this owner wait."""
         with self.database.read() as connection:
-            return job_of(find(connection, job))
+            return self._waiting(connection, owner)
+
+    def get(self, job: str, *, owner: str | None = None) -> Job:
+        """The job with this id, whoever's or of this owner. Raises JobNotFoundError."""
+        with self.database.read() as connection:
+            return job_of(find(connection, job, owner))
 
     def page(
-        self, *, state: str | None = None, label: str | None = None, limit: int = 100, after: str | None = None
+        self,
+        *,
+        state: str | None = None,
+        label: str | None = None,
+        owner: str | None = None,
+        limit: int = 100,
+        after: str | None = None,
     ) -> Page:
         """At most `limit` jobs in the order of the queue, behind the job `after`. Raises JobNotFoundError.
 
         Fewer, where they name so many frames that a client would not take them at a time.
         """
-        wanted = {"state": state, "label": label}
+        wanted = {"state": state, "label": label, "owner": owner}
         conditions = [f"{name} = :{name}" for name, value in wanted.items() if value is not None]
         event = self.last_event()
         with self.database.read() as connection:
             if after is not None:
-                last = find(connection, after)
+                last = find(connection, after, owner)
                 wanted |= {"position": last["position"], "number": last["number"]}
                 conditions.append("(position, number) > (:position, :number)")
             where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
@@ -120,14 +149,14 @@ class Store:
                 connection.execute("SELECT state, count(*) FROM job GROUP BY state").fetchall()
             )
 
-    def ask(self, verb: str, job: str) -> Job:
+    def ask(self, verb: str, job: str, *, owner: str | None = None) -> Job:
         """The job after "cancel", "retry", "pause" or "resume". Raises JobNotFoundError and JobStateError.
 
         A running job's worker stops at its next step. Its finished frames and its state stay beside each other, so
         that "resume", and "retry" of a cancelled or failed one, go on from there.
         """
         with self.database.write() as connection:
-            row = find(connection, job)
+            row = find(connection, job, owner)
             with refused_as(JobStateError):
                 state = state_after(verb, row["state"])
             return turn(connection, row, state, self.clock(), **self._columns(verb, connection))
@@ -141,14 +170,14 @@ class Store:
             return {"message": "", "position": _end(connection), **anew}
         return {"message": "", "losses": 0}
 
-    def move(self, job: str, before: str | None) -> Job:
+    def move(self, job: str, before: str | None, *, owner: str | None = None) -> Job:
         """The waiting job, now to be taken up just before the waiting job `before`, or last.
 
         Raises JobNotFoundError and JobStateError.
         """
         with self.database.write() as connection:
-            row = find(connection, job)
-            target = None if before is None else find(connection, before)
+            row = find(connection, job, owner)
+            target = None if before is None else find(connection, before, owner)
             for each in (row, target):
                 if each is not None and each["state"] not in ("queued", "paused"):
                     raise JobStateError(f"a {each['state']} job has no place in the queue; only a waiting one can move")
@@ -182,13 +211,21 @@ class Store:
 
     def events_after(self, event: int, *, job: str | None = None, limit: int = 1000) -> tuple[JobEvent, ...]:
         """What happened after the event with this id, oldest first: at most `limit`, of all jobs or of one."""
-        of_job = "AND job = :job" if job is not None else ""
+        return tuple(each for each, _ in self.owned_events_after(event, job=job, limit=limit))
+
+    def owned_events_after(
+        self, event: int, *, job: str | None = None, owner: str | None = None, limit: int = 1000
+    ) -> tuple[tuple[JobEvent, str], ...]:
+        """As `events_after`, each with the owner of its job; those of one owner's jobs where that is given."""
+        wanted = {"event.job": job, "owner": owner}
+        conditions = "".join(f" AND {name} = ?" for name, value in wanted.items() if value is not None)
         with self.database.read() as connection:
             rows = connection.execute(
-                f"SELECT * FROM event WHERE id > :event {of_job} ORDER BY id LIMIT :limit",
-                {"event": event, "job": job, "limit": limit},
+                "SELECT event.*, owner FROM event CROSS JOIN job ON job.id = event.job "
+                f"WHERE event.id > ? {conditions} ORDER BY event.id LIMIT ?",
+                (event, *(value for value in wanted.values() if value is not None), limit),
             ).fetchall()
-        return tuple(map(event_of, rows))
+        return tuple((event_of(row), row["owner"]) for row in rows)
 
     def last_event(self) -> int:
         """The id of the last event so far; 0 when there was none. Cheap enough to be asked many times a second."""

@@ -9,12 +9,13 @@ import sys
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from layerflow.server.askers import Asker
 from layerflow.server.errors import StoreError
 from layerflow.server.problems import problem
 from layerflow.server.service import Service
@@ -37,19 +38,28 @@ class Message:
 
     id: int
     job: str
+    owner: str  # of the job
     is_final: bool | None  # whether nothing more happens to the job by itself; None: says nothing of that
     text: bytes
 
     @classmethod
-    def of(cls, event: JobEvent) -> Message:
+    def of(cls, event: JobEvent, owner: str) -> Message:
         """The message that tells of `event`."""
         data = json.dumps(event.to_dict(), ensure_ascii=False)
         return cls(
             id=event.id,
             job=event.job,
+            owner=owner,
             is_final=event.data.get("state") in FINAL_STATES if event.kind == "state" else None,
             text=f"id: {event.id}\nevent: {event.kind}\ndata: {data}\n\n".encode(),
         )
+
+    def told(self, asker: Asker) -> bytes:
+        """Its text for this one."""
+        if asker.space is None:
+            return self.text
+        event = JobEvent.from_dict(json.loads(self.text.partition(b"data: ")[2]))
+        return Message.of(replace(event, data=asker.told(event.data)), self.owner).text
 
 
 class Streams:
@@ -83,8 +93,9 @@ class Streams:
         finally:
             self.num_open -= 1
 
-    async def messages(self, job: Job | None, after: int) -> AsyncIterator[bytes]:
-        """What is told after the event with this number, of `job` until it is over or of all jobs; pieces of a stream.
+    async def messages(self, asker: Asker, job: Job | None, after: int) -> AsyncIterator[bytes]:
+        """What `asker` is told after the event with this number, of `job` until it is over or of all jobs; pieces of a
+        stream.
 
         Ends when the server leaves. An empty comment goes out where nothing was told for long.
         """
@@ -93,15 +104,16 @@ class Streams:
         told_at = now()
         while self._looking is not None:
             news = self._news
-            found, after = await self._after(after, None if job is None else job.id)
+            found, after = await self._after(after, None if job is None else job.id, asker.sees)
             if (
                 not found and job is not None and is_over
             ):  # what is recent may lag behind the queue, which knows the end
-                found, after = await self._queued(after, job.id)
+                found, after = await self._queued(after, job.id, asker.sees)
             for message in found:
                 is_over = is_over if message.is_final is None else message.is_final
-                for start in range(0, len(message.text), PIECE):
-                    yield message.text[start : start + PIECE]
+                text = message.told(asker)
+                for start in range(0, len(text), PIECE):
+                    yield text[start : start + PIECE]
                     await asyncio.sleep(0)  # for the loop to hear that the client is gone
             if found:
                 told_at = now()
@@ -115,19 +127,21 @@ class Streams:
                 yield b":\n\n"
                 told_at = now()
 
-    async def _after(self, after: int, job: str | None) -> tuple[list[Message], int]:
+    async def _after(self, after: int, job: str | None, owner: str | None) -> tuple[list[Message], int]:
         """Some messages after that event, and the number to go on from: `_until` when these are all."""
         until = self._until
         if after >= self._since:
-            found = [message for message in self._recent if message.id > after and job in (None, message.job)]
-            return found, max(after, until)
-        found, last = await self._queued(after, job)
+            found = [each for each in self._recent if each.id > after and job in (None, each.job)]
+            return [each for each in found if owner in (None, each.owner)], max(after, until)
+        found, last = await self._queued(after, job, owner)
         return found, last if len(found) == PAGE else max(last, until)
 
-    async def _queued(self, after: int, job: str | None) -> tuple[list[Message], int]:
+    async def _queued(self, after: int, job: str | None, owner: str | None) -> tuple[list[Message], int]:
         """The first messages after that event as the queue has them, PAGE at most, and the number of the last."""
-        events = await run_in_threadpool(self._service.store.events_after, after, job=job, limit=PAGE)
-        found = [Message.of(event) for event in events]
+        events = await run_in_threadpool(
+            self._service.store.owned_events_after, after, job=job, owner=owner, limit=PAGE
+        )
+        found = [Message.of(*event) for event in events]
         return found, found[-1].id if found else after
 
     async def _look_on(self) -> None:
@@ -156,7 +170,7 @@ class Streams:
         last = self._service.store.last_event()
         if last <= after:
             return [], after
-        found = [Message.of(event) for event in self._service.store.events_after(after, limit=KEPT)]
+        found = [Message.of(*event) for event in self._service.store.owned_events_after(after, limit=KEPT)]
         if len(found) == KEPT:
             return found, found[-1].id
         return found, max([last, *(message.id for message in found)])
@@ -181,8 +195,8 @@ class EventStream(StreamingResponse):
 
     media_type = "text/event-stream"
 
-    def __init__(self, streams: Streams, *, job: Job | None, after: int) -> None:
-        super().__init__(streams.messages(job, after))
+    def __init__(self, streams: Streams, asker: Asker, *, job: Job | None, after: int) -> None:
+        super().__init__(streams.messages(asker, job, after))
         self._streams = streams
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -16,8 +16,10 @@ from layerflow.server.bounds import UNBOUNDED, Bounds
 from layerflow.server.errors import StoreError
 from layerflow.server.folder import ServerFolder
 from layerflow.server.leases import requeue_dead, requeue_lost
+from layerflow.server.ledger import Ledger
 from layerflow.server.pulse import HUNG_S, Pulse
 from layerflow.server.store import Store
+from layerflow.server.uploads import drop_old
 
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 60.0  # between starts of a worker that never gets ready
@@ -26,6 +28,7 @@ TIDY_EVERY_S = 3600.0
 KEEP_S = 30 * 86400.0  # jobs that ended, and logs
 DRAIN_S = 35.0  # a little longer than a worker gives itself
 KEEP_PREVIEWS_S = 3600.0  # after somebody last looked at them
+KEEP_UPLOADS_S = 86400.0  # that do not go on
 MAX_LOG_BYTES = 1_000_000
 
 logger = logging.getLogger("layerflow.server")
@@ -141,6 +144,8 @@ class Supervisor:
                     self._store.forget(time.time() - KEEP_S)
                     self._folder.drop_logs(time.time() - KEEP_S)
                     self._folder.drop_previews(time.time() - KEEP_PREVIEWS_S)
+                    if self._bounds.spaces is not None:
+                        drop_old(Ledger(self._store.database), self._bounds.spaces, time.time() - KEEP_UPLOADS_S)
             except (StoreError, OSError) as error:
                 logger.error("%s", error)
 

@@ -7,7 +7,9 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 from starlette.responses import Response
 
+from layerflow.server.askers import Asker
 from layerflow.server.errors import LeavingError
+from layerflow.server.guard import ASKER
 from layerflow.server.schemas import Problem
 from layerflow.server.service import Service
 from layerflow.server.streams import Streams
@@ -19,12 +21,14 @@ _WORDS = {
     404: "There is no such thing.",
     405: "This address takes another method.",
     408: "The request took too long to come.",
-    409: "The job is in no state for that.",
-    413: "The body is too long.",
-    415: "The body is not declared as JSON.",
+    409: "The job or the upload is in no state for that.",
+    413: "The body is too long, or the space too small.",
+    415: "The body is not declared as what it has to be.",
+    416: "The file has no such bytes.",
     422: "What was sent is not what the server takes.",
     429: "The queue is full, or as many streams are open as may be.",
     503: "The server cannot do that just now.",
+    507: "The file cannot be stored.",
 }
 _ALWAYS = (400, 401, 403, 405, 408, 413, 415, 422, 429, 503)
 
@@ -44,6 +48,11 @@ def _streams(request: Request) -> Streams:
     return streams
 
 
+def _asker(request: Request) -> Asker:
+    asker: Asker = request.scope[ASKER]
+    return asker
+
+
 def refuse_when_leaving(service: Service) -> None:
     """Raises LeavingError once the server takes no more work."""
     if service.leaving.is_set():
@@ -60,3 +69,4 @@ def tagged(body: bytes, kind: str, etag: str, *, known: str, **headers: str) -> 
 
 Here = Annotated[Service, Depends(_service)]
 Told = Annotated[Streams, Depends(_streams)]
+Who = Annotated[Asker, Depends(_asker)]

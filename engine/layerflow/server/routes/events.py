@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header
 from starlette.responses import Response
 
-from layerflow.server.routes import Here, Told, refusals, refuse_when_leaving
+from layerflow.server.routes import Here, Told, Who, refusals, refuse_when_leaving
 from layerflow.server.schemas import JobId
 from layerflow.server.streams import EventStream
 
@@ -35,15 +35,15 @@ After = Annotated[
 
 
 @router.get("/events", response_class=Response, responses={**_STREAM, **refusals()})
-def events(service: Here, streams: Told, after: After = "0") -> Response:
-    """Tells what happens to all jobs."""
+def events(service: Here, who: Who, streams: Told, after: After = "0") -> Response:
+    """Tells what happens to all jobs; to a user's own alone."""
     refuse_when_leaving(service)
-    return EventStream(streams, job=None, after=int(after))
+    return EventStream(streams, who, job=None, after=int(after))
 
 
 @router.get("/jobs/{job}/events", response_class=Response, responses={**_STREAM, **refusals(404)})
-def job_events(service: Here, streams: Told, job: JobId, after: After = "0") -> Response:
+def job_events(service: Here, who: Who, streams: Told, job: JobId, after: After = "0") -> Response:
     """Tells what happens to one job, until it is over."""
     refuse_when_leaving(service)
-    found = service.store.get(job)
-    return EventStream(streams, job=found, after=int(after))
+    found = service.store.get(job, owner=who.sees)
+    return EventStream(streams, who, job=found, after=int(after))

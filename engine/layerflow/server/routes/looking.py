@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from layerflow.server.errors import NoPreviewError
 from layerflow.server.folder import ServerFolder
-from layerflow.server.routes import Here, refusals, tagged
+from layerflow.server.routes import Here, Who, refusals, tagged
 from layerflow.server.schemas import JobId
 
 router = APIRouter(prefix="/v1/jobs/{job}", tags=["looking"])
@@ -35,9 +35,9 @@ Known = Annotated[str, Header(alias="If-None-Match", description="ETag of the pi
         **refusals(404),
     },
 )
-def preview(service: Here, job: JobId, layer: Layer, known: Known = "") -> Response:
+def preview(service: Here, who: Who, job: JobId, layer: Layer, known: Known = "") -> Response:
     """Shows a layer of a job as it looks so far. Asking has pictures made while the job runs, a few per second."""
-    if service.store.get(job).state == "running":
+    if service.store.get(job, owner=who.sees).state == "running":
         _say_that_somebody_looks(service.folder, job)
     picture, etag = _picture(service.folder, job, layer)
     return tagged(picture, "image/jpeg", etag, known=known)
@@ -48,14 +48,14 @@ def preview(service: Here, job: JobId, layer: Layer, known: Known = "") -> Respo
     response_class=Response,
     responses={200: {"description": "The end of it, where it is long.", "content": _TEXT}, **refusals(404)},
 )
-def log(service: Here, job: JobId) -> Response:
+def log(service: Here, who: Who, job: JobId) -> Response:
     """Tells what the engine wrote down while it made the job."""
-    service.store.get(job)
+    service.store.get(job, owner=who.sees)
     try:
-        text = service.folder.log_of(job).read_bytes()
+        text = service.folder.log_of(job).read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
-        text = b""
-    return Response(text, media_type="text/plain")
+        text = ""
+    return Response(who.told(text), media_type="text/plain")
 
 
 def _say_that_somebody_looks(folder: ServerFolder, job: str) -> None:

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 
 from layerflow import __version__
 from layerflow.server.document import document
-from layerflow.server.routes import Here, refusals
+from layerflow.server.routes import Here, Who, refusals
 from layerflow.server.schemas import Devices, Health, Models
 from layerflow.server.service import Service
 from layerflow.server.survey import Survey, SurveyError
@@ -52,8 +52,9 @@ def openapi(request: Request) -> JSONResponse:
 
 
 @router.get("/metrics", response_class=Response, responses={200: _TEXT, **refusals()})
-def metrics(request: Request) -> Response:
-    """Tells how the queue, the workers and the answers are doing, in Prometheus' text format."""
+def metrics(who: Who, request: Request) -> Response:
+    """Tells how the queue, the workers and the answers are doing, in Prometheus' text format. No user is told."""
+    who.refuse_users()
     return Response(request.app.state.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
 
