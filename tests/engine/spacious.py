@@ -12,6 +12,7 @@ from layerflow.server import digests
 from layerflow.server.service import Service
 from layerflow.server.spaces import Space
 from layerflow.server.users import User
+from layerflow.wire import Job, Request
 
 MIB = 1 << 20
 PLATE = "posix-ws7/shots/dog/plate.1001.exr"
@@ -53,6 +54,14 @@ class UserCaller(Caller):
         assert begun.status in (200, 201), begun.body
         if begun.status == 201:
             assert self.send(offset_of(begun), content, name).status == 200
+
+    def post(self, request: Request, **headers: str | None) -> Answer:
+        """Submits a request as it is, with names of the space for its files."""
+        return self.ask("POST", "/v1/jobs", json.dumps({"request": request.to_dict()}).encode(), **headers)
+
+    def submit(self, request: Request, **headers: str | None) -> Job:
+        """The job that it became."""
+        return Job.from_dict(json.loads(self.post(request, **headers).body))
 
 
 def offset_of(answer: Answer) -> int:
