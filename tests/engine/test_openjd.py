@@ -18,6 +18,7 @@ from layerflow.cli.part import parse_windows
 from layerflow.cli.shot_file import read_shot_file
 from layerflow.errors import RequestError
 from layerflow.farm_job import FarmJob, job_template
+from layerflow.farm_retries import retries_environment
 from layerflow.wire import Request
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -25,12 +26,18 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 BIN = Path(sys.executable).parent
 LAYERFLOW = BIN / "layerflow"
 
-FAILS_ONCE = """#!{python}
-import os, pathlib, sys
+KILLED_ONCE = """#!{python}
+import os, pathlib, signal, subprocess, sys
+command = ["{layerflow}", *sys.argv[1:]]
 if "--windows=3-4" in sys.argv and not pathlib.Path("{mark}").exists():
     pathlib.Path("{mark}").touch()
-    sys.exit("no GPU today")
-os.execv("{layerflow}", ["{layerflow}", *sys.argv[1:]])
+    task = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    for line in task.stdout:
+        print(line, end="", flush=True)
+        if "openjd_progress" in line:
+            task.kill()
+    os.kill(os.getpid(), signal.SIGKILL)
+os.execv(command[0], command)
 """
 
 
@@ -81,35 +88,77 @@ def plain(shot_file: Path, folder: Path) -> dict[str, bytes]:
     return contents(folder)
 
 
+@pytest.fixture
+def killed_once(tmp_path):
+    """A LayerFlow whose second chunk is killed at its first step, once."""
+    wrapper = tmp_path / "wrapper"
+    wrapper.write_text(KILLED_ONCE.format(python=sys.executable, mark=tmp_path / "mark", layerflow=LAYERFLOW))
+    wrapper.chmod(0o755)
+    return wrapper
+
+
 @pytest.mark.slow
 @pytest.mark.long
-def test_the_runner_makes_what_the_plain_command_makes(shot_file, tmp_path, capsys) -> None:
+def test_the_runner_makes_what_the_plain_command_makes(shot_file, killed_once, tmp_path, capsys) -> None:
+    """In one run, though a chunk is killed: the environment beside the job tries it again."""
     job = submitted(capsys, shot_file, "--chunk", 2)
     assert (job["windows"], job["chunks"]) == (4, 2)
     checked, summed = openjd("check", job["template"]), openjd("summary", job["template"])
     assert checked.returncode == 0 and "passes validation checks" in checked.stdout
     assert summed.returncode == 0 and "Total tasks: 5" in summed.stdout
-    done = openjd("run", job["template"], "-p", f"LayerFlow={LAYERFLOW}")
+    done = openjd("run", job["template"], "-p", f"LayerFlow={killed_once}", "--environment", job["retries"])
     assert done.returncode == 0, done.stdout + done.stderr
     assert "openjd_progress: 100.0" in done.stdout and "openjd_status: sampling window 3 of 4" in done.stdout
+    assert done.stdout.count("the task ended with 137 and is tried again; retries left: 2") == 1
     assert contents(shot_file.parent / "out") == plain(shot_file, tmp_path / "plain")
     assert not list(tmp_path.rglob("owned")) and not Path("owned").exists()
 
 
 @pytest.mark.slow
 @pytest.mark.long
-def test_a_job_with_a_task_that_failed_goes_on_where_it_was(shot_file, tmp_path, capsys) -> None:
-    """The local runner stops at a task that fails; what ran before is not made again."""
-    wrapper = tmp_path / "wrapper"
-    wrapper.write_text(FAILS_ONCE.format(python=sys.executable, mark=tmp_path / "mark", layerflow=LAYERFLOW))
-    wrapper.chmod(0o755)
+def test_a_job_with_a_task_that_was_killed_goes_on_where_it_was(shot_file, killed_once, tmp_path, capsys) -> None:
+    """The local runner alone stops at a task that fails; what ran before is not made again."""
     template = submitted(capsys, shot_file, "--chunk", 2)["template"]
-    failed = openjd("run", template, "-p", f"LayerFlow={wrapper}")
-    assert failed.returncode != 0 and "no GPU today" in failed.stdout and "sampled 1, 2" in failed.stdout
-    again = openjd("run", template, "-p", f"LayerFlow={wrapper}")
+    failed = openjd("run", template, "-p", f"LayerFlow={killed_once}")
+    assert failed.returncode != 0 and "exited with code: -9" in failed.stdout and "sampled 1, 2" in failed.stdout
+    again = openjd("run", template, "-p", f"LayerFlow={killed_once}")
     assert again.returncode == 0, again.stdout + again.stderr
     assert "sampled 3, 4" in again.stdout and "sampled 1, 2" not in again.stdout
     assert contents(shot_file.parent / "out") == plain(shot_file, tmp_path / "plain")
+
+
+def one_task(folder: Path, *command: str) -> Path:
+    """A job of one task, and beside it an environment that tries it again twice."""
+    run_it = {"command": command[0], "args": command[1:], "timeout": 60}
+    step = {"name": "Only", "script": {"actions": {"onRun": run_it}}}
+    job = {"specificationVersion": "jobtemplate-2023-09", "name": "one", "steps": [step]}
+    (folder / "job.json").write_text(json.dumps(job))
+    (folder / "retries.json").write_text(json.dumps(retries_environment(2)))
+    return folder / "job.json"
+
+
+def test_a_task_is_tried_again_as_often_as_is_said_and_no_shell_reads_it(tmp_path) -> None:
+    counts = "import os, pathlib, sys; file = pathlib.Path(sys.argv[1]); file.open('a').write('x'); sys.exit(3)"
+    job = one_task(tmp_path, sys.executable, "-c", counts, str(tmp_path / "a; $(touch owned) 'b'"))
+    assert openjd("check", tmp_path / "retries.json").returncode == 0
+    failed = openjd("run", job, "--environment", tmp_path / "retries.json")
+    assert failed.returncode != 0 and "exited with code: 3" in failed.stdout
+    assert (tmp_path / "a; $(touch owned) 'b'").read_text() == "xxx"
+    assert "is tried again; retries left: 1" in failed.stdout and "is tried again; retries left: 0" in failed.stdout
+
+
+def test_a_task_that_is_stopped_ends_in_its_own_time_and_is_not_tried_again(tmp_path) -> None:
+    stops = (
+        "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: (print('kept', flush=True), sys.exit(130))); "
+        "print('began', flush=True); signal.pause()"
+    )
+    again = retries_environment(2)["environment"]["script"]["embeddedFiles"][0]["data"]
+    command = ["sh", "-c", again, "sh", "2", sys.executable, "-c", stops]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stdout.readline() == "began\n"
+        process.terminate()
+        said = process.stdout.read()
+    assert (process.returncode, said) == (130, "kept\n")
 
 
 def test_the_runner_takes_the_template(shot_file, capsys) -> None:

@@ -16,6 +16,7 @@ from layerflow.files import atomic_path, make_folder
 from layerflow.wire import Request
 
 _TEMPLATE, _VALUES = "template.json", "parameter_values.json"  # as Deadline Cloud names the files of a job bundle
+_RETRIES = "retries.json"
 
 
 @click.command()
@@ -38,7 +39,11 @@ _TEMPLATE, _VALUES = "template.json", "parameter_values.json"  # as Deadline Clo
     help="After which a task is ended.",
 )
 @click.option(
-    "--retries", type=click.IntRange(0), default=3, show_default=True, help="How often Deadline Cloud retries a task."
+    "--retries",
+    type=click.IntRange(0),
+    default=3,
+    show_default=True,
+    help="How often a task that failed is tried again.",
 )
 @overwrite_option
 @json_option
@@ -59,6 +64,7 @@ def submit(
     the farm.
     """
     from layerflow.farm_job import SHOT_FILE, FarmJob, job_template
+    from layerflow.farm_retries import retries_environment
     from layerflow.parts import plan_parts
 
     if not openjd:
@@ -75,14 +81,21 @@ def submit(
         **options,
     )
     values = {"parameterValues": [{"name": "deadline:maxRetriesPerTask", "value": retries}]}
-    files = {SHOT_FILE: _as_values(request), _TEMPLATE: job_template(job), _VALUES: values}
+    files = {
+        SHOT_FILE: _as_values(request),
+        _TEMPLATE: job_template(job),
+        _VALUES: values,
+        _RETRIES: retries_environment(retries),
+    }
     paths = _written(folder, files, overwrite)
     if as_json:
         counts = {"windows": len(plan.parts), "chunks": job.num_chunks}
-        print_json({"folder": folder, "template": paths[1], "shot": paths[0], **counts})
+        print_json({"folder": folder, "template": paths[1], "shot": paths[0], "retries": paths[3], **counts})
     else:
         click.echo(f"job: {paths[1]}")
-        click.echo(f"{len(plan.parts)} windows in {job.num_chunks} tasks; openjd run {paths[1]}, or")
+        click.echo(
+            f"{len(plan.parts)} windows in {job.num_chunks} tasks; openjd run {paths[1]} --environment {paths[3]}, or"
+        )
         click.echo(f"deadline bundle submit {folder}")
 
 
