@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from layerflow.wire import checks
+from layerflow.wire.containers import IMAGE_SUFFIXES, MOVIE_SUFFIXES
 from layerflow_desktop.models.picture import ClipError
 
-IMAGE_SUFFIXES = (".exr", ".dpx", ".tif", ".tiff", ".png", ".jpg", ".jpeg")
-MOVIE_SUFFIXES = (".mov", ".mp4", ".m4v", ".mkv", ".mxf")
 READABLE = "EXR, DPX, TIFF, PNG or JPEG frames, or a MOV, MP4, MKV or MXF movie"
 
 _NUMBERED = re.compile(r"(.*?)(\d{1,12})(\.[^.]+)", re.DOTALL)

@@ -19,9 +19,9 @@ import numpy as np
 from layerflow.data.light import Pixels
 from layerflow.errors import PlateError
 from layerflow.plate import Plate, open_plate
-from layerflow.plate.find import IMAGE_SUFFIXES, MOVIE_SUFFIXES
 from layerflow.tone import tone_of
 from layerflow.window import reframe
+from layerflow.wire.containers import IMAGE_SUFFIXES, MOVIE_SUFFIXES
 
 ANIMATION_SUFFIXES = (".webp", ".gif", ".apng")
 STILL_SUFFIXES = (*IMAGE_SUFFIXES, *ANIMATION_SUFFIXES)

@@ -11,9 +11,8 @@ from pathlib import Path
 from layerflow.errors import PlateError
 from layerflow.files import FramePattern, refused_as
 from layerflow.wire import checks
+from layerflow.wire.containers import IMAGE_SUFFIXES, MOVIE_SUFFIXES
 
-IMAGE_SUFFIXES = (".exr", ".dpx", ".tif", ".tiff", ".png", ".jpg", ".jpeg")
-MOVIE_SUFFIXES = (".mov", ".mp4", ".m4v", ".mkv", ".mxf")
 READABLE = "EXR, DPX, TIFF, PNG or JPEG frames, or a MOV, MP4, MKV or MXF movie"
 
 _NUMBERED = re.compile(r"(.*?)(\d{1,12})(\.[^.]+)", re.DOTALL)

@@ -1,6 +1,12 @@
-"""Which container a movie is in, by its first bytes: left to guess, FFmpeg would follow playlists to other files."""
+"""Which files are pictures and movies by their names, and which container a movie is in by its first bytes.
+
+Left to guess, FFmpeg would follow playlists to other files.
+"""
 
 from __future__ import annotations
+
+IMAGE_SUFFIXES = (".exr", ".dpx", ".tif", ".tiff", ".png", ".jpg", ".jpeg")
+MOVIE_SUFFIXES = (".mov", ".mp4", ".m4v", ".mkv", ".mxf")
 
 NUM_BYTES = 16  # that have to be read for it
 
