@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Generator, List, Mapping, Optional, Type, TypeVar
 from urllib.parse import quote
 
-from layerflow.wire import errors, starting
+from layerflow.wire import errors, remote, remote_files, starting
 from layerflow.wire.following import Following
 from layerflow.wire.jobs import Job, JobEvent, check_id
+from layerflow.wire.remote import RemoteServer
 from layerflow.wire.request import Request
-from layerflow.wire.running import RunningServer
-from layerflow.wire.transport import Answer, Exchange, Question, ask
+from layerflow.wire.space_names import SpaceNames
+from layerflow.wire.transfer import OnTransfer, unseen, unstopped
+from layerflow.wire.transport import Answer, Exchange, Question, Server, ask
 from layerflow.wire.whole_paths import with_whole_paths
 
 START_S = 60.0  # the longest a server may take to start
@@ -44,17 +46,18 @@ class Look:
 
 
 class Client:
-    """A client of the server on this machine. Every method raises ServerError, with one sentence for an artist.
+    """A client of the server on this machine, or of the one elsewhere that `layerflow connect` named.
 
-    No connection stays open between calls, so making a client costs nothing: use one per thread. A server that went
-    away and came back, at another address even, is found again.
+    Every method raises ServerError, with one sentence for an artist. No connection stays open between calls, so making
+    a client costs nothing: use one per thread. A server that went away and came back, at another address even, is found
+    again. Paths are those of this machine in all that is asked and told, wherever the server is.
     """
 
     def __init__(
         self,
-        server: RunningServer,
+        server: Server,
         timeout_s: float = 30.0,
-        find_again: Optional[Callable[[], RunningServer]] = None,
+        find_again: Optional[Callable[[], Server]] = None,
     ) -> None:
         self._server = server
         self._timeout_s = timeout_s  # for every answer but a stream of events
@@ -71,11 +74,16 @@ class Client:
     ) -> "Client":
         """A client of the server that runs, or with `start` of one that is started when none runs.
 
-        `timeout_s` is for every answer but a stream of events, `start_s` for the start. `runtime` is the runtime folder
-        of another server of this machine, which is never started. Raises NotRunning with the reason, and WrongVersion.
+        Where this user is connected to one elsewhere it is that one. `timeout_s` is for every answer but a stream of
+        events, `start_s` for the start. `runtime` is the runtime folder of another server of this machine, which is
+        never started. Raises NotRunning with the reason, and WrongVersion.
         """
 
-        def find() -> RunningServer:
+        def find() -> Server:
+            elsewhere = remote.connected() if runtime is None else None
+            if elsewhere is not None:
+                starting.check_version(elsewhere)
+                return elsewhere
             if start and runtime is None:
                 return starting.find_or_start(start_s, idle_exit_s)
             return starting.find(runtime)
@@ -85,16 +93,48 @@ class Client:
     def __repr__(self) -> str:
         return "Client({})".format(self._server.url)
 
-    def submit(self, request: Request, label: str = "", overwrite: bool = False, key: Optional[str] = None) -> Job:
+    @property
+    def is_remote(self) -> bool:
+        """Whether jobs are made on another machine, so that files go there and come back."""
+        return isinstance(self._server, RemoteServer)
+
+    def submit(
+        self,
+        request: Request,
+        label: str = "",
+        overwrite: bool = False,
+        key: Optional[str] = None,
+        on_transfer: OnTransfer = unseen,
+        stopped: Callable[[], bool] = unstopped,
+    ) -> Job:
         """The job that this request became. Its paths are sent as they are meant here, from the root on.
 
         The same `key` gives the same job, however often it is sent; without one it is a new job with every call, and
-        one only even where the connection breaks. Raises Refused where the request cannot be taken, Busy when the
-        queue is full.
+        one only even where the connection breaks. A server elsewhere is sent the files first that it lacks, of which
+        `on_transfer` hears. Raises Refused where the request cannot be taken, Busy when the queue is full, LocalFile
+        for a file here, and Stopped once `stopped` is true.
         """
-        body = {"request": with_whole_paths(request).to_dict(), "label": label, "overwrite": overwrite}
+        request = with_whole_paths(request)
+        if isinstance(self._server, RemoteServer):
+            asked = SpaceNames(self._server.machine).sent(request)
+            if not overwrite:
+                remote_files.check_output_free(request)
+            remote_files.upload(self._server, request, on_transfer, stopped)
+            request = asked
+        body = {"request": request.to_dict(), "label": label, "overwrite": overwrite}
         headers = {"Idempotency-Key": key or uuid.uuid4().hex}
         return self._job(Question("POST", "/v1/jobs", body=body, headers=headers))
+
+    def fetch(self, job: str, on_transfer: OnTransfer = unseen, stopped: Callable[[], bool] = unstopped) -> List[str]:
+        """Has what a job that is done has made where its request says, from a server elsewhere; the paths of it.
+
+        What is there already is left alone, and what came of an earlier call is gone on from. One on this machine has
+        written there itself: no paths. Raises Conflict for a job that is not done, LocalFile where another file is in
+        the way or the disk is full, and Stopped once `stopped` is true.
+        """
+        if not isinstance(self._server, RemoteServer):
+            return []
+        return remote_files.download(self._server, self.get(job), on_transfer, stopped)
 
     def get(self, job: str) -> Job:
         """The job with this id. Raises NotFound."""
@@ -113,7 +153,7 @@ class Client:
         while True:
             answer = self._ask(Question("GET", "/v1/jobs", query=query))
             values = answer.json()
-            page = [_read(Job, job, answer) for job in _listed(values, "jobs", answer)]
+            page = [_read(Job, self._told(job), answer) for job in _listed(values, "jobs", answer)]
             if not found:  # the first page's, so that nothing that happens between two is missed
                 event = values.get("event")
             found.update((job.id, job) for job in page)
@@ -147,7 +187,7 @@ class Client:
     def log(self, job: str) -> str:
         """What the engine wrote down while it made the job."""
         answer = self._ask(Question("GET", _path(job) + "/log", headers={"Accept": "text/plain"}))
-        return answer.body.decode("utf-8", "replace")
+        return str(self._told(answer.body.decode("utf-8", "replace")))
 
     def preview(self, job: str, layer: str, etag: str = "") -> Optional[Preview]:
         """How a layer of a running job looks so far; None when there is nothing yet, or nothing newer than `etag`."""
@@ -194,7 +234,7 @@ class Client:
                 headers["Last-Event-ID"] = str(last)
             return Exchange(self._server, Question("GET", path, headers=headers))
 
-        return Following(connect, lambda: job is not None and self.get(job).is_final, after, timeout_s)
+        return Following(connect, lambda: job is not None and self.get(job).is_final, after, timeout_s, self._told)
 
     def wait(self, job: str, timeout_s: Optional[float] = None) -> Job:
         """The job once it is done, failed or cancelled. Raises TimedOut after `timeout_s`, and the job goes on."""
@@ -208,7 +248,12 @@ class Client:
 
     def _job(self, question: Question, harmless: bool = True) -> Job:
         answer = self._ask(question, harmless)
-        return _read(Job, answer.json(), answer)
+        return _read(Job, self._told(answer.json()), answer)
+
+    def _told(self, value: Any) -> Any:
+        """What the server tells, with paths as they are here."""
+        server = self._server
+        return SpaceNames(server.machine).told(value) if isinstance(server, RemoteServer) else value
 
     def _list_of(self, name: str) -> List[Dict[str, Any]]:
         answer = self._ask(Question("GET", "/v1/" + name))

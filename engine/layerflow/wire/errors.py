@@ -6,6 +6,8 @@ ServerError
 ├── ConnectionLost   it went away in the middle; what was asked may or may not have happened
 ├── TimedOut         it took longer than it was given
 ├── BadAnswer        what came back is no answer of a LayerFlow server, or it failed inside
+├── LocalFile        a file of this machine cannot be read, or written as the server has it
+├── Stopped          whoever asked wants it no more
 └── Refused          it answered no: `kind`, `status`, and a message that says what to do
     ├── Unauthorised   401: the token is not the server's
     ├── Outside        403 of kind OutsideError: no job may use that path, yet
@@ -45,6 +47,14 @@ class BadAnswer(ServerError):
     """The answer is not one of a LayerFlow server, or says that it failed inside."""
 
 
+class LocalFile(ServerError):
+    """A file of this machine cannot be read, or written as the server has it."""
+
+
+class Stopped(ServerError):
+    """Whoever asked wants it no more."""
+
+
 class Refused(ServerError):
     """The server answered no."""
 
@@ -81,4 +91,9 @@ class Busy(Refused):
 
 
 OUTSIDE = "OutsideError"  # the kind of it
+ON_THE_WAY = (
+    "BadChecksumError",
+    "UploadError",
+    "FileNotThereError",
+)  # kinds of what befalls a chunk that is sent again
 OF_STATUS = {401: Unauthorised, 404: NotFound, 409: Conflict, 429: Busy, 503: Busy}

@@ -6,7 +6,7 @@ import contextlib
 import json
 import threading
 import time
-from typing import Callable, Generator, Iterator, List, Optional
+from typing import Any, Callable, Generator, Iterator, List, Optional
 
 from layerflow.wire import errors, sse
 from layerflow.wire.jobs import EVENT_KINDS, FINAL_STATES, JobEvent
@@ -17,7 +17,7 @@ PATIENCE_S = 60.0  # how long a server may be away before that is an error
 
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 5.0
-_PASSING = (errors.NotRunning, errors.ConnectionLost, errors.TimedOut, errors.Busy)
+PASSING = (errors.NotRunning, errors.ConnectionLost, errors.TimedOut, errors.Busy)
 
 # Asks for the events after a number. The flag is set after a failure: the server may be another one by now.
 Connect = Callable[[Optional[int], bool], Exchange]
@@ -31,9 +31,16 @@ class Following:
     """
 
     def __init__(
-        self, connect: Connect, is_over: Callable[[], bool], after: Optional[int], timeout_s: Optional[float]
+        self,
+        connect: Connect,
+        is_over: Callable[[], bool],
+        after: Optional[int],
+        timeout_s: Optional[float],
+        told: Callable[[Any], Any] = lambda value: value,
     ) -> None:
+        """`told` is what is made of the data of an event."""
         self._connect = connect
+        self._told = told
         self._is_over = is_over
         self._after = after
         self._ends_at = None if timeout_s is None else time.monotonic() + timeout_s
@@ -58,7 +65,7 @@ class Following:
                 yield from self._one_connection()
                 if self._is_final or self._stopped.is_set() or (self._after == before and self._is_over()):
                     return
-            except _PASSING:
+            except PASSING:
                 self._time_left(0.0)
                 if not self._stopped.is_set() and self._is_away_for_long():
                     raise
@@ -80,7 +87,7 @@ class Following:
             piece = exchange.read(self._time_left(SILENCE_S))
             while piece:
                 self._lost_at = None
-                for event in _events(parser, piece):
+                for event in _events(parser, piece, self._told):
                     if self._stopped.is_set():
                         return
                     if self._after is None or event.id > self._after:
@@ -120,14 +127,14 @@ class Following:
         return min(left, most)
 
 
-def _events(parser: sse.Parser, piece: bytes) -> List[JobEvent]:
+def _events(parser: sse.Parser, piece: bytes, told: Callable[[Any], Any]) -> List[JobEvent]:
     """The events that this piece of a stream completes; those of a kind that only newer hosts know are left out."""
     found = []
     try:
         for message in parser.feed(piece):
             values = json.loads(message.data)
             if values["kind"] in EVENT_KINDS:
-                found.append(JobEvent.from_dict(values))
+                found.append(JobEvent.from_dict({**values, "data": told(values.get("data"))}))
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise errors.BadAnswer(
             "the LayerFlow server sent an event that makes no sense; install the same LayerFlow on both sides"

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import ssl
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Optional
+from typing import ClassVar, Optional
 from urllib.parse import urlsplit
 
 from layerflow.wire import checks, places
 from layerflow.wire.private import read_private, write_private
+
+_PARTIAL_CHAIN = 0x80000  # of OpenSSL: a trusted certificate needs no other above it
 
 API = 1  # the version of the API that this wire speaks
 
@@ -26,14 +29,37 @@ class RunningServer:
     version: str = ""
     certificate: str = ""  # PEM file of its own certificate, where it speaks TLS: trusted on this user's word alone
 
+    REMEDY: ClassVar[str] = "start it with layerflow serve"  # where it does not answer
+
     def __post_init__(self) -> None:
         checks.check_types(self)
-        parts = urlsplit(self.url)
-        plain = not (parts.query or parts.fragment or parts.username or parts.path.strip("/"))
-        if parts.scheme not in ("http", "https") or not parts.hostname or not plain or parts.port == 0:
-            raise ValueError("the server's address is like http://127.0.0.1:8765, got {!r}".format(self.url))
-        if not (self.token.isascii() and self.token.isprintable() and self.token.strip()) or self.pid <= 0:
-            raise ValueError("the server's token and process are not usable")
+        check_address(self.url, self.token)
+        if self.pid <= 0:
+            raise ValueError("the server's process is not usable")
+
+    def trust(self) -> ssl.SSLContext:
+        """Of TLS: for the holder of its certificate's key, by whatever name; or for whom the system trusts."""
+        context = trusting(cafile=self.certificate or None)
+        context.check_hostname = not self.certificate
+        return context
+
+
+def check_address(url: str, token: str) -> None:
+    """ValueError unless a server can be at that address and want that token."""
+    parts = urlsplit(url)
+    plain = not (parts.query or parts.fragment or parts.username or parts.path.strip("/"))
+    if parts.scheme not in ("http", "https") or not parts.hostname or not plain or parts.port == 0:
+        raise ValueError("the server's address is like http://127.0.0.1:8765, got {!r}".format(url))
+    if not (token.isascii() and token.isprintable() and token.strip()):
+        raise ValueError("the server's token is not usable")
+
+
+def trusting(cafile: Optional[str] = None, cadata: Optional[str] = None) -> ssl.SSLContext:
+    """Trusts the certificates of a file or a text, or whom the system trusts. Raises OSError."""
+    context = ssl.create_default_context(cafile=cafile, cadata=cadata)
+    if cafile or cadata:
+        context.verify_flags |= ssl.VerifyFlags(_PARTIAL_CHAIN)
+    return context
 
 
 def publish(server: RunningServer) -> None:

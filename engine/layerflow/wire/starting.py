@@ -16,7 +16,7 @@ from layerflow.wire import errors, places
 from layerflow.wire.lock import try_lock
 from layerflow.wire.private import read_private, write_private
 from layerflow.wire.running import API, RunningServer, published
-from layerflow.wire.transport import Question, ask
+from layerflow.wire.transport import Question, Server, ask
 
 COMMAND = "LAYERFLOW_COMMAND"
 
@@ -42,13 +42,18 @@ def find(runtime: Optional[Path] = None) -> RunningServer:
     if server is None:
         where = "" if runtime is None else " from {}".format(runtime)
         raise errors.NotRunning("no LayerFlow server is running{}; start one with layerflow serve".format(where))
+    check_version(server)
+    return server
+
+
+def check_version(server: Server) -> None:
+    """Raises ServerError unless a LayerFlow server answers there, and speaks our API."""
     health = ask(server, Question("GET", "/v1/health", with_token=False), _HEALTH_S).json()
     if health.get("api") != API:
         raise errors.WrongVersion(
             "the LayerFlow server speaks version {} of its API and this host version {}; install the same "
             "LayerFlow on both sides".format(health.get("api"), API)
         )
-    return server
 
 
 def find_or_start(timeout_s: float, idle_exit_s: float) -> RunningServer:

@@ -10,16 +10,18 @@ import socket
 import ssl
 import time
 from dataclasses import dataclass
-from typing import Any, Dict, Iterator, Mapping, Optional
+from typing import Any, Dict, Iterator, Mapping, Optional, Union
 from urllib.parse import urlencode, urlsplit
 
 from layerflow.wire import errors
+from layerflow.wire.remote import RemoteServer
 from layerflow.wire.running import RunningServer
+
+Server = Union[RunningServer, RemoteServer]
 
 MAX_ANSWER = 1 << 26  # bytes; a page of a thousand jobs is about one MiB
 
-_PARTIAL_CHAIN = 0x80000  # of OpenSSL: a trusted certificate needs no other above it
-_GOOD = (200, 201, 204, 304)
+_GOOD = (200, 201, 204, 206, 304)
 _PIECE = 65536  # bytes
 _LONGEST_SENTENCE = 1000  # characters
 _SECONDS = re.compile("[0-9]{1,6}")
@@ -36,11 +38,26 @@ class Question:
     body: Optional[Mapping[str, Any]] = None
     headers: Optional[Mapping[str, str]] = None
     with_token: bool = True
+    content: Optional[bytes] = None  # in place of a body: plain bytes, whose type is among the headers
 
     @property
     def target(self) -> str:
         """Path and query, as they are sent."""
         return self.path + ("?" + urlencode(self.query) if self.query else "")
+
+    def ask_over(self, connection: http.client.HTTPConnection, server: Server, stays_open: bool) -> None:
+        """Sends it; the connection `stays_open` for another one or not."""
+        headers = {"Accept": "application/json", **(self.headers or {})}
+        if not stays_open:
+            headers["Connection"] = "close"
+        if self.with_token:
+            headers["Authorization"] = "Bearer " + server.token
+        content = self.content
+        if self.body is not None:
+            headers["Content-Type"] = "application/json"
+            content = json.dumps(dict(self.body), allow_nan=False).encode("utf-8")
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # refused while we speak: hear why
+            connection.request(self.method, self.target, content, headers)
 
 
 @dataclass(frozen=True)
@@ -49,8 +66,13 @@ class Answer:
 
     url: str  # who gave it
     status: int
-    etag: str
+    headers: Mapping[str, str]  # their names in small letters
     body: bytes
+
+    @property
+    def etag(self) -> str:
+        """What tells this content from others."""
+        return self.headers.get("etag", "")
 
     def json(self) -> Dict[str, Any]:
         """The JSON object it holds. Raises BadAnswer."""
@@ -63,7 +85,7 @@ class Answer:
         return values
 
 
-def ask(server: RunningServer, question: Question, timeout_s: float) -> Answer:
+def ask(server: Server, question: Question, timeout_s: float) -> Answer:
     """The answer to a question, whole within `timeout_s`. Raises ServerError, as of a bad status."""
     deadline = time.monotonic() + timeout_s
     with contextlib.closing(Exchange(server, question)) as exchange:
@@ -73,10 +95,10 @@ def ask(server: RunningServer, question: Question, timeout_s: float) -> Answer:
 class Exchange:
     """One connection, and the answer to one question piece by piece. Raises ServerError; close it whatever happens."""
 
-    def __init__(self, server: RunningServer, question: Question) -> None:
+    def __init__(self, server: Server, question: Question) -> None:
         self._server = server
         self._question = question
-        self._connection = _connection(server)
+        self._connection = new_connection(server)
         self._socket: Any = None
         self._response: Any = None
         self._left: Optional[int] = None
@@ -85,14 +107,13 @@ class Exchange:
     def open(self, timeout_s: float) -> int:
         """Asks, and returns the status of the answer, whose head came within `timeout_s`."""
         self._connection.timeout = timeout_s
-        with _translated(self._server.url, connecting=True):
+        with translated(self._server, connecting=True):
             self._connection.connect()
         self._socket = self._connection.sock  # the response takes it over, and the connection forgets it
-        with _translated(self._server.url):
+        with translated(self._server):
             if self._is_aborted:  # while there was no socket to end yet
                 raise ConnectionAbortedError
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # refused while we speak: hear why
-                self._send()
+            self._question.ask_over(self._connection, self._server, stays_open=False)
             self._response = self._connection.getresponse()
         self._left = self._response.length
         return int(self._response.status)
@@ -101,7 +122,7 @@ class Exchange:
         """The next bytes of the answer, as soon as there are some; none at its end."""
         if self._left == 0:
             return b""
-        with _translated(self._server.url):
+        with translated(self._server):
             if timeout_s <= 0:
                 raise socket.timeout()
             self._socket.settimeout(timeout_s)
@@ -126,10 +147,7 @@ class Exchange:
             body += piece
             if len(body) > MAX_ANSWER:
                 raise errors.BadAnswer(_STRANGER.format(self._server.url))
-        answer = Answer(self._server.url, self._response.status, self._response.getheader("ETag", ""), bytes(body))
-        if answer.status not in _GOOD:
-            raise _refusal(answer, self._response.reason, self._response.getheader("Retry-After", ""))
-        return answer
+        return good_answer(self._server, self._response, bytes(body))
 
     def abort(self) -> None:
         """Ends the connection from another thread: who reads of it then hears that it is lost."""
@@ -144,55 +162,50 @@ class Exchange:
             self._response.close()
         self._connection.close()
 
-    def _send(self) -> None:
-        question = self._question
-        headers = {"Accept": "application/json", "Connection": "close", **(question.headers or {})}
-        if question.with_token:
-            headers["Authorization"] = "Bearer " + self._server.token
-        body: Optional[bytes] = None
-        if question.body is not None:
-            headers["Content-Type"] = "application/json"
-            body = json.dumps(dict(question.body), allow_nan=False).encode("utf-8")
-        self._connection.request(question.method, question.target, body, headers)
 
-
-def _connection(server: RunningServer) -> http.client.HTTPConnection:
+def new_connection(server: Server) -> http.client.HTTPConnection:
+    """A connection to the server, not made yet."""
     parts = urlsplit(server.url)
     if parts.scheme != "https":
         return http.client.HTTPConnection(parts.hostname or "", parts.port)
-    with _translated(server.url, connecting=True):
-        return http.client.HTTPSConnection(parts.hostname or "", parts.port, context=_trusting(server.certificate))
+    with translated(server, connecting=True):
+        return http.client.HTTPSConnection(parts.hostname or "", parts.port, context=server.trust())
 
 
-def _trusting(certificate: str) -> ssl.SSLContext:
-    """A context for the holder of that certificate's key, by whatever name; or for whom the system trusts."""
-    context = ssl.create_default_context(cafile=certificate or None)
-    if certificate:
-        context.check_hostname = False
-        context.verify_flags |= ssl.VerifyFlags(_PARTIAL_CHAIN)
-    return context
+def good_answer(server: Server, response: http.client.HTTPResponse, body: bytes) -> Answer:
+    """The answer of which `body` is all. Raises the ServerError that a bad status stands for."""
+    headers = {name.lower(): value for name, value in response.getheaders()}
+    answer = Answer(server.url, response.status, headers, body)
+    if answer.status not in _GOOD:
+        raise _refusal(answer, response.reason)
+    return answer
 
 
 @contextlib.contextmanager
-def _translated(url: str, connecting: bool = False) -> Iterator[None]:
+def translated(server: Server, connecting: bool = False) -> Iterator[None]:
     """Turns what the system and http.client say into a ServerError of one sentence."""
     try:
         yield
+    except ssl.SSLCertVerificationError as error:
+        raise errors.NotRunning(
+            "the certificate of {} is not to be trusted ({}); name the file of who signed it, as layerflow connect "
+            "--certificate does".format(server.url, error.verify_message)
+        ) from error
     except socket.timeout as error:
         raise errors.TimedOut("the LayerFlow server takes too long to answer; try again in a moment") from error
     except (OSError, http.client.IncompleteRead) as error:
         if connecting:
             raise errors.NotRunning(
-                "no LayerFlow server answers at {}; start it with layerflow serve".format(url)
+                "no LayerFlow server answers at {}; {}".format(server.url, server.REMEDY)
             ) from error
         raise errors.ConnectionLost(
             "the LayerFlow server went away while it answered; see with layerflow jobs list what became of it"
         ) from error
     except http.client.HTTPException as error:
-        raise errors.BadAnswer(_STRANGER.format(url)) from error
+        raise errors.BadAnswer(_STRANGER.format(server.url)) from error
 
 
-def _refusal(answer: Answer, reason: str, retry_after: str) -> errors.ServerError:
+def _refusal(answer: Answer, reason: str) -> errors.ServerError:
     """The error that an answer stands for, in the server's words where it found some."""
     try:
         told = answer.json()["error"]
@@ -206,6 +219,7 @@ def _refusal(answer: Answer, reason: str, retry_after: str) -> errors.ServerErro
     message = message or "the LayerFlow server refused that ({} {})".format(status, _sentence(reason))
     if kind == errors.OUTSIDE and isinstance(told.get("path"), str) and isinstance(told.get("roots"), list):
         return errors.Outside(message, kind, status, told["path"], [*map(str, told["roots"])])
+    retry_after = answer.headers.get("retry-after", "")
     wait_s = float(retry_after) if _SECONDS.fullmatch(retry_after) else None
     return errors.OF_STATUS.get(status, errors.Refused)(message, kind, status, wait_s)
 
