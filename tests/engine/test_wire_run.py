@@ -8,10 +8,12 @@ import time
 import pytest
 
 from layerflow.wire import Job, JobEvent, Progress, Request
+from layerflow.wire import run as run_module
 from layerflow.wire.client import Preview
-from layerflow.wire.errors import NotFound, NotRunning
+from layerflow.wire.errors import LocalFile, NotFound, NotRunning, Stopped
 from layerflow.wire.run import Desk, Gone, HostError, Render, Run, Shot
 from layerflow.wire.status import CANCELLED, DONE, FAILED, WORKING
+from layerflow.wire.transfer import Transfer
 
 REQUEST = Request("decompose", plate="/in/plate.%04d.exr", output="/out/dog_v001.%04d.exr")
 IDS = ["0" * 31 + digit for digit in "123"]
@@ -48,14 +50,16 @@ class Diary(Desk):
 class Queue:
     """Stands in for the client: jobs that go through a few events and end as `ends` says."""
 
-    def __init__(self, ends="done", events=True):
+    def __init__(self, ends="done", events=True, carries=False):
+        self.carries, self.fetched = carries, []
         self.ends, self.asked, self.cancelled, self.keys = ends, [], [], []
         self.go_on = threading.Event()
         if events:
             self.go_on.set()
 
-    def submit(self, request, label="", overwrite=False, key=None):
+    def submit(self, request, label="", overwrite=False, key=None, on_transfer=None, stopped=None):
         assert not overwrite  # a version of one's own: nothing is ever replaced
+        self._carry("uploading", on_transfer, stopped)
         self.asked.append((request, label))
         self.keys.append(key)
         return Job(id=IDS[len(self.asked) - 1], state="queued", request=request)
@@ -82,6 +86,17 @@ class Queue:
             yield JobEvent(id=2 + done, job=job, kind="progress", at=float(done), data=at.to_dict())
             time.sleep(0.3)
 
+    def fetch(self, job, on_transfer, stopped):
+        self._carry("downloading", on_transfer, stopped)
+        self.fetched.append(job)
+
+    def _carry(self, verb, on_transfer, stopped):
+        """As to and from a server elsewhere, in four files of ten bytes."""
+        for done in range(5) if self.carries else ():
+            if stopped():
+                raise Stopped("stopped")
+            on_transfer(Transfer(verb, done, 4, 10 * done, 40))
+
     def preview(self, job, layer, etag):
         return Preview(b"jpeg of " + layer.encode(), "1") if etag != "1" else None
 
@@ -101,6 +116,11 @@ class Followed:
 
     def stop(self):
         self.queue.go_on.set()
+
+
+@pytest.fixture
+def all_is_shown(monkeypatch):
+    monkeypatch.setattr(run_module, "SHOW_S", 0.0)
 
 
 def shot(view="main", frames=(1, 2)):
@@ -247,3 +267,64 @@ def test_a_node_that_is_gone_is_left_alone():
     gone = Diary(show=Gone())
     run(gone, Queue()).work()
     assert gone.end is None
+
+
+@pytest.mark.usefixtures("all_is_shown")
+def test_files_go_to_a_server_elsewhere_and_come_back_before_it_ends():
+    desk, queue = Diary(), Queue(carries=True)
+    run(desk, queue).work()
+    assert {"uploading 1 of 4 files", "downloading 3 of 4 files"} <= set(desk.said)
+    assert queue.fetched == IDS[:1] and desk.end.state == DONE
+
+
+def test_frames_come_back_to_a_host_that_was_started_again():
+    desk, queue = Diary(), Queue()
+    queue.followed = True  # the job was done while no host ran
+    run(desk, queue, shots=(), jobs=IDS[:1]).work()
+    assert queue.fetched == IDS[:1] and desk.end.state == DONE
+
+
+def test_what_failed_has_nothing_to_come_back():
+    desk, queue = Diary(), Queue("failed")
+    run(desk, queue).work()
+    assert not queue.fetched
+
+
+@pytest.mark.usefixtures("all_is_shown")
+@pytest.mark.parametrize("verb", ["uploading", "downloading"])
+def test_cancelled_on_the_way(verb):
+    class Pressed(Diary):
+        def show(self, status):
+            super().show(status)
+            if status.text.startswith(verb):
+                at_work.cancel()
+
+    desk, queue = Pressed(), Queue(carries=True)
+    at_work = run(desk, queue)
+    at_work.work()
+    assert desk.end.state == CANCELLED and "are kept" in desk.end.text and not queue.fetched
+    assert bool(queue.asked) == (verb == "downloading")
+
+
+@pytest.mark.usefixtures("all_is_shown")
+def test_leaving_on_the_way_says_nothing():
+    class Closed(Diary):
+        def show(self, status):
+            super().show(status)
+            if status.text.startswith("downloading"):
+                at_work.leave()
+
+    desk, queue = Closed(), Queue(carries=True)
+    at_work = run(desk, queue)
+    at_work.work()
+    assert desk.end is None and not queue.cancelled
+
+
+def test_a_frame_in_the_way_is_said():
+    class Full(Queue):
+        def fetch(self, job, on_transfer, stopped):
+            raise LocalFile("/out/dog.0001.exr is already there; move it away")
+
+    desk = Diary()
+    run(desk, Full()).work()
+    assert (desk.end.state, desk.end.text) == (FAILED, "failed: /out/dog.0001.exr is already there; move it away")

@@ -15,12 +15,13 @@ from dataclasses import dataclass, field
 from typing import Any, Callable, List, Optional, Sequence, Tuple, TypeVar
 
 from layerflow.wire.client import Client
-from layerflow.wire.errors import Conflict, NotFound, ServerError
+from layerflow.wire.errors import Conflict, NotFound, ServerError, Stopped
 from layerflow.wire.following import Following
 from layerflow.wire.jobs import Job
 from layerflow.wire.pace import Pace
 from layerflow.wire.request import Request
-from layerflow.wire.status import CANCELLED, FAILED, WORKING, Status, of_job, rendering
+from layerflow.wire.status import CANCELLED, FAILED, WORKING, Status, carrying, of_job, rendering
+from layerflow.wire.transfer import Transfer
 
 SHOW_S = 0.25  # the least between two lines on the node
 PREVIEW_S = 1.0  # the least between two pictures
@@ -156,6 +157,9 @@ class Run:
             if self._cancelled.is_set():
                 return Status("cancelled before the engine was asked", CANCELLED), []
             return self._after_rendering()
+        except Stopped:
+            self._stay()
+            return Status("cancelled; files that came through are kept, on both sides", CANCELLED), []
         except NotFound:
             return Status(
                 "this machine's queue does not know the job; frames that it made are in their folder", CANCELLED
@@ -172,7 +176,7 @@ class Run:
         client = self._connect()
         self._submit(client)
         self._retry(client)
-        jobs = [self._followed(client, job) for job in list(self._ids)]
+        jobs = [self._fetched(client, self._followed(client, job)) for job in list(self._ids)]
         worst = next((job for job in jobs if job.state != "done"), jobs[-1])
         return of_job(worst), jobs
 
@@ -201,7 +205,8 @@ class Run:
             return
         self._show(Status("asking the engine"), at_once=True)
         for shot in self._shots:
-            self._ids.append(client.submit(shot.request, label=self._label, key=shot.key).id)
+            carry = {"on_transfer": self._carry, "stopped": self._is_unwanted}  # type: Any
+            self._ids.append(client.submit(shot.request, label=self._label, key=shot.key, **carry).id)
         self._main(lambda: self._desk.submitted(self._ids))
         if self._cancelled.is_set():  # pressed while it was asked
             self._cancel_jobs()
@@ -228,6 +233,18 @@ class Run:
                 self._preview(client, job)
         self._stay()
         return client.get(job_id)
+
+    def _fetched(self, client: Client, job: Job) -> Job:
+        """The job, whose frames are on this machine where it is done."""
+        if job.state == "done":
+            client.fetch(job.id, self._carry, self._is_unwanted)
+        return job
+
+    def _carry(self, transfer: Transfer) -> None:
+        self._show(carrying(transfer))
+
+    def _is_unwanted(self) -> bool:
+        return self._cancelled.is_set() or self._left.is_set()
 
     def _preview(self, client: Client, job: Job) -> None:
         now = time.monotonic()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Optional
 
 from layerflow.wire.jobs import Job
+from layerflow.wire.transfer import Transfer
 
 WORKING, DONE, FAILED, CANCELLED = "working", "done", "failed", "cancelled"
 STATES = (WORKING, DONE, FAILED, CANCELLED)
@@ -23,6 +24,13 @@ class Status:
 def rendering(name: str, done: int, total: int) -> Status:
     """While inputs are rendered."""
     return Status(f"rendering {name} {done}/{total}", fraction=done / total if total else None)
+
+
+def carrying(transfer: Transfer) -> Status:
+    """While files go to a server elsewhere, or come back."""
+    fraction = transfer.bytes_done / transfer.bytes_total if transfer.bytes_total else None
+    done, total = transfer.files_done, counted(transfer.files_total, "file")
+    return Status(f"{transfer.verb} {done} of {total}", fraction=fraction)
 
 
 def of_job(job: Job, left_s: Optional[float] = None) -> Status:
