@@ -82,10 +82,14 @@ class Journal:
             )
         return True
 
-    def begin(self) -> None:
-        """Writes down what the shot is, before anything is made of it. Raises OutputError."""
+    def begin(self, *, memory: str | None = None, backend: str = "") -> None:
+        """Writes down what the shot is before anything is made of it here, and what it was begun under and with
+        elsewhere. Raises OutputError.
+        """
         make_folder(self.folder)
-        if self._left() is None:
+        if memory:
+            self._write_down({MEMORY: memory, BACKEND: backend})
+        elif self._left() is None:
             self._write_down({})
 
     def save(
@@ -139,9 +143,15 @@ class Journal:
         return str((self._left() or {}).get(BACKEND, ""))
 
     def drop(self, window: int) -> None:
-        """Forgets the state of a window whose frames are written."""
-        for path in self.folder.glob(f"{_name(window)}[-.]*"):
+        """Forgets the state of a window whose frames are written, unless this is one of several hands."""
+        if self.owner:
+            return  # another part may start from it
+        for path in self.states(window):
             path.unlink(missing_ok=True)
+
+    def states(self, window: int) -> list[Path]:
+        """The files that hold what is kept of window number `window`."""
+        return sorted(self.folder.glob(f"{_name(window)}[-.]*"))
 
     def close(self) -> None:
         """Removes the journal: the shot is done, or starts anew."""

@@ -22,7 +22,7 @@ from layerflow.models.engines import Engines
 from layerflow.overlap import sample_windows
 from layerflow.seams import goes_on
 from layerflow.shot import OnEvent, Shot
-from layerflow.shots import ShotResult, go_through, render
+from layerflow.shots import ShotResult, finished, go_through, render
 from layerflow.wire import Event, Request
 
 _PLAN = "parts.json"  # in the journal's folder
@@ -59,9 +59,13 @@ def prepare(request: Request, *, overwrite: bool = False, on_event: OnEvent = la
     With `overwrite` the shot is made anew: its states and its whole frames are removed, and frames of other shots are
     replaced when they are written. Raises as `render` does before it writes anything.
     """
-    shot = _checked(request, on_event)
-    shot.open_output(overwrite=overwrite, resume=not overwrite)
-    for path in (path for frame in shot.frames for path in shot.delivery.files_of(frame)) if overwrite else ():
+    return open_shot(_checked(request, on_event), overwrite=overwrite, resume=not overwrite)
+
+
+def open_shot(shot: Shot, *, overwrite: bool, resume: bool) -> PartsPlan:
+    """As `prepare`, for a shot that was checked. Without `resume`, what is there of it already is made anew."""
+    shot.open_output(overwrite=overwrite, resume=resume)
+    for path in () if resume else shot.files:
         if shot.journal.has_written(path):
             path.unlink()
     shot.journal.begin()
@@ -86,11 +90,13 @@ def sample(
     or was prepared by another request, and RequestError for windows that it does not have.
     """
     shot = _checked(request, stopped=stopped)
+    return sample_part(shot, windows, on_event, engines or Engines())
+
+
+def sample_part(shot: Shot, windows: range, on_event: OnEvent, engines: Engines) -> tuple[int, ...]:
+    """As `sample`, for a shot that was checked."""
     asked = _asked(shot, windows)
-    shot.resuming = True
-    shot.journal = replace(shot.journal, owner=secrets.token_hex(4))
-    steps = shot.sampler.num_steps * shot.num_passes
-    shot.on_event = partial(_told_of_part, on_event, asked[0].index * steps, len(asked) * steps)
+    _take_in_hand(shot, asked, on_event)
     is_prepared = shot.journal.is_there() and (shot.journal.folder / _PLAN).is_file()
     missing = [window for window in asked if _is_needed(shot, window) and not shot.is_sampled(window)]
     if not missing:
@@ -98,8 +104,36 @@ def sample(
     if not is_prepared:
         raise OutputError(f"no shot is prepared at {shot.delivery.pattern}; run layerflow part prepare first")
     shot.say(Event("stage", f"loading model {shot.folder.manifest.name}"))
-    go_through(shot, engines or Engines(), missing, make=sample_windows)
+    go_through(shot, engines, missing, make=sample_windows)
     return tuple(window.index for window in missing)
+
+
+def write_part(shot: Shot, windows: range, on_event: OnEvent, engines: Engines) -> None:
+    """Has the frames of those windows written, counted from 0; whole ones are left as they are.
+
+    A window that is not sampled yet is sampled on the way. States stay until the shot is finished. The `shot` was
+    prepared; raises as `render` does.
+    """
+    asked = shot.windows[windows.start : windows.stop]
+    _take_in_hand(shot, asked, on_event)
+    missing = [window for window in asked if not shot.has_made(window)]
+    if missing:
+        shot.say(Event("stage", f"loading model {shot.folder.manifest.name}"))
+        go_through(shot, engines, missing)
+
+
+def finish(shot: Shot) -> ShotResult:
+    """What came of a shot whose frames are all written, with its preview made and its states gone; it took no time.
+
+    Raises OutputError, also for a frame that is not there.
+    """
+    shot.resuming = True
+    if missing := [window for window in shot.windows if not shot.has_made(window)]:
+        raise OutputError(
+            f"frame {missing[0].new[0]} is not there as it was written; check the disk of {shot.delivery.pattern.folder}, "
+            "then retry"
+        )
+    return finished(shot, shot.journal.backend())
 
 
 def assemble(
@@ -132,7 +166,7 @@ def verify(request: Request, *, on_event: OnEvent = lambda event: None) -> dict[
     Raises OutputError for the first one that is not, and says how many there are.
     """
     shot = _checked(request)
-    files = [path for frame in shot.frames for path in shot.delivery.files_of(frame)]
+    files = shot.files
     sums: dict[Path, str] = {}
     bad = []
     for done, path in enumerate(files, 1):
@@ -148,6 +182,14 @@ def verify(request: Request, *, on_event: OnEvent = lambda event: None) -> dict[
             "run layerflow part assemble again"
         )
     return sums | {path: _sha256(path) for path in shot.delivery.preview_paths}
+
+
+def _take_in_hand(shot: Shot, asked: Sequence[Window], on_event: OnEvent) -> None:
+    """Makes `shot` one of several hands, which goes on with what is there and counts the steps of those windows."""
+    shot.resuming = True
+    shot.journal = replace(shot.journal, owner=secrets.token_hex(4))
+    steps = shot.sampler.num_steps * shot.num_passes
+    shot.on_event = partial(_told_of_part, on_event, asked[0].index * steps, len(asked) * steps)
 
 
 def _checked(

@@ -153,6 +153,11 @@ class Shot:
         """The frames to make, in the plate's numbering."""
         return self.delivery.frames
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Every file of every frame, in order."""
+        return tuple(path for frame in self.frames for path in self.delivery.files_of(frame))
+
     @cached_property
     def windows(self) -> list[Window]:
         """The frames in runs of the model's length, each overlapping the one before, or the shot that goes on."""
@@ -204,10 +209,11 @@ class Shot:
     @cached_property
     def journal(self) -> Journal:
         """What is kept of the shot until it is done."""
-        return Journal.beside(self.delivery.pattern, self.record, self._sources)
+        return Journal.beside(self.delivery.pattern, self.record, self.sources)
 
     @property
-    def _sources(self) -> tuple[Path, ...]:
+    def sources(self) -> tuple[Path, ...]:
+        """The files that it is made of."""
         return tuple(path for source in (self.plate, self.guides, self.ending) if source for path in source.files)
 
     def say(self, event: Event) -> None:
@@ -225,12 +231,11 @@ class Shot:
 
     def open_output(self, *, overwrite: bool, resume: bool) -> None:
         """Proves that the frames can be written, and takes up what an unfinished shot left. Raises OutputError."""
-        self.delivery.prepare(sources=self._sources, may_exist=overwrite or resume)
+        self.delivery.prepare(sources=self.sources, may_exist=overwrite or resume)
         self.resuming = resume
         if self.journal.open(resume=resume) or not resume:
             return
-        paths = (path for frame in self.frames for path in self.delivery.files_of(frame))
-        if foreign := next(filter(self.journal.is_foreign, paths), None):
+        if foreign := next(filter(self.journal.is_foreign, self.files), None):
             raise OutputError(
                 f"{foreign} was made with other options or by another program; "
                 "repeat its options, pass --overwrite or choose another output"

@@ -141,8 +141,13 @@ def _render(
         begun_with="".join(backends[-1:]),
     )
     shot.showing.warn_of_clipping()
+    return replace(finished(shot, backend), seconds=time.monotonic() - started)
+
+
+def finished(shot: Shot, backend: str) -> ShotResult:
+    """What came of a shot whose frames are all there, with its preview made. Its journal is closed."""
     movie, sheet = None, None
-    if request.preview:
+    if shot.request.preview:
         shot.say(Event("stage", "making the preview"))
         movie, sheet = shot.delivery.write_preview()
     shot.journal.close()
@@ -151,9 +156,9 @@ def _render(
         per_layer=shot.delivery.layer_paths,
         preview_movie=movie,
         contact_sheet=sheet,
-        seconds=time.monotonic() - started,
+        seconds=0.0,
         warnings=tuple(shot.warnings),
-        seed=request.seed,
+        seed=shot.request.seed,
         model=shot.folder.manifest.name,
         backend=backend,
     )
