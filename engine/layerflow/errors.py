@@ -6,6 +6,7 @@ LayerFlowError
 ├── ColorError     an unknown colour space or OCIO config
 ├── ModelError     a model folder or LoRA that is missing, damaged or of the wrong kind
 ├── OutputError    an output that cannot be written, or is already there
+├── ProcessLost    one of several processes that make a shot is gone; what was done is kept, as when interrupted
 └── Interrupted    someone asked to stop; what was done is kept, and --resume goes on from there
 
 Every message is one sentence for an artist: what is wrong, then the next step. `ValueError` stays for a wrong argument
@@ -51,6 +52,10 @@ class OutputError(LayerFlowError):
     """The output cannot be written, or is already there."""
 
     exit_code = 6
+
+
+class ProcessLost(LayerFlowError):  # noqa: N818 - as Interrupted
+    """One of the processes that make a shot together is gone. Its state is kept."""
 
 
 class Interrupted(LayerFlowError):  # noqa: N818 - a wish, not a failure

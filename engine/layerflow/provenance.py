@@ -50,6 +50,7 @@ def environment_of(engine: Engine) -> dict[str, str]:
         "layerflow:precision": precision_of(engine.transformer),
         "layerflow:textPrecision": engine.text.precision,
         "layerflow:device": str(engine.device),
+        "layerflow:processes": str(engine.num_processes),
         "layerflow:libraries": ", ".join(f"{name} {version_of(name)}" for name in LIBRARIES),
         "layerflow:python": platform.python_version(),
     }

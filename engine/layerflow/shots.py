@@ -18,7 +18,6 @@ from typing import Any
 
 import torch
 
-from layerflow.denoisers import interruptible
 from layerflow.edits import stages
 from layerflow.ending import check_same_ending
 from layerflow.errors import RequestError
@@ -204,7 +203,7 @@ def _made_under(
     """Makes the `waiting` windows and takes each from the row when it is done; None when memory runs out."""
     try:
         with engines.lent(shot.folder, options, plan, warn=shot.warn) as engine:
-            with interruptible(engine.transformer, shot.stopped):
+            with engine.heeding(shot.stopped):
                 make(shot, engine, waiting)
             backend = engine.backend
     except (MemoryError, RuntimeError) as error:
@@ -239,6 +238,7 @@ def rerun(
     resume: bool = False,
     on_event: OnEvent = lambda event: None,
     stopped: Callable[[], bool] = lambda: False,
+    engines: Engines | None = None,
 ) -> ShotResult:
     """Makes the shot of the frame `exr_path` again from its header, under its memory plan and by its backend: on the
     same machine, the same bits.
@@ -266,4 +266,5 @@ def rerun(
         resume=resume,
         on_event=on_event,
         stopped=stopped,
+        engines=engines,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from layerflow.files import refused_as
 from layerflow.wire import Event, Request, parse_frames
 
 if TYPE_CHECKING:
+    from layerflow.processes import Processes
     from layerflow.shots import ShotResult
 
 
@@ -22,6 +24,8 @@ def render_shot(task: str, *, overwrite: bool, resume: bool, queue: bool, as_jso
     """Make one shot and say where it is, or queue it. `options` are Request fields, and `frames` as text."""
     request = build_request(task, **options)
     if queue:
+        if _are_several():
+            raise RequestError("each of the server's jobs is made by one process; start LayerFlow itself for --queue")
         if resume:
             raise RequestError("the server resumes its own jobs; layerflow jobs retry goes on with one that stopped")
         queue_shot(request, overwrite=overwrite, as_json=as_json)
@@ -41,8 +45,32 @@ def queue_shot(request: Request, *, overwrite: bool, as_json: bool) -> None:
 
 
 def run_shot(make: Callable[..., ShotResult], *, as_json: bool) -> None:
-    """Call `make` with what shows its progress and what stops it, and say where the shot is."""
-    with stop_on_signal() as stop, progress() as show:
+    """Call `make` with what shows its progress and what stops it, and say where the shot is.
+
+    Of several processes that torchrun started, the main one does that and the others help it.
+    """
+    if not _are_several():
+        _run_in_main(make, None, as_json)
+        return
+    from layerflow.models.servants import serve
+    from layerflow.processes import joined
+
+    with joined() as processes:
+        if processes.is_main:
+            _run_in_main(make, processes, as_json)
+        else:
+            serve(processes)
+
+
+def _are_several() -> bool:
+    """Whether torchrun or accelerate started this process and others with it."""
+    return "RANK" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def _run_in_main(make: Callable[..., ShotResult], processes: Processes | None, as_json: bool) -> None:
+    from layerflow.models.engines import Engines
+
+    with stop_on_signal(raises=processes is None) as stop, progress() as show:
 
         def on_event(event: Event) -> None:
             if event.kind in ("step", "frame"):
@@ -50,7 +78,7 @@ def run_shot(make: Callable[..., ShotResult], *, as_json: bool) -> None:
             show(event)
 
         try:
-            result = make(on_event=on_event, stopped=stop.asked)
+            result = make(on_event=on_event, stopped=stop.asked, engines=Engines(processes=processes))
         except KeyboardInterrupt as interrupt:
             raise Interrupted("stopped; the same command with --resume goes on from here") from interrupt
     report_shot(result, as_json)

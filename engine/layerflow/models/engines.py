@@ -15,6 +15,7 @@ from layerflow.models.backends import Guarded, Warn
 from layerflow.models.folder import ModelFolder
 from layerflow.models.load import CHECKED_PARTS, Engine, LoadOptions, choose_plan, load_engine
 from layerflow.models.plans import Plan
+from layerflow.processes import Processes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,11 +35,17 @@ class Engines:
     """Loads engines for one shot after another. With `keep_s` the last one stays, for the next that asks for the same.
 
     What a kept engine makes are the bits that a new one makes. It is let go of before another is loaded, after a shot
-    that was not made whole, and by `let_go_of_idle`.
+    that was not made whole, and by `let_go_of_idle`. With `processes`, all of them make the steps.
     """
 
-    def __init__(self, *, keep_s: float = 0.0, clock: Callable[[], float] = time.monotonic) -> None:
-        self._keep_s, self._clock = keep_s, clock
+    def __init__(
+        self,
+        *,
+        keep_s: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+        processes: Processes | None = None,
+    ) -> None:
+        self._keep_s, self._clock, self._processes = keep_s, clock, processes
         self._kept: tuple[_Asked, Engine] | None = None
         self._since = 0.0
 
@@ -58,7 +65,7 @@ class Engines:
         asked = _Asked.of(folder, options) if self._keep_s else None
         engine = self._taken(asked, plan)
         if engine is None:
-            engine = load_engine(folder, replace(options, memory=plan.name), warn=warn)
+            engine = load_engine(folder, replace(options, memory=plan.name), warn=warn, processes=self._processes)
         else:
             folder.check(*CHECKED_PARTS, "tokenizer")
             engine = _renewed(engine, warn)
