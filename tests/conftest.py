@@ -23,9 +23,10 @@ hypothesis.settings.load_profile("layerflow")
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keeps what the tests cache out of the user's own cache."""
+    """Keeps what the tests cache out of the user's own cache, and their jobs off a server elsewhere."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LAYERFLOW_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("LAYERFLOW_REMOTE", "0")
         yield
 
 

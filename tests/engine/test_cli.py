@@ -31,6 +31,8 @@ VERBS = [
     "doctor",
     "evaluate",
     "serve",
+    "connect",
+    "disconnect",
     "jobs",
     "users",
     "submit",

@@ -8,6 +8,7 @@ import click
 
 import layerflow
 from layerflow.cli.background import background
+from layerflow.cli.connect import connect, disconnect
 from layerflow.cli.data import data
 from layerflow.cli.decompose import decompose
 from layerflow.cli.deliver import deliver
@@ -51,6 +52,8 @@ for verb in (
     serve,
     jobs,
     users,
+    connect,
+    disconnect,
     submit,
     part,
     models,

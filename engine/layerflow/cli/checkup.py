@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import torch
 
     from layerflow.models.folder import ModelFolder
+    from layerflow.wire.remote import RemoteServer
 
 Status = Literal["ok", "warn", "fail"]
 
@@ -218,11 +219,27 @@ def _models_folder() -> Iterator[Check]:
 
 
 def _server() -> Iterator[Check]:
-    from layerflow.wire import errors, starting
+    from layerflow.wire import errors, remote, starting
 
+    elsewhere = remote.connected()
+    if elsewhere is not None:
+        yield _server_elsewhere(elsewhere)
+        return
     try:
         yield Check(name="server", status="ok", detail=f"runs at {starting.find().url}")
     except errors.NotRunning:
         yield Check(name="server", status="ok", detail="does not run; hosts and --queue start it")
     except errors.ServerError as error:
         yield Check(name="server", status="warn", detail=str(error), advice="end it, and start it with layerflow serve")
+
+
+def _server_elsewhere(server: RemoteServer) -> Check:
+    from layerflow.wire import errors, starting
+
+    try:
+        starting.check_version(server)
+    except errors.ServerError as error:
+        return Check(name="server", status="warn", detail=str(error), advice=server.REMEDY)
+    return Check(
+        name="server", status="ok", detail=f"runs elsewhere, at {server.url}, which {server.user} is let in to"
+    )

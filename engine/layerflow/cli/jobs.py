@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from layerflow.cli.carried import carried
 from layerflow.cli.jobs_report import report_jobs
 from layerflow.cli.jobs_watch import watch_jobs
 from layerflow.cli.options import json_option
@@ -25,7 +26,7 @@ _job_argument = click.argument("job", metavar="JOB")
 
 @click.group()
 def jobs() -> None:
-    """See and steer the jobs of the server on this machine. JOB is an id, or how it begins."""
+    """See and steer the jobs of the server. JOB is an id, or how it begins."""
 
 
 @jobs.command("list")
@@ -90,13 +91,30 @@ def logs(job: str, as_json: bool) -> None:
 
 
 @jobs.command()
+@click.argument("job", metavar="JOB...", nargs=-1, required=True)
+@json_option
+def fetch(job: tuple[str, ...], as_json: bool) -> None:
+    """Bring what jobs made from a server elsewhere; what is here already stays."""
+    client = _connect()
+    if not client.is_remote:
+        raise RequestError("the server is on this machine, where its frames are already; look for them at the output")
+    with carried("the same command") as carry:
+        files = [path for each in _find(client, job) for path in client.fetch(each, **carry)]
+    if as_json:
+        print_json({"files": files})
+    else:
+        click.echo("\n".join(files))
+
+
+@jobs.command()
 @click.option("--no-browser", is_flag=True, help="Only print the address and the token.")
 @json_option
 def page(no_browser: bool, as_json: bool) -> None:
     """Open the server's page in a browser, and print the token that it asks for."""
+    from layerflow.wire.remote import connected
     from layerflow.wire.starting import find
 
-    server = find()
+    server = connected() or find()
     if not no_browser and not webbrowser.open(server.url):
         click.echo("no browser could be opened; open the address in one yourself", err=True)
     if as_json:

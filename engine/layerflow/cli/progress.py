@@ -22,7 +22,8 @@ from rich.text import Text
 
 from layerflow.wire import Event
 
-_COUNTED = {"step": "Sampling", "frame": "Writing frames", "download": "Downloading"}
+_IN_BYTES = ("download", "upload")
+_COUNTED = {"step": "Sampling", "frame": "Writing frames", "download": "Downloading", "upload": "Uploading"}
 _SPEED_WINDOW_S = 1800.0  # one step of a large model can take minutes, so the speed is taken over many of them
 
 
@@ -56,7 +57,7 @@ def _bars(console: Console) -> Progress:
 
 
 class _Amount(ProgressColumn):
-    """How much is done: of a download in bytes, of anything else in numbers."""
+    """How much is done: of what goes over a network in bytes, of anything else in numbers."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -86,6 +87,6 @@ class _Bars:
         kind = event.kind
         if kind not in self._tasks:
             self._tasks[kind] = self._bars.add_task(
-                self._counted.get(kind, ""), total=total, completed=event.done, in_bytes=kind == "download"
+                self._counted.get(kind, ""), total=total, completed=event.done, in_bytes=kind in _IN_BYTES
             )
         return self._tasks[kind]

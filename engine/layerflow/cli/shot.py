@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from layerflow.cli.carried import carried
 from layerflow.cli.jobs_report import report_jobs
 from layerflow.cli.progress import progress
 from layerflow.cli.report import report_shot
@@ -41,7 +42,9 @@ def queue_shot(request: Request, *, overwrite: bool, as_json: bool) -> None:
     from layerflow.wire.client import Client
 
     remember_own_install()  # the one to start when none runs
-    report_jobs([Client.connect().submit(request, label="cli", overwrite=overwrite)], as_json)
+    with carried("the same command") as carry:
+        job = Client.connect().submit(request, label="cli", overwrite=overwrite, **carry)
+    report_jobs([job], as_json)
 
 
 def run_shot(make: Callable[..., ShotResult], *, as_json: bool) -> None:

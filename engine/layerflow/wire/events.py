@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-KINDS = ("stage", "step", "frame", "download", "warning")
+KINDS = ("stage", "step", "frame", "download", "upload", "warning")
 
 
 @dataclass(frozen=True)
@@ -12,8 +12,8 @@ class Event:
     """One report of progress.
 
     "stage" opens a new part of the work and `message` names it. "step" counts sampler steps across all windows of the
-    shot, "frame" counts frames written and "download" counts bytes; all have `done` of `total`. "warning" carries one
-    sentence for the artist.
+    shot, "frame" counts frames written, "download" and "upload" count bytes; all have `done` of `total`. "warning"
+    carries one sentence for the artist.
     """
 
     kind: str  # one of KINDS

@@ -55,7 +55,7 @@ def connected() -> Optional[RemoteServer]:
     """The server that this user's hosts ask; None for the one on this machine."""
     if os.environ.get(SWITCH) == "0":
         return None
-    values = read_private(_file()) or {}
+    values = read_private(file()) or {}
     try:
         return RemoteServer(**{each.name: values.get(each.name, "") for each in fields(RemoteServer)})
     except ValueError:
@@ -64,13 +64,13 @@ def connected() -> Optional[RemoteServer]:
 
 def remember(server: RemoteServer) -> None:
     """Has this user's hosts ask `server` from now on. Raises OSError."""
-    write_private(_file(), asdict(server))
+    write_private(file(), asdict(server))
 
 
 def forget() -> bool:
     """Has them ask the server on this machine again; whether they asked another one. Raises OSError."""
     try:
-        _file().unlink()
+        file().unlink()
     except FileNotFoundError:
         return False
     return True
@@ -92,5 +92,6 @@ def _is_here(host: str) -> bool:
         return False
 
 
-def _file() -> Path:
+def file() -> Path:
+    """Where it is written down which server is asked."""
     return places.server_folder() / "remote.json"

@@ -1,0 +1,39 @@
+"""Making a server elsewhere the one that this user's hosts ask."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Dict, Tuple
+
+from layerflow.wire import errors, remote, starting
+from layerflow.wire.digests import readable
+from layerflow.wire.remote import RemoteServer
+from layerflow.wire.transport import Question, ask
+
+_TIMEOUT_S = 60.0  # of a server that counts what a space holds
+
+
+def connect(url: str, token: str, certificates: str = "") -> Tuple[RemoteServer, Dict[str, Any]]:
+    """The server, once it has let us in and is remembered, and what it says of the user's space.
+
+    `certificates` are those of who vouches for its name, PEM; without any, whom the system trusts. Raises ServerError,
+    and ValueError for an address or a token that cannot be.
+    """
+    server = RemoteServer(
+        url if "://" in url else "https://" + url, token, "nobody yet", remote.this_machine(), certificates
+    )
+    starting.check_version(server)
+    answer = ask(server, Question("GET", "/v1/space"), _TIMEOUT_S)
+    space = answer.json()
+    if not isinstance(space.get("user"), str):
+        raise errors.BadAnswer("the LayerFlow server at {} tells of no user; it is of another version".format(url))
+    server = replace(server, user=space["user"])
+    with readable(str(remote.file())):
+        remote.remember(server)
+    return server, space
+
+
+def disconnect() -> bool:
+    """Makes the server on this machine the one that is asked; whether it was another one. Raises LocalFile."""
+    with readable(str(remote.file())):
+        return remote.forget()
