@@ -21,7 +21,7 @@ from spacious import PLATE, add_user
 from layerflow import wire
 from layerflow.server import schemas
 from layerflow.server.asked import EXAMPLE, WORDS, request_schema
-from layerflow.server.guard import CHUNK
+from layerflow.server.forms import CHUNK
 from layerflow.wire.jobs import EVENT_KINDS, STATES
 from layerflow.wire.request import CHOICES, RANGES
 

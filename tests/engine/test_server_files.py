@@ -13,11 +13,11 @@ from serving import make_service, serving
 from spacious import MIB, PLATE, UserCaller, add_user, offset_of
 
 from layerflow.server import digests
-from layerflow.server.ledger import PART
 from layerflow.server.service import Service
 from layerflow.server.settings import Limits
-from layerflow.server.spaces import SPACE
+from layerflow.server.space_files import PART
 from layerflow.server.uploads import drop_old
+from layerflow.wire.space_names import SPACE
 
 CONTENT = random.Random(7).randbytes(3 * MIB + 5)
 EMPTY = b""

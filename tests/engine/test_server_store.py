@@ -15,7 +15,7 @@ import pytest
 from queueing import Clock, generate, open_store, submit, told, worker
 
 from layerflow.server import database
-from layerflow.server import store as store_module
+from layerflow.server import pages as pages_module
 from layerflow.server.database import MIGRATIONS
 from layerflow.server.errors import JobNotFoundError, JobStateError, QueueFullError, StoreError
 from layerflow.server.folder import ServerFolder
@@ -136,7 +136,7 @@ def test_pages(store: Store) -> None:
 
 
 def test_a_page_of_long_shots_ends_early_and_no_job_is_left_out(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_module, "PAGE_SIZE", 10_000)
+    monkeypatch.setattr(pages_module, "PAGE_SIZE", 10_000)
     jobs = submit(store, "a", "b", "c", "d", "e")
     own = worker(store)
     for job in jobs[:3]:

@@ -1,4 +1,4 @@
-"""Digests of bytes as HTTP writes them (RFC 9530): `sha-256=:BASE64:`."""
+"""Digests in the headers of requests and answers (RFC 9530), as the wire writes them."""
 
 from __future__ import annotations
 
@@ -6,17 +6,14 @@ import base64
 import hashlib
 import re
 
+from layerflow.wire import checksums
+
 PATTERN = "^sha-256=:[A-Za-z0-9+/]{43}=:$"
-
-
-def written(sha256: bytes) -> str:
-    """The value of a header for that digest."""
-    return f"sha-256=:{base64.b64encode(sha256).decode()}:"
 
 
 def written_of(content: bytes) -> str:
     """The value of a header for the digest of `content`."""
-    return written(hashlib.sha256(content).digest())
+    return checksums.written(hashlib.sha256(content).digest())
 
 
 def read(text: str) -> bytes:

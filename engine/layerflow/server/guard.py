@@ -7,40 +7,22 @@ address. So a request has to name us as we are called, come from no page but our
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from layerflow.server.askers import MACHINE, Asker
 from layerflow.server.errors import StoreError
-from layerflow.server.problems import problem, problem_of
+from layerflow.server.forms import RefusalError, check_chunk, check_form, check_head, refusal
+from layerflow.server.problems import problem_of
 from layerflow.server.service import Service
 
 METHODS = ("GET", "HEAD", "POST", "PATCH", "DELETE")
-CHUNK = "application/offset+octet-stream"  # what PATCH sends
-MAX_HEAD_BYTES = 16384  # target and headers
-MAX_HEADERS = 64
-
 ASKER = "layerflow.asker"  # of a scope that has come this far: who asks
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 OPEN = ("/", "/favicon.ico", "/v1/health")  # without the token; so is what lies below /page/
-SAID_ONCE = (
-    "host",
-    "origin",
-    "authorization",
-    "content-length",
-    "content-type",
-    "content-digest",
-    "upload-offset",
-    "range",
-    "idempotency-key",
-    "last-event-id",
-)
-
 SEAL = {
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -52,14 +34,6 @@ SEAL = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
 }
-
-
-class RefusalError(Exception):
-    """Ends a request with `answer`."""
-
-    def __init__(self, answer: Response) -> None:
-        super().__init__(answer.status_code)
-        self.answer = answer
 
 
 class Guard:
@@ -83,8 +57,8 @@ class Guard:
         try:
             await self._check(scope)
             receive = _replayed(await self._body(scope, receive), receive)
-        except RefusalError as refusal:
-            await refusal.answer(scope, receive, send)
+        except RefusalError as no:
+            await no.answer(scope, receive, send)
         except StoreError as error:
             await problem_of(error)(scope, receive, send)
         except ConnectionError:
@@ -95,28 +69,28 @@ class Guard:
     async def _check(self, scope: Scope) -> None:
         """Raises RefusalError. Where someone comes from is looked at before what they bring."""
         headers = Headers(scope=scope)
-        _check_head(scope, headers)
+        check_head(scope, headers)
         self._check_place(headers)
         if scope["method"] not in METHODS:
             methods = ", ".join(METHODS)
-            raise _refusal(405, "MethodNotAllowed", f"this server knows {methods} only; use one of them", allow=methods)
+            raise refusal(405, "MethodNotAllowed", f"this server knows {methods} only; use one of them", allow=methods)
         if not _is_open(scope):
             scope[ASKER] = await self._asker(headers)
         self._check_size(scope, headers)
         if scope["method"] == "POST":
-            _check_form(headers)
+            check_form(headers)
         if scope["method"] == "PATCH":
-            _check_chunk(headers)
+            check_chunk(headers)
 
     def _check_place(self, headers: Headers) -> None:
         """By what name we are called, and by whose page."""
         host = headers.get("host", "").lower()
         if host not in self._hosts():
-            raise _refusal(403, "Forbidden", "this server is not called that; use 127.0.0.1 or a name it was given")
+            raise refusal(403, "Forbidden", "this server is not called that; use 127.0.0.1 or a name it was given")
         scheme = "https" if self._service.settings.certificate else "http"
         own = headers.get("origin", f"{scheme}://{host}") == f"{scheme}://{host}"
         if not own or headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
-            raise _refusal(403, "Forbidden", "pages of other sites may not use this server; open its own page")
+            raise refusal(403, "Forbidden", "pages of other sites may not use this server; open its own page")
 
     def _hosts(self) -> set[str]:
         given = (f"[{name.strip('[]')}]" if ":" in name.strip("[]") else name for name in self._service.settings.names)
@@ -133,7 +107,7 @@ class Guard:
                 return MACHINE
             if asker := await run_in_threadpool(self._service.asker, token):
                 return asker
-        raise _refusal(
+        raise refusal(
             401,
             "Unauthorised",
             "the token is missing or not this server's; send the one from its server.json as Authorization: Bearer",
@@ -143,7 +117,7 @@ class Guard:
     def _check_size(self, scope: Scope, headers: Headers) -> None:
         length = headers.get("content-length", "0")
         if not (length.isascii() and length.isdigit()) or len(length) > 18:
-            raise _refusal(400, "BadRequest", "the Content-Length is no length; send the number of bytes")
+            raise refusal(400, "BadRequest", "the Content-Length is no length; send the number of bytes")
         if int(length) > self._most(scope):
             raise self._too_large(scope)
 
@@ -165,51 +139,18 @@ class Guard:
                     if len(body) > self._most(scope):
                         raise self._too_large(scope)
         except TimeoutError:
-            raise _refusal(
+            raise refusal(
                 408, "TooSlow", "the request did not come to an end in time; send it again", connection="close"
             ) from None
         return bytes(body)
 
     def _too_large(self, scope: Scope) -> RefusalError:
-        return _refusal(413, "TooLarge", f"a request has at most {self._most(scope)} bytes; send less")
-
-
-def _check_head(scope: Scope, headers: Headers) -> None:
-    size = sum(len(name) + len(value) for name, value in headers.raw)
-    size += len(scope.get("raw_path") or b"") + len(scope["query_string"])
-    if size > MAX_HEAD_BYTES or len(headers.raw) > MAX_HEADERS:
-        raise _refusal(400, "BadRequest", f"address and headers may have {MAX_HEAD_BYTES} bytes; send less")
-    counts = Counter(headers.keys())
-    for name in SAID_ONCE:
-        if counts[name] > 1:
-            raise _refusal(400, "BadRequest", f"the header {name} is there more than once; send it once")
+        return refusal(413, "TooLarge", f"a request has at most {self._most(scope)} bytes; send less")
 
 
 def _is_open(scope: Scope) -> bool:
     path = scope["path"]
     return scope["method"] in ("GET", "HEAD") and (path in OPEN or path.startswith("/page/"))
-
-
-def _check_form(headers: Headers) -> None:
-    """JSON as it is; what a page may post without asking first is text or a form."""
-    kind, _, parameters = headers.get("content-type", "").lower().partition(";")
-    is_json = kind.strip() == "application/json" and parameters.replace(" ", "") in ("", "charset=utf-8")
-    if not (is_json and _is_plain(headers)):
-        raise _refusal(415, "NotJson", "a request has to be plain JSON; send it with Content-Type: application/json")
-
-
-def _check_chunk(headers: Headers) -> None:
-    """The bytes of a file as they are, under a type that no page may send without asking first."""
-    if headers.get("content-type", "").lower() != CHUNK or not _is_plain(headers):
-        raise _refusal(415, "NotAChunk", f"a chunk has to be plain bytes; send it with Content-Type: {CHUNK}")
-
-
-def _is_plain(headers: Headers) -> bool:
-    return headers.get("content-encoding", "identity").lower() == "identity"
-
-
-def _refusal(status: int, kind: str, message: str, **headers: str) -> RefusalError:
-    return RefusalError(problem(status, kind, message, **headers))
 
 
 def _sealed(send: Send) -> Send:

@@ -4,46 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import sqlite3
-import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from layerflow.server.database import Database
 from layerflow.server.errors import FileNotThereError, SpaceFullError
+from layerflow.server.space_files import Entry, Upload, files_below, open_file
 from layerflow.server.spaces import Space
-
-PART = re.compile(r"\.[0-9a-f]{32}\.part")  # of an upload that has begun, which counts as whole
-
-_FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Entry:
-    """One whole file of a space."""
-
-    name: str
-    size: int
-    sha256: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Upload:
-    """One file on its way into a space."""
-
-    name: str
-    size: int
-    sha256: str
-    modified_ns: int | None = None  # when it was last changed where it comes from
-
-    def part(self, final: Path) -> Path:
-        """Where it is kept beside `final` until it is whole; another content goes elsewhere."""
-        return final.with_name(f".{hashlib.sha256(f'{self.sha256} {final.name}'.encode()).hexdigest()[:32]}.part")
 
 
 class Ledger:
@@ -89,10 +60,13 @@ class Ledger:
             )
         return found
 
-    def drop_upload(self, owner: str, name: str) -> None:
-        """Has an upload count no more."""
+    def drop_upload(self, owner: str, name: str) -> Upload | None:
+        """Has the upload of that name count no more, and gives it, where there is one."""
         with self._database.write() as connection:
-            connection.execute("DELETE FROM upload WHERE owner = ? AND name = ?", (owner, name))
+            row = connection.execute(
+                "DELETE FROM upload WHERE owner = ? AND name = ? RETURNING *", (owner, name)
+            ).fetchone()
+        return None if row is None else _upload(row)
 
     def old_uploads(self, before: float) -> tuple[tuple[str, Upload], ...]:
         """Those that did not go on since that time, each with its owner."""
@@ -126,16 +100,10 @@ class Ledger:
             return entry
 
     @contextmanager
-    def opened(self, space: Space, name: str) -> Iterator[tuple[BinaryIO, Entry]]:
+    def opened(self, space: Space, name: str) -> Iterator[tuple[BufferedReader, Entry]]:
         """A file of the space to read, and what is in it: read once, and known until it changes. Raises as `look`."""
-        try:
-            file = os.fdopen(os.open(space.path_of(name), _FLAGS), "rb")
-        except OSError as error:
-            raise FileNotThereError(f"there is no file {name}; upload it, or look at the names of the job") from error
-        with file:
+        with open_file(space, name) as file:
             found = os.fstat(file.fileno())
-            if not stat.S_ISREG(found.st_mode):
-                raise FileNotThereError(f"{name} is no file; give the name of one")
             sha256 = self._known(space.owner, name, found)
             if sha256 is None:
                 sha256 = hashlib.file_digest(file, "sha256").hexdigest()
@@ -166,7 +134,7 @@ class Ledger:
         with self._database.read() as connection:
             rows = connection.execute("SELECT name, size, modified_ns FROM file WHERE owner = ?", (owner,)).fetchall()
         known = {row["name"]: (row["size"], row["modified_ns"]) for row in rows}
-        found = {space.name_of(str(path)): state for path, state in _files_below(space.folder)}
+        found = {space.name_of(str(path)): state for path, state in files_below(space.folder)}
         new = {name: state for name, state in found.items() if known.get(name) != (state.st_size, state.st_mtime_ns)}
         gone = known.keys() - found.keys()
         if new or gone:
@@ -222,18 +190,3 @@ def _upload_of(connection: sqlite3.Connection, owner: str, name: str) -> Upload 
 
 def _upload(row: sqlite3.Row) -> Upload:
     return Upload(**{name: row[name] for name in ("name", "size", "sha256", "modified_ns")})
-
-
-def _files_below(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
-    """Every file below `folder` but links and uploads; what goes away meanwhile is left out."""
-    for place, _, names in os.walk(folder):
-        for name in names:
-            if PART.fullmatch(name):
-                continue
-            path = Path(place, name)
-            try:
-                state = path.lstat()
-            except FileNotFoundError:
-                continue
-            if stat.S_ISREG(state.st_mode):
-                yield path, state

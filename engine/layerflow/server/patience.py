@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from layerflow.server.guard import MAX_HEAD_BYTES
+from layerflow.server.forms import MAX_HEAD_BYTES
 from layerflow.server.problems import problem
 from layerflow.server.settings import Limits
 

@@ -6,36 +6,23 @@ import os
 import sqlite3
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from layerflow.files import FramePattern, refused_as
 from layerflow.server.database import Database
 from layerflow.server.errors import JobStateError, QueueFullError
-from layerflow.server.rows import NOTHING_YET, change, event_of, find, job_of, tell_state, turn, values_of
+from layerflow.server.pages import Page, fitting
+from layerflow.server.rows import NOTHING_YET, change, event_of, find, job_of, tell_state, turn
 from layerflow.wire import Job, JobEvent, Request
 from layerflow.wire.jobs import STATES, check_label, state_after
 
 MAX_WAITING = 1000  # jobs queued or paused
-PAGE_SIZE = 1 << 22  # characters of requests and results, after which a page ends
 GAP = 2**20  # between positions, so that one job can be put between two others
 
 _WAITING = "state IN ('queued', 'paused')"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Page:
-    """Some jobs in their order, and the id to ask for those after them with; None when these are the last.
-
-    Whatever happened up to the event with the number `event` is in them already.
-    """
-
-    jobs: tuple[Mapping[str, Any], ...]  # as `Job.to_dict` tells them
-    next: str | None
-    event: int
 
 
 class Store:
@@ -139,7 +126,7 @@ class Store:
                 f"SELECT * FROM job {where} ORDER BY position, number LIMIT :limit", {**wanted, "limit": limit + 1}
             )
             with closing(rows):
-                jobs, is_last = _fitting(rows, limit)
+                jobs, is_last = fitting(rows, limit)
         return Page(jobs=jobs, next=None if is_last else jobs[-1]["id"], event=event)
 
     def counts(self) -> dict[str, int]:
@@ -232,18 +219,6 @@ class Store:
         with self.database.read() as connection:
             row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'event'").fetchone()
             return int(row["seq"]) if row else 0
-
-
-def _fitting(rows: Iterable[sqlite3.Row], limit: int) -> tuple[tuple[Mapping[str, Any], ...], bool]:
-    """The first jobs of `rows` that make one page, and whether these are all."""
-    jobs: list[Mapping[str, Any]] = []
-    size = 0
-    for row in rows:
-        if len(jobs) == limit or size > PAGE_SIZE:
-            return tuple(jobs), False
-        jobs.append(values_of(row))
-        size += len(row["request"]) + len(row["result"] or "")
-    return tuple(jobs), True
 
 
 def _sequence_of(output: str) -> str:

@@ -13,7 +13,9 @@ from pathlib import Path
 
 from layerflow.files import make_folder, output_errors, sync
 from layerflow.server.errors import BadChecksumError, FileNotThereError, OutsideError, UploadError
-from layerflow.server.ledger import Ledger, Upload
+from layerflow.server.hashing import Hashing
+from layerflow.server.ledger import Ledger
+from layerflow.server.space_files import Upload
 from layerflow.server.spaces import Space
 
 _LOCKS = 64  # two uploads with the same one wait for each other, that is all
@@ -25,6 +27,7 @@ class Uploads:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
+        self._hashing = Hashing()
         self._locks = tuple(threading.Lock() for _ in range(_LOCKS))
 
     def begin(self, space: Space, upload: Upload) -> int:
@@ -35,7 +38,8 @@ class Uploads:
         final = space.path_of(upload.name)
         with self._alone(final):
             if self._ledger.has(space, upload):
-                self._ledger.settle(space, upload)
+                if other := self._ledger.drop_upload(space.owner, upload.name):
+                    _remove(other.part(final))
                 return upload.size
             before = self._ledger.begin(space, upload)
             part = upload.part(final)
@@ -69,6 +73,7 @@ class Uploads:
             if hashlib.sha256(chunk).digest() != sha256:
                 raise BadChecksumError("these bytes are not those that the digest is of; send them again")
             _append(part, chunk)
+            self._hashing.add(part, there, chunk)
             if there + len(chunk) == upload.size:
                 self._finish(space, upload, final)
             return upload
@@ -94,8 +99,8 @@ class Uploads:
         part = upload.part(final)
         if upload.size == 0:
             _append(part, b"")
-        with part.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+        with output_errors(part):
+            found = self._hashing.digest(part, upload.size)
         if found != upload.sha256:
             _remove(part)
             raise UploadError(f"what came of {upload.name} is not the file that was said; send it again", 0)

@@ -12,13 +12,14 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from layerflow.server import digests
 from layerflow.server.errors import JobStateError
-from layerflow.server.guard import CHUNK
-from layerflow.server.ledger import Entry, Upload
+from layerflow.server.forms import CHUNK
 from layerflow.server.problems import problem
 from layerflow.server.results import files_of
 from layerflow.server.routes import Here, Who, refusals, refuse_when_leaving
 from layerflow.server.schemas import JobFiles, JobId, Offset, SpaceState, UploadBegun, UploadWish
 from layerflow.server.service import Service
+from layerflow.server.space_files import Entry, Upload
+from layerflow.wire import checksums
 
 router = APIRouter(prefix="/v1", tags=["files"])
 
@@ -177,5 +178,5 @@ def _headers(entry: Entry) -> dict[str, str]:
         "Content-Length": str(entry.size),
         "Accept-Ranges": "bytes",
         "ETag": f'"{entry.sha256}"',
-        "Repr-Digest": digests.written(bytes.fromhex(entry.sha256)),
+        "Repr-Digest": checksums.written(bytes.fromhex(entry.sha256)),
     }
