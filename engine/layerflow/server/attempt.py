@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import asdict, replace
 from functools import partial
 from logging.handlers import RotatingFileHandler
@@ -18,7 +19,6 @@ from layerflow import exr, shots
 from layerflow.denoisers import raise_if
 from layerflow.edits import stages
 from layerflow.errors import Interrupted, LayerFlowError, OutputError, PlateError
-from layerflow.models.engines import Engines
 from layerflow.server.bounds import UNBOUNDED, Bounds
 from layerflow.server.errors import StoreError
 from layerflow.server.folder import ServerFolder
@@ -35,7 +35,10 @@ TELL_EVERY_S = 0.25  # of progress that only counts on, and of asking whether th
 SIGN_EVERY_S = 2.0  # of life, where there is nothing else to tell
 MAX_LOG_BYTES = 1_000_000  # and as much again of what came before
 
+Make = Callable[..., shots.ShotResult]
+
 logger = logging.getLogger("layerflow.server")
+_at_hand: ContextVar[str | None] = ContextVar("job", default=None)  # where one process has several
 
 
 class Telling:
@@ -130,10 +133,11 @@ def attempt(
     folder: ServerFolder,
     leaving: Callable[[], bool],
     bounds: Bounds = UNBOUNDED,
-    engines: Engines | None = None,
+    make: Make = shots.render,
 ) -> bool:
-    """Does the job as far as it goes, within `bounds` and with a model of `engines`; whether this process may go on to
-    the next one.
+    """Does the job as far as it goes, within `bounds`; whether this process may go on to the next one.
+
+    `make` is what makes shots, called as `shots.render` is.
 
     Raises StoreError when the queue cannot be told.
     """
@@ -144,14 +148,14 @@ def attempt(
     with _logged(lease.job, folder.log_of(lease.job.id)), Settled(lease) as settled:
         if roots is not None:
             check_links(lease.job.request, roots)
-        result = shots.render(
+        result = make(
             lease.job.request,
             **_ways(lease),
             on_event=telling.tell,
             on_glimpse=previews.show,
             stopped=watch.stopped,
             accept=partial(check_size, bounds=bounds),
-            engines=engines,
+            recorded=str if space is None else space.recorded,
         )
         telling.stage("checking the frames")
         _verify(result, watch.stopped)
@@ -184,7 +188,7 @@ def _is_begun(request: Request) -> bool:
     except PlateError:  # its plate is still to be taken apart
         return False
     kept = [path.stat().st_mtime_ns for path in shot.journal.folder.glob("*") if path.is_file()]
-    for path in (path for frame in shot.frames for path in shot.delivery.files_of(frame)):
+    for path in shot.files:
         if kept and path.is_file() and path.stat().st_mtime_ns < min(kept):
             path.unlink()
     return bool(kept)
@@ -207,15 +211,18 @@ def _look_at(paths: Iterable[str], space: Space, ledger: Ledger, stopped: Callab
 
 @contextmanager
 def _logged(job: Job, path: Path) -> Iterator[None]:
-    """Within it, what this process logs goes to the file of the job."""
+    """Within it, what this process logs goes to the file of the job, but for what is said in the context of another."""
     handler = RotatingFileHandler(path, maxBytes=MAX_LOG_BYTES, backupCount=1, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.addFilter(lambda record: _at_hand.get() in (None, job.id))
     root: Any = logging.getLogger()
     root.addHandler(handler)
     logger.setLevel(logging.INFO)
+    before = _at_hand.set(job.id)
     try:
         logger.info("attempt %d on %s: %s", job.attempts, job.device, job.request.to_json())
         yield
     finally:
+        _at_hand.reset(before)
         root.removeHandler(handler)
         handler.close()

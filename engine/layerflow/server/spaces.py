@@ -21,9 +21,9 @@ from layerflow.files import refused_as
 from layerflow.server.errors import FileNotThereError, OutsideError
 from layerflow.server.roots import Roots
 from layerflow.wire import Request, checks
+from layerflow.wire.space_names import SPACE, local_path
 from layerflow.wire.whole_paths import with_moved_paths
 
-SPACE = "space:"  # before a name in a request
 MAX_NAME = 2000  # bytes
 MAX_PART = 200  # bytes; what is kept beside a file while it comes has a longer name
 
@@ -65,6 +65,10 @@ class Space:
         if not Path(path).is_relative_to(self.folder):
             raise FileNotThereError(f"{Path(path).name} is in no space that this server has now; make it again")
         return Path(path).relative_to(self.folder).as_posix()
+
+    def recorded(self, path: str) -> str:
+        """What the machine that a path of the space is of calls it, for headers that are read there."""
+        return local_path(self.name_of(path))
 
     def placed(self, request: Request) -> Request:
         """The request with the paths that its `space:` names stand for. Raises RequestError and OutsideError."""
