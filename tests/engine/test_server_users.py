@@ -6,14 +6,14 @@ import json
 import re
 import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pytest
-from attacking import wait_for
+from attacking import status_of, wait_for
 from queueing import generate, worker
 from serving import address_of, make_service, serving
 from spacious import UserCaller, add_user
@@ -196,6 +196,16 @@ def test_no_job_is_taken_from_one_whose_space_is_full(service: Service) -> None:
     ann.upload(b"0123456789")
     refusal = ann.post(shot())
     assert (refusal.status, refusal.kind) == (413, "SpaceFullError") and refusal.message.startswith("your space holds ")
+
+
+def test_a_user_has_a_share_of_the_streams(service: Service, ann: UserCaller, bob: UserCaller) -> None:
+    with ExitStack() as stack:
+        opened = [stack.enter_context(ann.connect()) for _ in range(17)]
+        for connection in opened:
+            connection.sendall(ann.head("GET", "/v1/events"))
+            status = connection.recv(12)[9:]
+            assert status == (b"429" if connection is opened[-1] else b"200")
+        assert status_of(bob, "/v1/events") == 200
 
 
 def test_figures_of_the_whole_machine_are_for_its_own(ann: UserCaller) -> None:

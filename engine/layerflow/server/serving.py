@@ -67,6 +67,9 @@ def serve(
         stack.callback(store.database.close_all)
         service = Service(folder=folder, store=store, settings=settings, token=token)
         requeue_dead(service.store)
+        if settings.spaces is not None:
+            with output_errors(settings.spaces):
+                settings.spaces.mkdir(mode=0o700, parents=True, exist_ok=True)
         listener = stack.enter_context(open_socket(settings))
         service.port = listener.getsockname()[1]
         door = Activity(create_app(service))

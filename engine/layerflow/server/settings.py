@@ -16,6 +16,7 @@ class Limits:
     pixels: int = 8192 * 8192  # of one frame
     waiting_jobs: int = 1000
     streams: int = 64  # of events, open at a time
+    streams_of_user: int = 16  # of them
     connections: int = 256  # open at a time
     chunk_bytes: int = 4 << 20  # of a file, sent or asked for at a time
     chunk_patience_s: float = 60.0  # for a chunk to come

@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import sys
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -72,26 +72,30 @@ class Streams:
     def __init__(self, service: Service) -> None:
         self._service = service
         self.num_open = 0
+        self._of_users: Counter[str | None] = Counter()  # of those that are open
         self._looking: asyncio.Task[None] | None = None
         self._news = asyncio.Event()  # set, and replaced, with each that comes
         self._recent: deque[Message] = deque()
         self._since, self._until = sys.maxsize, 0
 
-    @property
-    def is_full(self) -> bool:
-        """Whether as many are open as may be."""
-        return self.num_open >= self._service.settings.limits.streams
+    def is_full(self, asker: Asker) -> bool:
+        """Whether as many are open as may be, of all or of this user."""
+        limits = self._service.settings.limits
+        has_share = asker.sees is None or self._of_users[asker.sees] < limits.streams_of_user
+        return self.num_open >= limits.streams or not has_share
 
     @contextmanager
-    def one_more(self) -> Iterator[None]:
+    def one_more(self, asker: Asker) -> Iterator[None]:
         """Has somebody look for the one stream more that there is until the block ends."""
         self.num_open += 1
+        self._of_users[asker.sees] += 1
         if self._looking is None:
             self._looking = asyncio.create_task(self._look_on())
         try:
             yield
         finally:
             self.num_open -= 1
+            self._of_users[asker.sees] -= 1
 
     async def messages(self, asker: Asker, job: Job | None, after: int) -> AsyncIterator[bytes]:
         """What `asker` is told after the event with this number, of `job` until it is over or of all jobs; pieces of a
@@ -197,15 +201,15 @@ class EventStream(StreamingResponse):
 
     def __init__(self, streams: Streams, asker: Asker, *, job: Job | None, after: int) -> None:
         super().__init__(streams.messages(asker, job, after))
-        self._streams = streams
+        self._streams, self._asker = streams, asker
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Tells until there is nothing more to tell, or nobody to tell it to."""
-        if self._streams.is_full:
-            said = f"{self._streams.num_open} streams of events are open, which is all that may be; close one first"
+        if self._streams.is_full(self._asker):
+            said = "as many streams of events are open as may be; close one first"
             await problem(429, "TooManyStreams", said)(scope, receive, send)
             return
-        with self._streams.one_more():
+        with self._streams.one_more(self._asker):
             await super().__call__(scope, receive, send)
 
     async def stream_response(self, send: Send) -> None:
