@@ -125,14 +125,10 @@ def write_part(shot: Shot, windows: range, on_event: OnEvent, engines: Engines) 
 def finish(shot: Shot) -> ShotResult:
     """What came of a shot whose frames are all written, with its preview made and its states gone; it took no time.
 
-    Raises OutputError, also for a frame that is not there.
+    Raises OutputError, also where a file of a frame is gone.
     """
-    shot.resuming = True
-    if missing := [window for window in shot.windows if not shot.has_made(window)]:
-        raise OutputError(
-            f"frame {missing[0].new[0]} is not there as it was written; check the disk of {shot.delivery.pattern.folder}, "
-            "then retry"
-        )
+    if missing := [path for path in shot.files if not path.is_file()]:
+        raise OutputError(f"{missing[0]} is not there any more; check its disk, then make the shot again")
     return finished(shot, shot.journal.backend())
 
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from layerflow.cli.options import json_option
 from layerflow.cli.report import print_json
+from layerflow.cli.serve_cluster import choose_cluster, cluster_options
 from layerflow.cli.serve_roots import ROOTS, choose_roots, choose_spaces, remember
 from layerflow.errors import RequestError
 
 if TYPE_CHECKING:
+    from layerflow.cluster.share import ClusterOptions
     from layerflow.server.settings import Settings
     from layerflow.wire.running import RunningServer
 
@@ -48,6 +50,7 @@ _WILDCARDS = ("0.0.0.0", "::")
 )
 @click.option("--tls-cert", type=click.Path(path_type=Path), metavar="FILE", help="Certificate, PEM.")
 @click.option("--tls-key", type=click.Path(path_type=Path), metavar="FILE", help="Its private key, PEM.")
+@cluster_options
 @json_option
 def serve(
     host: str,
@@ -63,6 +66,7 @@ def serve(
     tls_cert: Path | None,
     tls_key: Path | None,
     as_json: bool,
+    **cluster: Any,
 ) -> None:
     """Run the server: one queue for Nuke, Blender, the desktop app and this command line."""
     from layerflow.server.folder import ServerFolder
@@ -80,8 +84,11 @@ def serve(
         idle_exit_s=idle_exit,
         certificate=tls_cert,
         key=tls_key,
+        cluster=choose_cluster(**cluster),
     )
     check_exposure(settings, allow_remote=allow_remote)
+    if settings.cluster:
+        _look_at_cluster(settings.cluster, as_json)
     from layerflow.server.serving import end_running
     from layerflow.server.serving import serve as run
 
@@ -122,6 +129,15 @@ def is_loopback(host: str) -> bool:
 
 def _own_name(host: str) -> tuple[str, ...]:
     return () if host in _WILDCARDS else (host,)
+
+
+def _look_at_cluster(options: ClusterOptions, as_json: bool) -> None:
+    from layerflow.server.cluster_check import check_cluster
+
+    found = check_cluster(options)
+    if not as_json:
+        nodes = "1 node" if found.nodes == 1 else f"{found.nodes} nodes"
+        click.echo(f"Ray cluster of {nodes} with room for {found.workers} workers of {found.share}")
 
 
 def _say(server: RunningServer, as_json: bool) -> None:

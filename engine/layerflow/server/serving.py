@@ -219,7 +219,11 @@ def _staff(service: Service, over: threading.Event) -> None:
         service.found = Future()
         service.found.set_result(found)
         service.supervisor = Supervisor(
-            service.folder, service.store, found.workplaces, bounds=Bounds.of(service.settings, service.spaces)
+            service.folder,
+            service.store,
+            found.workplaces,
+            bounds=Bounds.of(service.settings, service.spaces),
+            cluster=service.settings.cluster,
         )
         if not over.is_set():
             service.supervisor.start()

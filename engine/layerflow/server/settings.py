@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from layerflow.cluster.share import ClusterOptions
+
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
@@ -40,3 +42,4 @@ class Settings:
     idle_exit_s: float | None = None  # after which it ends when there is nothing to do
     certificate: Path | None = None  # of TLS; None: plain HTTP
     key: Path | None = None
+    cluster: ClusterOptions | None = None  # that makes the jobs; None: the devices of this machine

@@ -8,10 +8,11 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import IO
 
+from layerflow.cluster.share import ClusterOptions
 from layerflow.server.bounds import UNBOUNDED, Bounds
 from layerflow.server.errors import StoreError
 from layerflow.server.folder import ServerFolder
@@ -39,6 +40,7 @@ class Post:
     """The place of one device, and the worker that is there now."""
 
     device: str
+    program: Sequence[str]  # a module and its own options
     worker: str = ""  # its id
     process: subprocess.Popen[bytes] | None = None
     restarts: int = 0
@@ -48,7 +50,7 @@ class Post:
 class Supervisor:
     """Workers for `devices`, from `start` to `drain`. Each has its thread here, which waits for its process.
 
-    They hold their jobs to `bounds`.
+    They hold their jobs to `bounds`. With a `cluster` there is one worker in place of all, which has jobs made there.
     """
 
     def __init__(
@@ -58,12 +60,13 @@ class Supervisor:
         devices: Sequence[str],
         *,
         bounds: Bounds = UNBOUNDED,
+        cluster: ClusterOptions | None = None,
         python: Sequence[str] = (sys.executable, "-P"),
         hung_s: float = HUNG_S,
     ) -> None:
         self._bounds = bounds
         self._folder, self._store, self._python = folder, store, python
-        self.posts = tuple(Post(device=device) for device in devices)
+        self.posts = tuple(_posts(devices, cluster))
         self._pulse = Pulse(store, hung_s)
         self._leaving = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -109,8 +112,8 @@ class Supervisor:
     def _start(self, post: Post) -> bool:
         """Whether there is a new worker; there is none once everybody is to leave."""
         post.worker = uuid.uuid4().hex
-        command = [*self._python, "-m", "layerflow.server.worker", "--folder", str(self._folder.path)]
-        command += ["--device", post.device, "--id", post.worker, *self._bounds.options]
+        command = [*self._python, "-m", *post.program, "--folder", str(self._folder.path)]
+        command += ["--id", post.worker, *self._bounds.options]
         with post.lock, self._log(post.device) as log:
             if self._leaving.is_set():
                 return False
@@ -148,6 +151,14 @@ class Supervisor:
                         drop_old(Ledger(self._store.database), self._bounds.spaces, time.time() - KEEP_UPLOADS_S)
             except (StoreError, OSError) as error:
                 logger.error("%s", error)
+
+
+def _posts(devices: Sequence[str], cluster: ClusterOptions | None) -> Iterator[Post]:
+    if cluster is not None:
+        yield Post(device="ray", program=("layerflow.server.dispatcher", "--cluster", cluster.to_json()))
+        return
+    for device in devices:
+        yield Post(device=device, program=("layerflow.server.worker", "--device", device))
 
 
 def _fate(code: int) -> str:

@@ -1,26 +1,16 @@
-"""The process of one device: takes up jobs one after another, for as long as its standard input stays open.
-
-The supervisor holds the other end of that pipe. It closes it to have the worker stop at its next step; and the system
-closes it when the supervisor dies, however that goes.
-"""
+"""The process of one device: takes up jobs one after another, for as long as the supervisor wants."""
 
 from __future__ import annotations
 
 import argparse
 import gc
-import logging
 import os
-import signal
-import sys
 import threading
-import time
-from pathlib import Path
-from typing import BinaryIO
+from functools import partial
 
 import psutil
 
-from layerflow.errors import LayerFlowError
-from layerflow.server import heap
+from layerflow.server import heap, lifeline
 from layerflow.server.bounds import Bounds
 from layerflow.server.folder import ServerFolder
 from layerflow.server.leases import claim, register
@@ -29,11 +19,11 @@ from layerflow.server.store import Store
 POLL_S = 0.1  # after which an idle worker looks for a job
 KEEP_ENGINE_S = 300.0  # without a job; then its memory is for other programs
 NICE = 10  # above the priority that the server has
-GRACE_S = 30.0  # to stop in; then the process ends with its job in hand, which is requeued
 
 
 def serve(folder: ServerFolder, worker: str, device: str, leaving: threading.Event, bounds: Bounds) -> None:
     """Works until `leaving` is set, or after a job that ended in a way nobody foresaw. Raises LayerFlowError."""
+    from layerflow import shots
     from layerflow.models.engines import Engines
     from layerflow.server.attempt import attempt
 
@@ -42,6 +32,7 @@ def serve(folder: ServerFolder, worker: str, device: str, leaving: threading.Eve
         give_way()
     register(store, worker, place)
     sound, engines = True, Engines(keep_s=KEEP_ENGINE_S)
+    make = partial(shots.render, engines=engines)
     while sound and not leaving.is_set():
         lease = claim(store, worker)
         if lease is None:
@@ -49,7 +40,7 @@ def serve(folder: ServerFolder, worker: str, device: str, leaving: threading.Eve
                 heap.trim()
             leaving.wait(POLL_S)
             continue
-        sound = attempt(lease, folder=folder, leaving=leaving.is_set, bounds=bounds, engines=engines)
+        sound = attempt(lease, folder=folder, leaving=leaving.is_set, bounds=bounds, make=make)
         _let_memory_go()
 
 
@@ -84,40 +75,16 @@ def _let_memory_go() -> None:
     heap.trim()
 
 
-def _leave_with(pipe: BinaryIO, leaving: threading.Event) -> None:
-    """Never returns: waits for the end of `pipe`, gives the worker its time to leave, and then ends it."""
-    pipe.read()
-    leaving.set()
-    time.sleep(GRACE_S)
-    os._exit(1)
-
-
 def main() -> None:
     """Runs one worker. The queue is told everything; what else there is to say goes to stderr."""
     parser = argparse.ArgumentParser(prog="layerflow.server.worker", description="The worker of one device.")
-    parser.add_argument("--folder", type=Path, required=True, help="of the server")
     parser.add_argument("--device", required=True, help="cpu, cuda:1 or auto")
-    parser.add_argument("--id", required=True, help="that the supervisor gave it")
-    Bounds.add_options(parser)
+    lifeline.add_options(parser)
     arguments = parser.parse_args()
     if arguments.device == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""  # so that "auto" is the CPU in every job
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    heap.use_one_arena()
-    leaving = threading.Event()
-    threading.Thread(target=_leave_with, args=(sys.stdin.buffer, leaving), daemon=True).start()
-    for each in (signal.SIGINT, signal.SIGTERM):  # which may go to every process of a group
-        signal.signal(each, lambda signum, frame: leaving.set())
-    code = 0
-    try:
-        serve(
-            ServerFolder(path=arguments.folder), arguments.id, arguments.device, leaving, Bounds.of_options(arguments)
-        )
-    except LayerFlowError as error:
-        logging.error("%s", error)
-        code = error.exit_code
-    sys.stderr.flush()
-    os._exit(code)  # taking torch apart takes a second
+    folder, bounds = ServerFolder(path=arguments.folder), Bounds.of_options(arguments)
+    lifeline.work(lambda leaving: serve(folder, arguments.id, arguments.device, leaving, bounds))
 
 
 if __name__ == "__main__":
