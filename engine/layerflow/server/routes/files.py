@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from typing import Annotated, Any, BinaryIO
 
@@ -23,10 +23,11 @@ from layerflow.wire import checksums
 
 router = APIRouter(prefix="/v1", tags=["files"])
 
-PIECE = 1 << 18  # bytes sent at a time of a whole file
+PIECE = 1 << 18  # bytes sent at a time: each has its own time to be taken
 
 _RANGE = re.compile("bytes=([0-9]{1,18})-([0-9]{0,18})")
-_BYTES: dict[str, Any] = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+_TYPE = "application/octet-stream"
+_BYTES: dict[str, Any] = {_TYPE: {"schema": {"type": "string", "format": "binary"}}}
 _SENT: dict[str, Any] = {
     "requestBody": {"required": True, "content": {CHUNK: {"schema": {"type": "string", "format": "binary"}}}}
 }
@@ -114,9 +115,7 @@ def download(service: Here, who: Who, name: Name, span: Span = "") -> Response:
         wanted = _RANGE.fullmatch(span)
         if wanted is None:
             left_open = stack.pop_all()
-            return StreamingResponse(
-                _pieces(file, left_open), headers=_headers(entry), media_type="application/octet-stream"
-            )
+            return StreamingResponse(_pieces(file, left_open), headers=_headers(entry), media_type=_TYPE)
         return _piece(service, file, entry, int(wanted[1]), int(wanted[2] or entry.size))
 
 
@@ -164,7 +163,12 @@ def _piece(service: Service, file: BinaryIO, entry: Entry, first: int, last: int
         "Content-Range": f"bytes {first}-{first + len(piece) - 1}/{entry.size}",
         "Content-Digest": digests.written_of(piece),
     }
-    return Response(piece, 206, headers, "application/octet-stream")
+    return StreamingResponse(_slices(piece), 206, headers, _TYPE)
+
+
+async def _slices(piece: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(piece), PIECE):
+        yield piece[start : start + PIECE]
 
 
 def _pieces(file: BinaryIO, left_open: ExitStack) -> Iterator[bytes]:
