@@ -60,6 +60,27 @@ def test_fault_15_a_body_that_never_ends(hasty: Caller, app: Echo) -> None:
     assert not app.asked
 
 
+CHUNK_HEAD = {"content_type": "application/offset+octet-stream"}
+
+
+def test_a_chunk_of_a_file_may_take_longer(hasty: Caller, app: Echo) -> None:
+    with hasty.connect() as connection:
+        connection.sendall(hasty.head("PATCH", "/v1/files/a", BODY, **CHUNK_HEAD) + BODY[:1])
+        time.sleep(4 * HASTY.patience_s)  # after which any other body is given up, and its connection with it
+        connection.sendall(BODY[1:])
+        answer = read_answer(connection)
+    assert answer is not None and json.loads(answer.body) == {"heard": len(BODY)}
+
+
+def test_fault_15_nobody_waits_for_a_chunk_from_a_stranger(hasty: Caller, app: Echo) -> None:
+    with hasty.connect() as connection:
+        connection.sendall(hasty.head("PATCH", "/v1/files/a", BODY, **CHUNK_HEAD, authorization=None) + BODY[:1])
+        answer = read_answer(connection)
+        assert answer is not None and answer.status == 401
+        connection.settimeout(HASTY.chunk_patience_s / 2)
+        assert is_closed(connection) and not app.asked
+
+
 def test_fault_15_a_silent_connection_is_closed(hasty: Caller) -> None:
     with hasty.connect() as connection:
         assert is_closed(connection)
