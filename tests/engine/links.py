@@ -21,6 +21,7 @@ class Link:
     drops_after: int | None = None  # bytes of both ways that one connection lives for
     spoils: Callable[[bytes], bytes] = bytes  # what becomes of the bytes that the client sends
     spoils_back: Callable[[bytes], bytes] = bytes  # and of those that it is sent
+    is_down: bool = False  # whether nobody comes through
     drops: int = 0  # so far
     sent: int = 0  # bytes that came from the client
     came: int = 0  # bytes that went to it
@@ -45,6 +46,8 @@ class Link:
 
     def _lead(self, client: socket.socket) -> None:
         with client:
+            if self.is_down:
+                return
             try:
                 server = socket.create_connection(("127.0.0.1", self.target))
             except OSError:  # nobody is there just now

@@ -73,7 +73,7 @@ def start(*options: str, port: int = 0) -> Served:
         process.wait(10)
         raise AssertionError(process.stderr.read())
     server = published()
-    assert server is not None and server.url == json.loads(said)["url"]
+    assert server is not None and server.url == json.loads(said).get("url"), said
     return Served(process=process, server=server)
 
 

@@ -12,9 +12,13 @@ import pytest
 import trustme
 from elsewhere import MIB, Elsewhere, own_places, served_elsewhere, write_plate
 from links import HOST
+from serving import make_service
+from spacious import add_user
 
 from layerflow.cli.app import run
 from layerflow.cli.checkup import _server as look_for_server
+from layerflow.server.app import create_app
+from layerflow.server.listening import Listening, open_socket
 from layerflow.wire import errors, places, remote
 from layerflow.wire.client import Client
 from layerflow.wire.remote import RemoteServer
@@ -68,6 +72,30 @@ def test_the_token_may_come_by_stdin(elsewhere, monkeypatch, capsys):
     monkeypatch.setattr(sys, "stdin", io.StringIO(elsewhere.user.token + "\n"))
     assert run(["connect", elsewhere.server.url]) == 0
     assert "as ann; 0.0 of 17.2 GB" in capsys.readouterr().out
+
+
+def test_who_is_connected_to_is_who_the_certificate_says(tmp_path, capsys):
+    authority, pem = trustme.CA(), tmp_path / "authority.pem"
+    issued = authority.issue_cert("localhost")
+    authority.cert_pem.write_to_path(pem)
+    issued.private_key_pem.write_to_path(tmp_path / "key.pem")
+    issued.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
+    files = {"certificate": tmp_path / "cert.pem", "key": tmp_path / "key.pem"}
+    service = make_service(tmp_path / "there", roots=(), port=0, **files)
+    own = ["--token-file", token_file(tmp_path, add_user(service, "ann").token)]
+    with open_socket(service.settings) as listener:
+        service.port = listener.getsockname()[1]
+        listening = Listening(create_app(service), service.settings, listener)
+        url = f"localhost:{service.port}"
+        assert run(["connect", url, *own]) == 7 and "not to be trusted" in capsys.readouterr().err
+        url = f"https://127.0.0.1:{service.port}"
+        assert run(["connect", url, *own, "--certificate", str(pem)]) == 7 and remote.connected() is None
+        url = f"localhost:{service.port}"
+        assert run(["connect", url, *own, "--certificate", str(pem)]) == 0
+        pem.unlink()  # it is kept with the address
+        request = write_plate(tmp_path / "shot", 100)
+        assert Client.connect(start=False).submit(request).request == request
+        listening.close()
 
 
 def test_a_process_may_stay_here(connected, monkeypatch, tmp_path):

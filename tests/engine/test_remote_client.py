@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -339,6 +340,32 @@ def test_a_link_that_drops_every_100_kb(tmp_path):
         assert_here(made)
         assert up >= 15 and elsewhere.link.drops - up >= 15
         assert sent < 2.5 * 1600 * KIB and elsewhere.link.came < 3 * 1600 * KIB
+
+
+@pytest.mark.parametrize("way", ["there", "back"])
+def test_a_server_that_is_away_for_a_while(elsewhere, tmp_path, way):
+    request, tries = write_plate(tmp_path / "shot", 9 * MIB if way == "there" else 9), []
+    job = elsewhere.client.submit(request) if way == "back" else None
+    made = frames(request, 9 * MIB)
+    if job is not None:
+        elsewhere.make(job, made)
+
+    def break_off(piece: bytes) -> bytes:
+        if not tries and elsewhere.link.sent + elsewhere.link.came > 6 * MIB:  # in the middle of a chunk
+            elsewhere.link.is_down = True
+            tries.append(threading.Timer(0.5, setattr, (elsewhere.link, "is_down", False)))
+            tries[0].start()
+            raise ConnectionResetError
+        return piece
+
+    elsewhere.link.spoils = elsewhere.link.spoils_back = break_off
+    if job is None:
+        elsewhere.client.submit(request)
+        assert_there(elsewhere, *plate_of(request))
+    else:
+        elsewhere.client.fetch(job.id)
+        assert_here(made)
+    assert tries and elsewhere.link.sent + elsewhere.link.came < 14 * MIB
 
 
 def test_a_server_that_stays_away_ends_it(elsewhere, tmp_path, monkeypatch):
