@@ -16,7 +16,7 @@ from torch.distributed.tensor import DTensor
 from layerflow.errors import ModelError
 from layerflow.training.average import Average
 from layerflow.training.checkpoints import Checkpoints, read_checkpoint, refuse_over
-from layerflow.training.sharding import load_whole_state, spread, whole, whole_state
+from layerflow.training.sharding import load_whole_state, own_part, spread, whole, whole_state
 
 KILLED = """
 import os, sys
@@ -146,3 +146,15 @@ def test_weights_that_fsdp_spreads_are_kept_whole(one_process) -> None:
         network(torch.ones(1, 4)).square().sum().backward()
         moved.step()
     torch.testing.assert_close(whole(other.weight), whole(plain.weight))
+
+
+def test_the_average_of_weights_that_fsdp_spreads(one_process) -> None:
+    module = nn.Linear(4, 4)
+    fully_shard(module, mesh=torch.distributed.device_mesh.init_device_mesh("cpu", (1,)))
+    average = Average(module, decay=0.75)
+    for value in (1.0, 2.0):
+        with torch.no_grad():
+            own_part(module.weight).fill_(value)
+        average.update()
+    assert isinstance(average.kept["weight"], DTensor)
+    torch.testing.assert_close(average.state_dict()["weight"], torch.full((4, 4), 1.25))

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from layerflow.training.sharding import spread, whole
+from layerflow.training.sharding import own_part, spread, whole
 
 
 class Average:
@@ -23,7 +23,7 @@ class Average:
     @torch.no_grad()
     def update(self) -> None:
         """Takes the weights of one more step into the average; those of the first step are the average."""
-        kept, live = list(self.kept.values()), [weight.detach() for weight in self.live.values()]
+        kept, live = ([own_part(value) for value in each.values()] for each in (self.kept, self.live))
         if self.num_updates == 0:
             torch._foreach_copy_(kept, live)
         else:

@@ -7,8 +7,12 @@ from typing import Literal
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.state import AcceleratorState
+from torch.distributed.fsdp import MixedPrecisionPolicy
 
 from layerflow.errors import RequestError
+
+# accelerate's own also sums gradients in bfloat16, and has the loss of a step in it, which keeps three digits.
+BFLOAT16 = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -36,4 +40,6 @@ def open_accelerator(
     plugin = accelerator.state.fsdp_plugin if hasattr(accelerator.state, "fsdp_plugin") else None
     if plugin is not None and plugin.fsdp_version != 2:
         raise RequestError("weights are spread by FSDP 2 only; give accelerate launch --fsdp_version 2")
+    if plugin is not None and precision == "bfloat16":
+        plugin.mixed_precision_policy = BFLOAT16
     return accelerator

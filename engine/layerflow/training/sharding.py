@@ -16,6 +16,12 @@ def whole(value: Tensor) -> Tensor:
     return full.detach().to("cpu", copy=True)
 
 
+@torch.no_grad()
+def own_part(value: Tensor) -> Tensor:
+    """What this process has of `value`, itself and not a copy: what is done to every number by itself is done there."""
+    return value.to_local() if isinstance(value, DTensor) else value.detach()
+
+
 def spread(value: Tensor, like: Tensor) -> Tensor:
     """`value`, whole, as `like` is: on its device, and only this process's part of it where that is spread."""
     if isinstance(like, DTensor):
