@@ -281,7 +281,10 @@ def test_figures_of_the_queue_and_the_answers(service, client, caller, monkeypat
     client.cancel(job.id)
     caller.ask("GET", "/v1/jobs/X", authorization=None)
     caller.ask("BREW", "/v1/jobs")
-    posts = [Post(device="cuda:0", process=Popen(["true"]), restarts=2), Post(device="cuda:1", restarts=1)]
+    posts = [
+        Post(device="cuda:0", program=(), process=Popen(["true"]), restarts=2),
+        Post(device="cuda:1", program=(), restarts=1),
+    ]
     posts[0].process.wait()
     monkeypatch.setattr(service, "supervisor", SimpleNamespace(posts=posts))
     after = figures(caller)

@@ -133,11 +133,11 @@ def attempt(
     folder: ServerFolder,
     leaving: Callable[[], bool],
     bounds: Bounds = UNBOUNDED,
-    make: Make = shots.render,
+    make: Make | None = None,
 ) -> bool:
     """Does the job as far as it goes, within `bounds`; whether this process may go on to the next one.
 
-    `make` is what makes shots, called as `shots.render` is.
+    `make` is what makes shots in place of `shots.render`, called as that is.
 
     Raises StoreError when the queue cannot be told.
     """
@@ -148,7 +148,7 @@ def attempt(
     with _logged(lease.job, folder.log_of(lease.job.id)), Settled(lease) as settled:
         if roots is not None:
             check_links(lease.job.request, roots)
-        result = make(
+        result = (make or shots.render)(
             lease.job.request,
             **_ways(lease),
             on_event=telling.tell,
