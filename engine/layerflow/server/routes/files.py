@@ -12,11 +12,12 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from layerflow.server import digests
 from layerflow.server.errors import JobStateError
+from layerflow.server.file_schemas import JobFiles, Offset, SpaceState, UploadBegun, UploadWish
 from layerflow.server.forms import CHUNK
 from layerflow.server.problems import problem
 from layerflow.server.results import files_of
 from layerflow.server.routes import Here, Who, refusals, refuse_when_leaving
-from layerflow.server.schemas import JobFiles, JobId, Offset, SpaceState, UploadBegun, UploadWish
+from layerflow.server.schemas import JobId
 from layerflow.server.service import Service
 from layerflow.server.space_files import Entry, Upload
 from layerflow.wire import checksums
