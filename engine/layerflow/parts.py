@@ -253,8 +253,8 @@ def _is_needed(shot: Shot, window: Window) -> bool:
 
 
 def _told_of_part(on_event: OnEvent, before: int, total: int, event: Event) -> None:
-    """Passes `event` on; steps are counted from those `before` this part."""
-    on_event(replace(event, done=event.done - before, total=total) if event.kind == "step" else event)
+    """Passes `event` on; steps are counted from those `before` this part, and none of what it has to go through again."""
+    on_event(replace(event, done=max(event.done - before, 0), total=total) if event.kind == "step" else event)
 
 
 def _sha256(path: Path) -> str:

@@ -180,8 +180,8 @@ class Carrier(Shared):
         origin, recorded = self._mirror.origin, order.recorded
         request = self._mirror.moved(order.request)
         shot = Shot.prepare(request, lambda event: None, stopped, recorded=lambda path: recorded(origin(path)))
+        shot.journal.begin(memory=order.files.memory, backend=order.files.backend)  # or the states count for nothing
         open_shot(shot, overwrite=False, resume=True)
-        shot.journal.begin(memory=order.files.memory, backend=order.files.backend)
         self._begun = Begun(memory=shot.journal.memory(), backend=shot.journal.backend())
         return shot
 

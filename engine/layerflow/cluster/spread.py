@@ -7,6 +7,7 @@ another, from the states and frames that are there.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
@@ -25,7 +26,7 @@ from layerflow.cluster.pool import MakerLost, Pool, Seat
 from layerflow.cluster.tally import Tally
 from layerflow.denoisers import raise_if
 from layerflow.edits import stages
-from layerflow.errors import Interrupted, LayerFlowError
+from layerflow.errors import LayerFlowError
 from layerflow.files import atomic_path
 from layerflow.parts import finish, open_shot
 from layerflow.seams import goes_on
@@ -41,6 +42,8 @@ STOP_S = 25.0  # the longest for makers to end their step
 MAX_LOSSES = 3  # makers that one order may lose in a row
 ORDERS_EACH = 4  # to sample, for each maker, where there are windows enough
 RUN = 8  # windows that are written by one order: one more is decoded for each
+
+logger = logging.getLogger("layerflow.server")
 
 
 def render(
@@ -263,19 +266,17 @@ class _Spread:
         for hand in self.hands:
             hand.seat.actor.stop.remote(hand.seat.orders)
         until = time.monotonic() + STOP_S
-        while self.hands and time.monotonic() < until:
-            hand = self.hands[0]
+        while self.hands:
+            hand = self.hands.pop()
             try:
                 for told in hand.told:
                     self._take(hand, ray.get(told, timeout=max(0.0, until - time.monotonic())))
             except RayTaskError as error:
-                if not isinstance(error.cause, Interrupted):
-                    raise
+                logger.info("a worker ended its order: %s", error.cause)
             except RayError:
                 self.pool.lose(hand.seat)
-            else:
-                self.pool.give_back(hand.seat)
-            self.hands.remove(hand)
+                continue
+            self.pool.give_back(hand.seat)
 
 
 def _runs(numbers: Iterable[int]) -> Iterator[range]:
