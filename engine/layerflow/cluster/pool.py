@@ -10,14 +10,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import ray
 from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 
-from layerflow.cluster.maker import About, Maker
-from layerflow.cluster.share import ClusterOptions, no_room, room_for, usual_share
+from layerflow.cluster.actor import start
+from layerflow.cluster.joining import alive_nodes, join
+from layerflow.cluster.maker import About
+from layerflow.cluster.share import ClusterOptions, no_room, room_for, share_of, usual_share
 from layerflow.errors import LayerFlowError, RequestError
 from layerflow.versions import version_of
 
@@ -62,7 +64,7 @@ class Pool:
     """Lends makers to the shots in line, to those in front first. Raises RequestError where there is no cluster."""
 
     def __init__(self, options: ClusterOptions, clock: Callable[[], float] = time.monotonic) -> None:
-        connect(options.address)
+        join(options.address)
         self._options, self._clock = options, clock
         self._lock = threading.RLock()
         self._seats: list[Seat] = []
@@ -80,7 +82,7 @@ class Pool:
         """The resources of each node that is alive."""
         with self._lock:
             if self._clock() - self._looked_at >= LOOK_EVERY_S:
-                self._nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+                self._nodes = alive_nodes()
                 self._looked_at = self._clock()
             return self._nodes
 
@@ -90,8 +92,7 @@ class Pool:
 
     def check(self) -> None:
         """Raises RequestError where no node can hold a maker, and none can be added."""
-        if not self._options.most and not room_for(self.share, self.nodes()):
-            raise no_room(self.share, self.nodes())
+        share_of(replace(self._options, share=self.share), self.nodes())
 
     def num_free(self) -> int:
         """How many more shots could begin: each needs one maker at least."""
@@ -190,7 +191,7 @@ class Pool:
         )
 
     def _new(self) -> Seat:
-        actor = _actor_class().options(max_restarts=0, max_concurrency=4, **self.share.options).remote()
+        actor = start(self.share)
         return Seat(actor=actor, coming=actor.about.remote(), since=self._clock())
 
     def _welcome(self) -> None:
@@ -223,32 +224,3 @@ class Pool:
                 "workers do not come up on the Ray cluster; install the same LayerFlow with its extra cluster on every "
                 "node, and look at the worker's log"
             ) from error
-
-
-def connect(address: str) -> None:
-    """Joins the cluster at `address`. Raises RequestError where there is none."""
-    try:
-        ray.init(
-            address=address or None,
-            namespace="layerflow",
-            include_dashboard=False if not address else None,
-            log_to_driver=False,
-            configure_logging=False,
-        )
-    except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
-        where = "on this machine" if address in ("", "auto") else f"at {address}"
-        raise RequestError(
-            f"no Ray cluster answers {where}; start one with ray start --head, or leave --address out for one of this "
-            "machine alone"
-        ) from error
-
-
-def _actor_class() -> Any:
-    return ray.remote(RayMaker)
-
-
-class RayMaker(Maker):
-    """A maker as an actor."""
-
-    def __init__(self) -> None:
-        super().__init__(ray.get_runtime_context().get_node_id(), ray.get)

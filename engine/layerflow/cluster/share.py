@@ -67,6 +67,15 @@ class ClusterOptions:
         return cls(**values, share=Share(**share) if share else None)
 
 
+def share_of(options: ClusterOptions, nodes: Iterable[Mapping[str, float]]) -> Share:
+    """What a maker takes of a node. Raises RequestError where no node has that, and none is to be added."""
+    nodes = list(nodes)
+    share = options.share or usual_share(nodes)
+    if not options.most and not room_for(share, nodes):
+        raise no_room(share, nodes)
+    return share
+
+
 def usual_share(nodes: Iterable[Mapping[str, float]]) -> Share:
     """One GPU where a node has one; else all the cores of the smallest node."""
     nodes = list(nodes)

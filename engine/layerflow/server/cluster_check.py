@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from layerflow.cluster.share import ClusterOptions
+from layerflow.cluster.share import ClusterOptions, room_for, share_of
 from layerflow.errors import LayerFlowError, RequestError
 
 PATIENCE_S = 120.0  # for a cluster of this machine's own to come up
@@ -41,11 +41,12 @@ def check_cluster(options: ClusterOptions, python: Sequence[str] = (sys.executab
 
 def look(options: ClusterOptions) -> Found:
     """As `check_cluster`, for a process that may join it."""
-    from layerflow.cluster.pool import Pool
+    from layerflow.cluster.joining import alive_nodes, join
 
-    pool = Pool(options)
-    pool.check()
-    return Found(nodes=len(pool.nodes()), workers=pool.capacity(), share=str(pool.share))
+    join(options.address)
+    nodes = alive_nodes()
+    share = share_of(options, nodes)
+    return Found(nodes=len(nodes), workers=options.most or room_for(share, nodes), share=str(share))
 
 
 def main() -> int:

@@ -1,0 +1,44 @@
+"""Joining a Ray cluster, and what nodes it has."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+
+import ray
+
+from layerflow.errors import RequestError
+
+KNOCK_S = 10.0  # the longest for a head to take a connection
+
+
+def join(address: str) -> None:
+    """Joins the cluster at `address`. Raises RequestError where there is none."""
+    where = "on this machine" if address in ("", "auto") else f"at {address}"
+    try:
+        _knock(address or os.environ.get("RAY_ADDRESS", ""))
+        ray.init(
+            address=address or None,
+            namespace="layerflow",
+            include_dashboard=False if not address else None,
+            log_to_driver=False,
+            configure_logging=False,
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise RequestError(
+            f"no Ray cluster answers {where}; start one with ray start --head, or leave --address out for one of this "
+            "machine alone"
+        ) from error
+
+
+def alive_nodes() -> list[Mapping[str, float]]:
+    """The resources of each node that is alive."""
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+
+
+def _knock(address: str) -> None:
+    """Raises OSError where nothing listens at HOST:PORT: Ray would find that out in two minutes."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=KNOCK_S).close()
