@@ -7,7 +7,7 @@ import ssl
 import sys
 import threading
 from functools import partial
-from socket import AF_INET, AF_INET6, create_server, socket
+from socket import AF_INET, AF_INET6, IPPROTO_TCP, TCP_NODELAY, create_server, socket
 from typing import Any
 
 import uvicorn
@@ -27,9 +27,12 @@ def open_socket(settings: Settings) -> socket:
     for port in ports:
         try:
             family = AF_INET6 if ":" in settings.host else AF_INET
-            return create_server((settings.host, port), family=family)
+            listener = create_server((settings.host, port), family=family)
         except OSError as error:
             reason = error
+        else:
+            listener.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)  # asyncio does not, of one that is given
+            return listener
     raise RequestError(
         f"nothing can listen at {settings.host} port {ports[-1]} ({reason.strerror or reason}); choose another --port"
     ) from reason
