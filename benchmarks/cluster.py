@@ -1,7 +1,7 @@
 """What a job costs more on a Ray cluster than in the local queue: `python benchmarks/cluster.py [ROUNDS] [--nodes]`.
 
 Two servers, one with the worker of this machine and one with a Ray cluster of this machine, whose one worker has all
-its cores. Each makes a job to warm up; then they take turns with jobs of the bundled model, from `submit` to done. With
+its cores and the same niceness. Each makes a job to warm up; then they take turns with jobs of the bundled model, from `submit` to done. With
 `--nodes` a second measurement: sixty windows by two nodes of one core each, by one of them, and by two of which one is
 killed in the middle. Prints seconds, medians and the load.
 """
@@ -21,6 +21,7 @@ from pathlib import Path
 
 from plan import WORDS, write_plate
 
+from layerflow.server.worker import NICE
 from layerflow.wire import Request
 from layerflow.wire.client import Client
 
@@ -33,6 +34,7 @@ def served(folder: Path, *options: str) -> Iterator[Client]:
     """A client of a server of its own."""
     names = {name: str(folder / name.lower()) for name in ("RUNTIME", "SERVER")}
     own = {f"LAYERFLOW_{name}": path for name, path in names.items()} | {"LAYERFLOW_ROOTS": str(folder.parent)}
+    own["RAY_worker_niceness"] = str(NICE)
     command = ["layerflow", "serve", "--port", "0", "--json", *options]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, **own})
     assert process.stdout is not None

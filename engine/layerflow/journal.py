@@ -19,7 +19,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 
-from layerflow.errors import OutputError
+from layerflow.errors import OutputError, PlateError
 from layerflow.exr import read_header, verify_frame
 from layerflow.files import FramePattern, atomic_path, make_folder
 from layerflow.models.plans import PLANS
@@ -160,6 +160,13 @@ class Journal:
     def has_written(self, path: Path) -> bool:
         """Whether `path` is a whole frame of this very shot, so that it need not be made again."""
         return path.is_file() and verify_frame(path) and self._made(path)
+
+    def is_own(self, path: Path) -> bool:
+        """Whether `path` was begun as a frame of this very shot, by its header alone; it need not be whole."""
+        try:
+            return path.is_file() and self._made(path)
+        except PlateError:
+            return False
 
     def is_foreign(self, path: Path) -> bool:
         """Whether `path` is a whole frame of something else, which going on with this shot would replace."""

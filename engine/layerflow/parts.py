@@ -66,7 +66,7 @@ def open_shot(shot: Shot, *, overwrite: bool, resume: bool) -> PartsPlan:
     """As `prepare`, for a shot that was checked. Without `resume`, what is there of it already is made anew."""
     shot.open_output(overwrite=overwrite, resume=resume)
     for path in () if resume else shot.files:
-        if shot.journal.has_written(path):
+        if shot.journal.is_own(path):
             path.unlink()
     shot.journal.begin()
     plan = _plan_of(shot)
@@ -253,7 +253,7 @@ def _is_needed(shot: Shot, window: Window) -> bool:
 
 
 def _told_of_part(on_event: OnEvent, before: int, total: int, event: Event) -> None:
-    """Passes `event` on; steps are counted from those `before` this part, and none of what it has to go through again."""
+    """Passes `event` on; steps are counted from those `before` this part, which it may have to go through again."""
     on_event(replace(event, done=max(event.done - before, 0), total=total) if event.kind == "step" else event)
 
 

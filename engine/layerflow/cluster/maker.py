@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import math
 import os
 import platform
 import shutil
@@ -31,7 +32,6 @@ from layerflow.shot import Shot
 from layerflow.versions import version_of
 from layerflow.wire import Event
 
-KEEP_ENGINE_S = 300.0  # without an order; then its memory is for other programs
 LOOKS_S = 5.0  # after somebody asked for pictures
 PICTURE_EVERY_S = 1.0
 PICTURE_SHARE = 0.05  # of the time, at most
@@ -53,8 +53,8 @@ class Maker:
 
     def __init__(self, node: str, fetch: Callable[[Any], bytes]) -> None:
         self._node, self._fetch = node, fetch
-        self._engines = Engines(keep_s=KEEP_ENGINE_S)
-        self._job, self._stopped = "", -1  # the number of an order
+        self._engines = Engines(keep_s=math.inf)  # as long as it is there itself
+        self._stopped = -1  # the number of an order
         self._looked_at = self._pictured_until = float("-inf")
         self._scratch = Path(tempfile.gettempdir()) / f"{SCRATCH}{os.getpid()}"
         _sweep(self._scratch.parent)
@@ -75,9 +75,6 @@ class Maker:
 
     def carry_out(self, order: Order, number: int) -> Iterator[Told]:
         """What is to be told of an order while it is carried out. Raises as `parts` does."""
-        if order.job != self._job:
-            self._job = order.job
-            gc.collect()  # of the job before: hooks and modules refer to each other in circles
         told: SimpleQueue[Told | _End] = SimpleQueue()
         work = threading.Thread(target=self._work, args=(order, number, told.put), name="order", daemon=True)
         work.start()
@@ -95,9 +92,9 @@ class Maker:
         """Has the order at hand tell how its layers look, for some seconds."""
         self._looked_at = time.monotonic()
 
-    def tidy(self) -> None:
-        """Lets go of a model that nobody has asked for in a while."""
-        self._engines.let_go_of_idle()
+    def rest(self) -> None:
+        """Gives back what a job has left behind; to be called after it."""
+        gc.collect()  # a model's hooks and modules refer to each other in circles
 
     def leave(self) -> None:
         """Removes what it has written of shots whose folders are not shared."""

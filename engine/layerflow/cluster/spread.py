@@ -37,7 +37,8 @@ from layerflow.wire.whole_paths import Move
 
 OnPictures = Callable[[Any], None]  # of what has `pictures()`, as a Glimpse does
 
-POLL_S = 0.05  # after which a shot that waits looks whether it is still wanted
+POLL_S = 0.05  # after which a shot that has no maker looks for one
+LOOK_S = 0.25  # after which a shot of which nothing is heard looks whether it is still wanted
 STOP_S = 25.0  # the longest for makers to end their step
 MAX_LOSSES = 3  # makers that one order may lose in a row
 ORDERS_EACH = 4  # to sample, for each maker, where there are windows enough
@@ -114,6 +115,7 @@ class _Spread:
     sampled: set[int] = field(default_factory=set)
     losses: Counter[_Task] = field(default_factory=Counter)
     hands: list[_Hand] = field(default_factory=list)
+    used: set[Seat] = field(default_factory=set)
 
     @classmethod
     def of(cls, shot: Shot, pool: Pool, job: str, lending: Lending) -> Self:
@@ -192,6 +194,7 @@ class _Spread:
                 files=files,
             )
             told = seat.actor.carry_out.options(num_returns="streaming").remote(order, seat.orders)
+            self.used.add(seat)
             self.hands.append(_Hand(seat=seat, task=task, told=told))
 
     def _hear(self) -> None:
@@ -200,7 +203,7 @@ class _Spread:
             time.sleep(POLL_S)
             return
         self._look()
-        ready, _ = ray.wait([hand.told for hand in self.hands], timeout=POLL_S, fetch_local=False)
+        ready, _ = ray.wait([hand.told for hand in self.hands], timeout=LOOK_S, fetch_local=False)
         for hand in [hand for hand in self.hands if any(hand.told is each for each in ready)]:
             try:
                 told = next(hand.told, None)
@@ -261,6 +264,9 @@ class _Spread:
         except BaseException:
             self._stop()
             raise
+        finally:
+            for seat in self.used:
+                seat.actor.rest.remote()
 
     def _stop(self) -> None:
         for hand in self.hands:
