@@ -134,7 +134,7 @@ class StubStudio:
     def client(self) -> StubStudio:
         return self
 
-    def submit(self, request, label, key) -> Job:
+    def submit(self, request, label, key, on_transfer, stopped) -> Job:
         raise Outside("no; move it", "OutsideError", 403, request.output, ["/home/me"])
 
 

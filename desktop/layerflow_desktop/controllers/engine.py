@@ -9,12 +9,14 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from psygnal import Signal
 
-from layerflow.wire import starting
+from layerflow.wire import remote, starting
 from layerflow.wire.client import IDLE_EXIT_S, START_S, Client
 from layerflow.wire.errors import NotRunning, ServerError
+from layerflow.wire.remote import RemoteServer
 from layerflow_desktop.controllers.background import Background, Post
 from layerflow_desktop.controllers.doctor import Doctor, Finding
 
@@ -164,8 +166,10 @@ class Engine:
 
     def _hear(self, before: _Heard) -> _Heard:
         """What the server says of itself now; it is started where none runs."""
+        elsewhere = remote.connected()
         try:
-            engine_command()
+            if elsewhere is None:
+                engine_command()
             client = self._connect(start=True)
             models = tuple(map(_model, client.models()))
             devices = tuple(map(_device, client.devices()))
@@ -173,7 +177,7 @@ class Engine:
             self._ready.clear()
             return _Heard("away", f"The engine is away: {error}", before.models, before.devices)
         self._ready.set()
-        return _Heard("ready", _ready_text(models, devices), models, devices)
+        return _Heard("ready", _ready_text(models, devices, elsewhere), models, devices)
 
     def _tell(self, heard: _Heard) -> None:
         def take() -> None:
@@ -196,8 +200,10 @@ def engine_command() -> list[str]:
     return command
 
 
-def _ready_text(models: tuple[Model, ...], devices: tuple[Device, ...]) -> str:
+def _ready_text(models: tuple[Model, ...], devices: tuple[Device, ...], elsewhere: RemoteServer | None) -> str:
     where = ", ".join(device.product or device.name for device in devices) or "this machine"
+    if elsewhere is not None:
+        where += f" at {urlsplit(elsewhere.url).hostname}"
     if not models:
         return f"The engine is ready on {where}, but has no model; see what is missing under Help."
     return f"The engine is ready on {where}."

@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from psygnal import Signal
 
@@ -21,6 +22,7 @@ from layerflow.wire.versions import Versions
 from layerflow.wire.whole_paths import with_whole_paths
 from layerflow_desktop.controllers import asking, outputs
 from layerflow_desktop.controllers.background import Background
+from layerflow_desktop.controllers.carrying import Carrying
 from layerflow_desktop.controllers.engine import Engine
 from layerflow_desktop.controllers.permissions import No, NotYet, Permissions, submitted
 from layerflow_desktop.controllers.queue import Queue
@@ -58,6 +60,8 @@ class Generating:
         self._is_asking = False
         self._asked_at: dict[str, float] = {}
         self._watched: dict[str, str] = {}  # key -> how its job stood last
+        self._carrying = Carrying(engine, background)
+        self._carrying.changed.connect(self.changed.emit)
         self._permissions = Permissions(engine)
         self._permissions.asks.connect(self.refused_outside.emit)
         session.changed.connect(self._document_changed)
@@ -66,6 +70,7 @@ class Generating:
 
     def close(self) -> None:
         """Leaves all jobs to the queue."""
+        self._carrying.close()
         self._session.changed.disconnect(self._document_changed)
         self._engine.changed.disconnect(self.recover)
         self._queue.changed.disconnect(self._follow)
@@ -93,6 +98,9 @@ class Generating:
 
     def status_of(self, take: Take) -> Status | None:
         """How a take stands; None where nothing is known of its job."""
+        on_the_way = self._carrying.status_of(take.key)
+        if on_the_way is not None:
+            return on_the_way
         row = self._queue.find(take.job) if take.job else None
         if row is not None:
             return row.status
@@ -118,6 +126,7 @@ class Generating:
     def recover(self) -> None:
         """Asks for every take of the project that the engine has not heard of, once the engine answers."""
         takes = self._session.document.takes
+        self._carrying.keep_only({take.key for take in takes})
         unheard = [take for take in takes if take.key and not take.job and not self._permissions.waits_for(take.key)]
         if unheard and not self._is_asking and self._engine.state == "ready":
             self._ask(unheard[0])  # one at a time, so that jobs are in the order of the presses
@@ -165,16 +174,25 @@ class Generating:
         wait_s = AGAIN_S - (time.monotonic() - self._asked_at.get(take.key, float("-inf")))
         self._asked_at[take.key] = time.monotonic()
 
+        carry: dict[str, Any] = {
+            "on_transfer": self._carrying.hears(take.key),
+            "stopped": self._carrying.stopped(take.key),
+        }
+
+        def ask() -> Job:
+            return self._engine.client().submit(Request.from_dict(take.request), label, key=take.key, **carry)
+
         def submit() -> Job | No:
             if wait_s > 0:
                 time.sleep(wait_s)
             self._keep(document)
-            return submitted(lambda: self._engine.client().submit(Request.from_dict(take.request), label, key=take.key))
+            return submitted(ask)
 
         self._background.run(submit, lambda told: self._told(take, told), lambda message: self._unheard(take, message))
 
     def _told(self, take: Take, told: Job | No) -> None:
         self._is_asking = False
+        self._carrying.over(take.key)
         document = self._session.document
         if all(each.key != take.key for each in document.takes):  # of another project
             return
@@ -199,6 +217,7 @@ class Generating:
     def _unheard(self, take: Take, message: str) -> None:
         """The engine may not have heard of it: it is asked again, by the same key, once it answers."""
         self._is_asking = False
+        self._carrying.over(take.key)
         self._session.say(f"{take.name} waits for the engine: {message}")
         self._engine.check()
 
@@ -217,16 +236,30 @@ class Generating:
             return
         self._watched[take.key] = state
         if before is None or before == state:  # of a project that was opened: what is over is no news
+            if before is None and row is not None and state == "done":  # unless its frames are still elsewhere
+                self._fetch(take, row, is_news=False)
             return
         if row is None:
             self._fail(take, f"{take.name} is not in the queue any more; press Generate again.")
         elif state == "done":
-            self._session.say(f"{take.name} is {row.status.text}.")
-            self.take_done.emit(take, row.job)
+            self._fetch(take, row, is_news=True)
         elif state == "failed":
             self._fail(take, f"{take.name} {row.status.text}")
         elif state == "cancelled":
             self._session.say(f"{take.name} was cancelled; Retry in the queue goes on with it.")
+
+    def _fetch(self, take: Take, row: Row, is_news: bool) -> None:
+        """Has the frames of a take that is done on this machine, then tells of it where that is news."""
+
+        def here(has_come: bool) -> None:
+            if is_news or has_come:
+                self._session.say(f"{take.name} is {row.status.text}.")
+                self.take_done.emit(take, row.job)
+
+        def lost(sentence: str) -> None:
+            self._fail(take, f"{take.name} is done, and did not come here: {sentence}")
+
+        self._carrying.fetch(take.key, row.id, here, lost)
 
     def _fail(self, take: Take, sentence: str) -> None:
         self._session.say(sentence)

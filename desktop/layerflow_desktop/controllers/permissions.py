@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from psygnal import Signal
 
-from layerflow.wire import Job
-from layerflow.wire.errors import Busy, Outside, Refused, Unauthorised
+from layerflow.wire import Job, remote
+from layerflow.wire.errors import Busy, LocalFile, Outside, Refused, Stopped, Unauthorised
 from layerflow_desktop.controllers.engine import Engine
 from layerflow_desktop.models.allowing import folder_to_allow
 
@@ -40,8 +40,8 @@ def submitted(submit: Callable[[], Job]) -> Job | No:
             raise
         return No(str(error))
     except Outside as error:
-        return _not_yet(error)
-    except (Refused, ValueError) as error:
+        return _not_yet(error) if remote.connected() is None else No(str(error))  # nobody here may allow it there
+    except (LocalFile, Refused, Stopped, ValueError) as error:
         return No(str(error))
 
 
