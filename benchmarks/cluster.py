@@ -1,9 +1,9 @@
 """What a job costs more on a Ray cluster than in the local queue: `python benchmarks/cluster.py [ROUNDS] [--nodes]`.
 
 Two servers, one with the worker of this machine and one with a Ray cluster of this machine, whose one worker has all
-its cores and the same niceness. Each makes a job to warm up; then they take turns with jobs of the bundled model, from `submit` to done. With
-`--nodes` a second measurement: sixty windows by two nodes of one core each, by one of them, and by two of which one is
-killed in the middle. Prints seconds, medians and the load.
+its cores and the same niceness. Each makes a job to warm up; then they take turns with jobs of the bundled model, from
+`submit` to done. With `--nodes` a second measurement: sixty windows by two nodes of one core each, by one of them, and
+by two of which one is killed in the middle. Prints seconds, medians and the load.
 """
 
 from __future__ import annotations
