@@ -33,6 +33,7 @@ VERBS = [
     "serve",
     "connect",
     "disconnect",
+    "space",
     "jobs",
     "users",
     "submit",

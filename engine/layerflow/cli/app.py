@@ -26,6 +26,7 @@ from layerflow.cli.recompose import recompose
 from layerflow.cli.rerun import rerun
 from layerflow.cli.running import run_command
 from layerflow.cli.serve import serve
+from layerflow.cli.space import space
 from layerflow.cli.submit import submit
 from layerflow.cli.train import train
 from layerflow.cli.users import users
@@ -54,6 +55,7 @@ for verb in (
     users,
     connect,
     disconnect,
+    space,
     submit,
     part,
     models,

@@ -28,7 +28,7 @@ def connect(url: str, certificate: Path | None, token_file: Path | None, as_json
     with refused_as(RequestError):
         server, space = connect_to(url, _token(token_file), _text_of(certificate) if certificate else "")
     if as_json:
-        print_json({"url": server.url, "machine": server.machine, **space})
+        print_json(space)
     else:
         click.echo(_sentence(server.url, space))
 

@@ -179,7 +179,8 @@ def _refuse_when_full(connection: sqlite3.Connection, space: Space, more: int) -
     if used + max(more, 1) > space.limit_bytes:
         raise SpaceFullError(
             f"your space holds {used / 1e9:.2f} GB in {files} files, of {space.limit_bytes / 1e9:.2f} GB that it "
-            f"may hold, which leaves no room for {more / 1e9:.2f} GB more; delete plates and frames there that are done"
+            f"may hold, which leaves no room for {more / 1e9:.2f} GB more; delete plates and frames there that "
+            "are done, as layerflow space delete does"
         )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Generator, List, Mapping, Optional, Type, TypeVar
 from urllib.parse import quote
 
-from layerflow.wire import errors, remote, remote_files, starting
+from layerflow.wire import errors, remote, remote_files, space, starting
 from layerflow.wire.following import Following
 from layerflow.wire.jobs import Job, JobEvent, check_id
 from layerflow.wire.remote import RemoteServer
@@ -242,6 +242,22 @@ class Client:
             for _ in events:
                 pass
         return self.get(job)
+
+    def space(self) -> Dict[str, Any]:
+        """How much of the user's space on a server elsewhere is taken; NotRunning where it is on this machine."""
+        return space.look(self._elsewhere())
+
+    def delete(self, path: str) -> None:
+        """Removes what the space has of a file or folder of this machine, where nothing is touched.
+
+        Raises NotFound where it has nothing of it, and NotRunning as `space` does.
+        """
+        space.delete(self._elsewhere(), path)
+
+    def _elsewhere(self) -> RemoteServer:
+        if isinstance(self._server, RemoteServer):
+            return self._server
+        raise errors.NotRunning(space.NONE_HERE)
 
     def _act(self, job: str, verb: str, body: Optional[Mapping[str, Any]] = None) -> Job:
         return self._job(Question("POST", "{}/{}".format(_path(job), verb), body=body or {}), harmless=False)

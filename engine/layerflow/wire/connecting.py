@@ -5,12 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Dict, Tuple
 
-from layerflow.wire import errors, remote, starting
+from layerflow.wire import remote, space, starting
 from layerflow.wire.digests import readable
 from layerflow.wire.remote import RemoteServer
-from layerflow.wire.transport import Question, ask
-
-_TIMEOUT_S = 60.0  # of a server that counts what a space holds
 
 
 def connect(url: str, token: str, certificates: str = "") -> Tuple[RemoteServer, Dict[str, Any]]:
@@ -23,14 +20,11 @@ def connect(url: str, token: str, certificates: str = "") -> Tuple[RemoteServer,
         url if "://" in url else "https://" + url, token, "nobody yet", remote.this_machine(), certificates
     )
     starting.check_version(server)
-    answer = ask(server, Question("GET", "/v1/space"), _TIMEOUT_S)
-    space = answer.json()
-    if not isinstance(space.get("user"), str):
-        raise errors.BadAnswer("the LayerFlow server at {} tells of no user; it is of another version".format(url))
-    server = replace(server, user=space["user"])
+    found = space.look(server)
+    server = replace(server, user=found["user"])
     with readable(str(remote.file())):
         remote.remember(server)
-    return server, space
+    return server, found
 
 
 def disconnect() -> bool:
