@@ -169,6 +169,14 @@ def test_a_job_asked_for_here_is_made_there_and_fetched(connected, tmp_path, cap
     assert run(["jobs", "fetch", job.id]) == 0 and capsys.readouterr().out == f"{frame}\n"
 
 
+@pytest.mark.parametrize("folder", ["Bu\u0308ro", "a\\b"])
+def test_a_path_that_has_no_name_elsewhere_is_one_sentence(connected, tmp_path, capsys, folder):
+    request = write_plate(tmp_path / folder, MIB)
+    assert run(["decompose", str(request.plate), "-o", str(tmp_path / "dog.%04d.exr"), "--queue"]) == 2
+    said = capsys.readouterr().err
+    assert folder in said and said.count("\n") == 1 and connected.link.sent < 1000
+
+
 def test_ctrl_c_stops_an_upload_in_one_sentence(connected, tmp_path, capsys, monkeypatch):
     request = write_plate(tmp_path / "shot", MIB)
     monkeypatch.setattr("layerflow.cli.stop.Stop.asked", lambda self: True)

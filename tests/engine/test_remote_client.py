@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import shutil
 import threading
 from pathlib import Path
@@ -137,6 +138,15 @@ def test_what_is_not_here_is_one_sentence(elsewhere, tmp_path, field):
     with pytest.raises(errors.LocalFile, match="check its name"):
         elsewhere.client.submit(Request.from_dict(values))
     assert not elsewhere.client.list()
+
+
+@pytest.mark.parametrize("name", ["plate.1002.cafe\u0301.exr", "plate\\1002.exr"])
+def test_a_file_that_has_no_name_elsewhere_is_said_before_anything_is_sent(elsewhere, tmp_path, name):
+    request = write_plate(tmp_path / "shot", MIB)
+    (tmp_path / "shot" / name).write_bytes(b"a frame")
+    with pytest.raises(errors.LocalFile, match=re.escape(name)):
+        elsewhere.client.submit(Request("decompose", plate=str(tmp_path / "shot"), output=request.output))
+    assert elsewhere.link.sent < 10 * KIB and not elsewhere.file(plate_of(request)[0]).exists()
 
 
 def test_frames_that_are_in_the_way_are_said_before_anything_is_sent(elsewhere, tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import ntpath
 import posixpath
+import unicodedata
 
 import pytest
 from hypothesis import given
@@ -72,6 +73,16 @@ def test_what_has_no_name_on_posix(path: str) -> None:
 def test_what_has_no_name_on_windows(path: str) -> None:
     with pytest.raises(ValueError, match="from the root on"):
         space_name(path, WINDOWS)
+
+
+@pytest.mark.parametrize("path", ["/shots/Bu\u0308ro/a.exr", "/shots/cafe\u0301.exr", "/\u1112\u1161.exr"])
+def test_what_macos_takes_apart_has_to_be_renamed(path: str) -> None:
+    with pytest.raises(ValueError, match=f"^{path} has letters .*; rename"):
+        space_name(path, POSIX)
+    with pytest.raises(ValueError, match="NFC"):
+        check_file_name(POSIX + path)
+    whole = unicodedata.normalize("NFC", path)
+    assert local_path(space_name(whole, POSIX)) == whole
 
 
 @pytest.mark.parametrize("name", ["", "posix-a", "shots/a.exr", "windows-a/C", "linux-a/b/c"])

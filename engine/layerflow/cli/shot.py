@@ -42,7 +42,7 @@ def queue_shot(request: Request, *, overwrite: bool, as_json: bool) -> None:
     from layerflow.wire.client import Client
 
     remember_own_install()  # the one to start when none runs
-    with carried("the same command") as carry:
+    with refused_as(RequestError), carried("the same command") as carry:
         job = Client.connect().submit(request, label="cli", overwrite=overwrite, **carry)
     report_jobs([job], as_json)
 

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import Any
 from urllib.parse import quote
 
@@ -35,6 +36,11 @@ def space_name(path: str, machine: str) -> str:
     plain = plain and bool(_PARTS.fullmatch(rest)) and not {".", ".."} & set(rest.split("/"))
     if not (plain and machine.startswith(kind)):
         raise ValueError("{} is no whole path of a file on this machine; give one from the root on".format(path))
+    if unicodedata.normalize("NFC", rest) != rest:  # elsewhere the same letters may be another file
+        raise ValueError(
+            "{} has letters in two pieces, as macOS writes accents, and a server elsewhere takes none such; rename the "
+            "file or its folder without them".format(path)
+        )
     return "{}/{}".format(machine, rest)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from typing import BinaryIO, Callable, Optional
+from typing import BinaryIO, Callable, Iterable, Optional
 
 from layerflow.wire import checksums, errors
 from layerflow.wire.digests import Content, Digests, readable
@@ -30,6 +30,7 @@ class Uploading:
         gone here."""
         self._remove_gone(request)
         paths = input_files(request)
+        self._check_names(paths)
         progress = Progress(UPLOADING, [_size(path) for path in paths], on_transfer)
         for path in paths:
             progress.at(0)
@@ -79,6 +80,14 @@ class Uploading:
                 )
             )
         return offset
+
+    def _check_names(self, paths: Iterable[str]) -> None:
+        """Raises LocalFile where a file has no name in a space, before any is sent."""
+        try:
+            for path in paths:
+                self._names.name(path)
+        except ValueError as error:
+            raise errors.LocalFile(str(error)) from error
 
     def _remove_gone(self, request: Request) -> None:
         for folder, counts in sequences(request):
