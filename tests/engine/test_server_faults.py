@@ -49,7 +49,8 @@ def test_faults_3_and_4_a_frame_without_origin_and_a_name_that_begins_like_ours(
 @pytest.mark.parametrize("method", ["GET", "POST", "PATCH", "DELETE"])
 def test_fault_5_no_address_answers_without_the_token(caller: Caller, client: Client, method: str) -> None:
     document = json.loads(caller.ask("GET", "/v1/openapi.json").body)
-    paths = {path.format(job="0" * 32, layer="foreground", name="posix-ws7/a") for path in document["paths"]} - {"/v1/health"}
+    values = {"job": "0" * 32, "layer": "foreground", "name": "posix-ws7/a"}
+    paths = {path.format(**values) for path in document["paths"]} - {"/v1/health"}
     assert len(paths) > 10
     for path in paths | {"/v1", "/v1/openapi.json", "/metrics", "/docs", "/openapi.json"}:
         content = b"{}" if method == "POST" else None
