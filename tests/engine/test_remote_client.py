@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import random
 import re
 import shutil
 import threading
+from http.client import HTTPResponse
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from elsewhere import KIB, MIB, Elsewhere, own_places, served_elsewhere, write_plate
@@ -15,7 +19,9 @@ from elsewhere import KIB, MIB, Elsewhere, own_places, served_elsewhere, write_p
 from layerflow.server.settings import Limits
 from layerflow.wire import Job, Request, errors, line
 from layerflow.wire.digests import Digests
+from layerflow.wire.remote import RemoteServer
 from layerflow.wire.transfer import Transfer
+from layerflow.wire.transport import good_answer
 
 __all__ = ["own_places"]
 
@@ -408,3 +414,13 @@ def test_damaged_knowledge_is_begun_anew(tmp_path):
     before = Digests(known).of(str(path))
     known.write_bytes(b"no database at all" * 1000)
     assert Digests(known).of(str(path)) == before
+
+
+def test_a_refusal_names_files_as_they_are_called_here():
+    server = RemoteServer("https://gpu1.studio", "token", "ann", "posix-ws7-0f3a")
+    said = {"message": "space:posix-ws7-0f3a/shots/dog.exr cannot be read; render it again", "kind": "PlateError"}
+    refused = HTTPResponse(SimpleNamespace(makefile=lambda mode: io.BytesIO(b"HTTP/1.1 422 No\r\n\r\n")))  # type: ignore[arg-type]
+    refused.begin()
+    with pytest.raises(errors.Refused, match=re.escape("/shots/dog.exr cannot be read; render it again")) as caught:
+        good_answer(server, refused, json.dumps({"error": said}).encode())
+    assert "space:" not in str(caught.value)

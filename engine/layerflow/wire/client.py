@@ -268,8 +268,7 @@ class Client:
 
     def _told(self, value: Any) -> Any:
         """What the server tells, with paths as they are here."""
-        server = self._server
-        return SpaceNames(server.machine).told(value) if isinstance(server, RemoteServer) else value
+        return self._server.told(value)
 
     def _list_of(self, name: str) -> List[Dict[str, Any]]:
         answer = self._ask(Question("GET", "/v1/" + name))

@@ -10,12 +10,13 @@ import socket
 import ssl
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import ClassVar, Optional
+from typing import Any, ClassVar, Optional
 from urllib.parse import urlsplit
 
 from layerflow.wire import checks, places
 from layerflow.wire.private import read_private, write_private
 from layerflow.wire.running import check_address, trusting
+from layerflow.wire.space_names import SpaceNames
 
 SWITCH = "LAYERFLOW_REMOTE"  # 0: this process asks the server on its own machine
 
@@ -49,6 +50,10 @@ class RemoteServer:
     def trust(self) -> ssl.SSLContext:
         """Of TLS: for who has a certificate of the server's name from whom we trust."""
         return trusting(cadata=self.certificates or None)
+
+    def told(self, value: Any) -> Any:
+        """What it tells, with paths as they are here."""
+        return SpaceNames(self.machine).told(value)
 
 
 def connected() -> Optional[RemoteServer]:

@@ -7,7 +7,7 @@ import os
 import ssl
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import ClassVar, Optional
+from typing import Any, ClassVar, Optional
 from urllib.parse import urlsplit
 
 from layerflow.wire import checks, places
@@ -42,6 +42,10 @@ class RunningServer:
         context = trusting(cafile=self.certificate or None)
         context.check_hostname = not self.certificate
         return context
+
+    def told(self, value: Any) -> Any:
+        """What it tells, with paths as they are here."""
+        return value
 
 
 def check_address(url: str, token: str) -> None:

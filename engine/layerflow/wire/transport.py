@@ -177,7 +177,7 @@ def good_answer(server: Server, response: http.client.HTTPResponse, body: bytes)
     headers = {name.lower(): value for name, value in response.getheaders()}
     answer = Answer(server.url, response.status, headers, body)
     if answer.status not in _GOOD:
-        raise _refusal(answer, response.reason)
+        raise _refusal(server, answer, response.reason)
     return answer
 
 
@@ -205,10 +205,10 @@ def translated(server: Server, connecting: bool = False) -> Iterator[None]:
         raise errors.BadAnswer(_STRANGER.format(server.url)) from error
 
 
-def _refusal(answer: Answer, reason: str) -> errors.ServerError:
+def _refusal(server: Server, answer: Answer, reason: str) -> errors.ServerError:
     """The error that an answer stands for, in the server's words where it found some."""
     try:
-        told = answer.json()["error"]
+        told = server.told(answer.json()["error"])
         message, kind = _sentence(str(told["message"])), str(told["kind"])
     except (errors.BadAnswer, KeyError, TypeError):
         told, message, kind = {}, "", ""
