@@ -34,7 +34,7 @@ import sys, time, types
 from layerflow.errors import Interrupted
 from layerflow.wire import Event
 shots = types.ModuleType("layerflow.shots")
-def render(request, *, overwrite, resume, on_event, stopped):
+def render(request, *, overwrite, resume, on_event, stopped, engines):
     if {works}:
         on_event(Event("step", done=1, total=6000))
     while True:  # a signal finds it inside of the try, whenever it comes
