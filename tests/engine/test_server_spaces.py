@@ -71,7 +71,7 @@ def go_on(store: Store, space: Space, leaving: Callable[[], bool] = lambda: Fals
 def test_frames_are_those_of_the_users_own_machine(server: Store, space: Space, asked: Request, tmp_path: Path) -> None:
     there = uploaded(asked, space, tmp_path / "ws7")
     job = server.submit(there, owner="ann")[0].id
-    stopped = go_on(server, space, lambda: server.get(job).progress.frames_done > 0)  # between two windows
+    stopped = go_on(server, space, lambda: server.get(job).progress.done > 0)  # after the first step
     assert stopped.state == "queued" and (Path(there.output).parent / ".dog.layerflow").is_dir()
     done = go_on(server, space)
     assert done.state == "done", done.message
