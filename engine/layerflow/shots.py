@@ -9,9 +9,8 @@ from __future__ import annotations
 import gc
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -84,21 +83,29 @@ def render(
         "engines": engines or Engines(),
         "recorded": recorded,
     }
-    made = [_render(stage, accept=partial(_accept_before, accept, last, options), **options) for stage in before]
-    result = _render(last, accept=accept, **options)
+    with_last = and_last(accept, last, may_exist=overwrite or resume)
+    made = [_render(stage, accept=with_last, **options) for stage in before]
+    return as_one([*made, _render(last, accept=accept, **options)])
+
+
+def and_last(accept: Callable[[Shot], None], last: Request, *, may_exist: bool) -> Callable[[Shot], None]:
+    """An `accept` for the shots before `last`: it refuses as well what that could not be made of or written to."""
+
+    def accept_both(shot: Shot) -> None:
+        accept(shot)
+        find_model(last.model, last.task)
+        replace(shot.delivery, pattern=output_pattern(last.output)).prepare(sources=(), may_exist=may_exist)
+
+    return accept_both
+
+
+def as_one(results: Sequence[ShotResult]) -> ShotResult:
+    """The last of `results`, with the time and the warnings of all."""
     return replace(
-        result,
-        seconds=sum(each.seconds for each in (*made, result)),
-        warnings=tuple(chain.from_iterable(each.warnings for each in (*made, result))),
+        results[-1],
+        seconds=sum(each.seconds for each in results),
+        warnings=tuple(chain.from_iterable(each.warnings for each in results)),
     )
-
-
-def _accept_before(accept: Callable[[Shot], None], last: Request, options: Mapping[str, Any], shot: Shot) -> None:
-    """As `accept`, and refuses what the `last` shot could not be made of or written to."""
-    accept(shot)
-    find_model(last.model, last.task)
-    delivery = replace(shot.delivery, pattern=output_pattern(last.output))
-    delivery.prepare(sources=(), may_exist=options["overwrite"] or options["resume"])
 
 
 def _render(

@@ -61,7 +61,7 @@ def test_a_node_is_killed_in_the_middle_of_sixty_windows(cluster: RayCluster, ho
         for event in client.events(job.id, timeout_s=200):
             progress = event.data if event.kind == "progress" else {}
             told += [event.data["done"]] if event.kind == "frame" else []
-            if not killed and progress.get("done", 0) >= 20:
+            if not killed and progress.get("done", 0) >= 20 and _num_ready() == 2:
                 cluster.ask("kill")
                 killed = True
         done = client.get(job.id)
@@ -69,12 +69,17 @@ def test_a_node_is_killed_in_the_middle_of_sixty_windows(cluster: RayCluster, ho
         assert served.end() == 0
         served.kill()
         cluster.ask("add")
+    log = ServerFolder.own().log_of(job.id).read_text()
+    assert log.count("a worker was lost with window") == 1
     assert killed and done.state == "done" and done.device == "ray" and done.attempts == 1
     assert told == sorted(set(told)) and told[-1] == len(render_plain.frames) == 244
     assert contents(home / "out") == contents(home / "plain")
 
 
-def test_copies_go_through_ray_where_no_folder_is_shared(joined: Join, tiny_model: Path, tmp_path: Path) -> None:
+def test_copies_go_through_ray_where_no_folder_is_shared(
+    joined: Join, tiny_model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "layerflow.server")
     plate = write_plate(tmp_path / "plate", count=24)
     generated = {"task": "generate", "num_frames": 16, "width": 24, "height": 16}
     render(tiny_model, tmp_path / "plain", plate=plate)
@@ -95,7 +100,7 @@ def test_copies_go_through_ray_where_no_folder_is_shared(joined: Join, tiny_mode
     assert contents(tmp_path / "out_generated") == contents(tmp_path / "plain_generated")
     assert told[-1].done == told[-1].total == 24
     assert any({"foreground", "background"} <= set(each) for each in pictures)
-    assert len(pool.hosts()) == 2
+    assert caplog.text.count("is ready") == 2
 
 
 def test_a_shot_that_is_stopped_goes_on(joined: Join, tiny_model: Path, tmp_path: Path) -> None:
@@ -172,6 +177,11 @@ def test_a_cancelled_job_leaves_its_makers_to_the_next(cluster: RayCluster, home
         served.process.wait(60)
         served.kill()
     assert contents(home / "out0").keys() == contents(home / "out1").keys()
+
+
+def _num_ready() -> int:
+    """How many makers the server's dispatcher has seen come up."""
+    return ServerFolder.own().log_of_worker("ray").read_text().count("is ready")
 
 
 def roots(*paths: Path) -> list[str]:

@@ -12,7 +12,8 @@ from layerflow.cluster.mirror import Mirror, Parcel, stamp_of
 from layerflow.cluster.orders import Begun, Copy, Files, Order, Told
 from layerflow.cluster.share import GIB, ClusterOptions, Share, no_room, room_for, usual_share
 from layerflow.cluster.tally import Tally
-from layerflow.errors import RequestError
+from layerflow.cluster.tasks import Task, Tasks
+from layerflow.errors import LayerFlowError, RequestError
 from layerflow.parts import finish, open_shot
 from layerflow.shot import Shot
 from layerflow.wire import Event, Request
@@ -71,8 +72,6 @@ def test_copies_have_the_paths_of_their_files_below_one_folder(tmp_path: Path) -
     newer = Parcel(size=6, modified_ns=1_700_000_001_000_000_000, content=None)
     assert not mirror.missing({path: there})
     assert mirror.missing({path: newer, "/other": there}) == {path: newer, "/other": there}
-    mirror.drop()
-    assert not mirror.root.exists()
 
 
 @pytest.fixture(scope="module")
@@ -175,6 +174,42 @@ def test_a_node_sees_a_folder_by_a_mark_in_it(tmp_path: Path, scratch: Path) -> 
     assert not maker.sees(str(mark), "of another day", {})
     assert not maker.sees(str(mark), "abc", {str(other): (2, 0)})
     assert not maker.sees(str(tmp_path / "none"), "abc", {})
+
+
+def test_runs_are_written_as_soon_as_their_windows_are_sampled(tiny_model: Path, tmp_path: Path) -> None:
+    plate = write_plate(tmp_path / "plate", count=44)  # ten windows
+    shot = Shot.prepare(request(tiny_model, tmp_path / "out", plate=plate), lambda event: None, lambda: False)
+    tasks = Tasks(shot, makers=2)
+    asked = [tasks.next() for _ in range(len(tasks))]
+    assert asked == [Task("sample", range(index, index + 1)) for index in range(10)]
+    for task in reversed(asked[1:]):
+        tasks.done(task)
+    assert [tasks.next() for _ in range(len(tasks))] == [Task("write", range(8, 10))]
+    tasks.done(asked[0])
+    assert [tasks.next() for _ in range(len(tasks))] == [Task("write", range(8))]
+    assert [str(Task("write", range(8))), str(asked[0])] == ["windows 1-8", "window 1"]
+
+
+def test_one_maker_or_windows_in_order_are_one_task(tiny_model: Path, plate: str, tmp_path: Path) -> None:
+    apart = request(tiny_model, tmp_path / "out", plate=plate)
+    in_order = request(tiny_model, tmp_path / "out", task="generate", num_frames=16, width=24, height=16)
+    for asked, makers in ((apart, 1), (in_order, 4)):
+        tasks = Tasks(Shot.prepare(asked, lambda event: None, lambda: False), makers)
+        assert [tasks.next() for _ in range(len(tasks))] == [Task("write", range(3))]
+
+
+def test_a_task_that_loses_makers_in_a_row_is_given_up(tiny_model: Path, plate: str, tmp_path: Path) -> None:
+    shot = Shot.prepare(request(tiny_model, tmp_path / "out", plate=plate), lambda event: None, lambda: False)
+    tasks = Tasks(shot, makers=2)
+    first = tasks.next()
+    tasks.again(first)
+    assert tasks.next() == first
+    tasks.again(first)
+    tasks.done(tasks.next())  # in a row: what is done once may be lost anew
+    tasks.again(first)
+    tasks.again(first)
+    with pytest.raises(LayerFlowError, match="window 1 lost 3 workers of the cluster in a row"):
+        tasks.again(first)
 
 
 def test_frames_are_told_up_to_the_first_that_is_missing(tiny_model: Path, plate: str, tmp_path: Path) -> None:

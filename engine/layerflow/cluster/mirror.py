@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -59,10 +58,6 @@ class Mirror:
         with atomic_path(copy, durable=False) as part:
             part.write_bytes(content)
             os.utime(part, ns=(modified_ns, modified_ns))
-
-    def drop(self) -> None:
-        """Removes all copies."""
-        shutil.rmtree(self.root, ignore_errors=True)
 
 
 def stamp_of(path: Path) -> tuple[int, int]:

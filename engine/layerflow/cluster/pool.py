@@ -70,7 +70,7 @@ class Pool:
         self._seats: list[Seat] = []
         self._line: list[object] = []
         self._nodes: list[Mapping[str, float]] = []
-        self._looked_at, self._stillborn, self._last_word = float("-inf"), 0, ""
+        self._looked_at, self._stillborn = float("-inf"), 0
         self.share = options.share or usual_share(self.nodes())
 
     @property
@@ -122,6 +122,12 @@ class Pool:
             if place not in self._line:
                 self._line.append(place)
 
+    def ask_for(self, count: int) -> None:
+        """Asks for so many makers beforehand, as far as the nodes can hold them."""
+        with self._lock:
+            while len(self._seats) < min(count, self.capacity()):
+                self._seats.append(self._new())
+
     def take(self, place: object) -> Seat | None:
         """A maker for the shot that is first in line; None while there is none for it.
 
@@ -152,7 +158,7 @@ class Pool:
         ray.kill(seat.actor)
 
     def tidy(self) -> None:
-        """Has makers that had nothing to do let go of their models, and then of their share."""
+        """Has makers that had nothing to do for long give their share back, and their models with it."""
         with self._lock:
             idle = [seat for seat in self._seats if seat.about and not seat.is_lent]
             for seat in idle:
@@ -160,26 +166,14 @@ class Pool:
                     self._seats.remove(seat)
                     seat.actor.__ray_terminate__.remote()
 
-    def hosts(self) -> list[str]:
-        """The machines that makers are on, one entry for each maker."""
-        with self._lock:
-            return sorted(seat.about.host for seat in self._seats if seat.about)
-
     def _ask_for_one(self) -> None:
+        if not self.capacity():
+            raise no_room(self.share, self.nodes())
         coming = [seat for seat in self._seats if not seat.about]
         if coming:
             self._check_patience(coming[0])
-        if len(coming) < len(self._line) or not coming:
-            if len(self._seats) < self.capacity():
-                self._seats.append(self._new())
-            elif not self._seats:
-                raise no_room(self.share, self.nodes())
-
-    def ask_for(self, count: int) -> None:
-        """Asks for so many makers beforehand, as far as the nodes can hold them."""
-        with self._lock:
-            while len(self._seats) < min(count, self.capacity()):
-                self._seats.append(self._new())
+        if len(coming) < max(len(self._line), 1) and len(self._seats) < self.capacity():
+            self._seats.append(self._new())
 
     def _check_patience(self, seat: Seat) -> None:
         if self._clock() - seat.since < WAIT_S or any(each.about for each in self._seats):

@@ -9,29 +9,27 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import chain
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import ray
 from ray.exceptions import RayError, RayTaskError
 
 from layerflow.cluster.lending import Lending
-from layerflow.cluster.orders import Begun, Copy, Order, Pictures, Told, Verb
+from layerflow.cluster.orders import Begun, Copy, Order, Pictures, Told
 from layerflow.cluster.pool import MakerLost, Pool, Seat
 from layerflow.cluster.tally import Tally
+from layerflow.cluster.tasks import Task, Tasks
 from layerflow.denoisers import raise_if
 from layerflow.edits import stages
 from layerflow.errors import LayerFlowError
 from layerflow.files import atomic_path
 from layerflow.parts import finish, open_shot
-from layerflow.seams import goes_on
 from layerflow.shot import OnEvent, Shot
-from layerflow.shots import ShotResult
+from layerflow.shots import ShotResult, and_last, as_one
 from layerflow.wire import Event, Request
 from layerflow.wire.whole_paths import Move
 
@@ -40,9 +38,6 @@ OnPictures = Callable[[Any], None]  # of what has `pictures()`, as a Glimpse doe
 POLL_S = 0.05  # after which a shot that has no maker looks for one
 LOOK_S = 0.25  # after which a shot of which nothing is heard looks whether it is still wanted
 STOP_S = 25.0  # the longest for makers to end their step
-MAX_LOSSES = 3  # makers that one order may lose in a row
-ORDERS_EACH = 4  # to sample, for each maker, where there are windows enough
-RUN = 8  # windows that are written by one order: one more is decoded for each
 
 logger = logging.getLogger("layerflow.server")
 
@@ -63,33 +58,24 @@ def render(
 ) -> ShotResult:
     """As `shots.render`, by the makers of `pool`; `job` is a name that no other shot has meanwhile.
 
-    `on_glimpse` is told of pictures now and then, while `wants_glimpse` says so.
-
-    Raises RequestError as well where no node can hold a maker, and LayerFlowError for what has lost several in a row.
+    `on_glimpse` is told of pictures now and then, while `wants_glimpse` says so. Raises RequestError as well where no
+    node can hold a maker, and LayerFlowError for what has lost several in a row.
     """
+    *before, last = stages(request)
+    accepts = [and_last(accept, last, may_exist=overwrite or resume)] * len(before) + [accept]
     results = []
-    for number, stage in enumerate(stages(request)):
+    for number, (stage, accept_stage) in enumerate(zip((*before, last), accepts, strict=True)):
         started = time.monotonic()
         shot = Shot.prepare(stage, on_event, stopped, recorded=recorded)
-        accept(shot)
+        accept_stage(shot)
         pool.check()
         open_shot(shot, overwrite=overwrite, resume=resume)
         with Lending(shot, pool.options.files) as lending:
-            spread = _Spread.of(shot, pool, f"{job}-{number}", lending)
+            spread = _Spread(shot=shot, pool=pool, job=f"{job}-{number}", lending=lending)
             spread.on_glimpse, spread.wants_glimpse = on_glimpse, wants_glimpse
             spread.go()
         results.append(replace(finish(shot), seconds=time.monotonic() - started))
-    return replace(
-        results[-1],
-        seconds=sum(each.seconds for each in results),
-        warnings=tuple(dict.fromkeys(chain.from_iterable(each.warnings for each in results))),
-    )
-
-
-@dataclass(frozen=True)
-class _Task:
-    verb: Verb
-    windows: range
+    return as_one(results)
 
 
 @dataclass(kw_only=True)
@@ -97,7 +83,7 @@ class _Hand:
     """A maker and what it has in hand."""
 
     seat: Seat
-    task: _Task
+    task: Task
     told: Any  # a generator of references
 
 
@@ -107,78 +93,35 @@ class _Spread:
     pool: Pool
     job: str
     lending: Lending
-    tally: Tally
-    waiting: deque[_Task] = field(default_factory=deque)
     on_glimpse: OnPictures | None = None
     wants_glimpse: Callable[[], bool] = lambda: False
-    later: list[_Task] = field(default_factory=list)  # runs to be written once they are sampled
-    sampled: set[int] = field(default_factory=set)
-    losses: Counter[_Task] = field(default_factory=Counter)
     hands: list[_Hand] = field(default_factory=list)
     used: set[Seat] = field(default_factory=set)
 
-    @classmethod
-    def of(cls, shot: Shot, pool: Pool, job: str, lending: Lending) -> Self:
-        """What is left to do of `shot`."""
-        shot.resuming = True
-        missing = [window.index for window in shot.windows if window.new and not shot.has_made(window)]
-        made = [window.index for window in shot.windows if window.new and window.index not in missing]
-        spread = cls(shot=shot, pool=pool, job=job, lending=lending, tally=Tally(shot, made))
-        spread._plan(missing)
-        return spread
-
-    def _plan(self, missing: list[int]) -> None:
-        """One order for all where it cannot be split, or there is nobody to share it with."""
-        if not missing:
-            return
-        runs = list(_runs(missing))
-        if goes_on(self.shot.layout) or self.pool.capacity() < 2 or len(missing) < 2:
-            self.waiting.extend(_Task("write", run) for run in [range(missing[0], missing[-1] + 1)])
-            return
-        self.later = [_Task("write", run[at : at + RUN]) for run in runs for at in range(0, len(run), RUN)]
-        needed = sorted({window for task in self.later for window in self._needed(task)})
-        self.sampled = {index for index in needed if self.shot.is_sampled(self.shot.windows[index])}
-        self.tally.sampled_all(self.sampled)
-        unsampled = _runs(index for index in needed if index not in self.sampled)
-        self.waiting.extend(_Task("sample", part) for run in unsampled for part in self._parted(run))
-        self._begin_runs()
-
-    def _parted(self, run: range) -> Iterator[range]:
-        """The windows of one order each: of several where there are many, and of few so that all end about together."""
-        size = min(max(len(run) // (ORDERS_EACH * self.pool.capacity()), 1), RUN)
-        return (run[at : at + size] for at in range(0, len(run), size))
-
-    def _needed(self, task: _Task) -> range:
-        """The windows whose states a run is written from: its own, and the one that its first fades in from."""
-        first = self.shot.windows[task.windows.start]
-        return range(first.index - (1 if first.overlap else 0), task.windows.stop)
-
-    def _begin_runs(self) -> None:
-        """Puts runs whose windows are all sampled in front, so that frames come as early as they can."""
-        ready = [task for task in self.later if self.sampled.issuperset(self._needed(task))]
-        self.later = [task for task in self.later if task not in ready]
-        self.waiting.extendleft(reversed(ready))
+    def __post_init__(self) -> None:
+        self.tasks = Tasks(self.shot, self.pool.capacity())
+        self.tally = Tally(self.shot, self.tasks.made)
+        self.tally.sampled_all(self.tasks.sampled)
 
     def go(self) -> None:
         """Has everything made. Raises what a maker raised, and Interrupted once all have ended their step."""
-        total = len(self.waiting)
-        if total > 1:
-            self.shot.say(Event("stage", f"spreading {total} windows over the cluster"))
+        if len(self.tasks) > 1:
+            self.shot.say(Event("stage", f"spreading {len(self.shot.windows)} windows over the cluster"))
         with self.pool.in_line() as place, self._ended():
-            self.pool.ask_for(len(self.waiting))
-            while self.waiting or self.hands or self.later:
+            self.pool.ask_for(len(self.tasks))
+            while self.tasks or self.hands:
                 raise_if(self.shot.stopped)
                 self._order(place)
                 self._hear()
 
     def _order(self, place: object) -> None:
         """Gives what waits to makers that are free."""
-        if not self.waiting:
+        if not self.tasks:
             self.pool.step_back(place)
             return
         self.pool.step_up(place)
-        while self.waiting and (seat := self.pool.take(place)):
-            task = self.waiting.popleft()
+        while self.tasks and (seat := self.pool.take(place)):
+            task = self.tasks.next()
             try:
                 files = self.lending.files_for(seat, self.job, task.windows)
             except MakerLost as error:
@@ -234,22 +177,14 @@ class _Spread:
     def _done(self, hand: _Hand) -> None:
         self.hands.remove(hand)
         self.pool.give_back(hand.seat)
-        self.losses.pop(hand.task, None)
+        self.tasks.done(hand.task)
         if hand.task.verb == "sample":
-            self.sampled.update(hand.task.windows)
             self.tally.sampled_all(hand.task.windows)
-            self._begin_runs()
 
-    def _again(self, task: _Task, error: Exception) -> None:
+    def _again(self, task: Task, error: Exception) -> None:
         """Has another maker do what one was lost with."""
-        self.losses[task] += 1
-        if self.losses[task] >= MAX_LOSSES:
-            numbers = f"{task.windows.start + 1}-{task.windows.stop}"
-            raise LayerFlowError(
-                f"windows {numbers} lost {MAX_LOSSES} workers of the cluster in a row; look at the logs of its nodes, "
-                "then retry the job"
-            ) from error
-        self.waiting.appendleft(task)
+        logger.warning("a worker was lost with %s to %s: %s", task, task.verb, str(error).splitlines()[0])
+        self.tasks.again(task)
 
     def _look(self) -> None:
         """Has the maker with the first windows tell how they look, while somebody looks."""
@@ -282,21 +217,11 @@ class _Spread:
             except RayError:
                 self.pool.lose(hand.seat)
                 continue
+            except LayerFlowError as error:  # what it tells can be kept no more than what has stopped the shot
+                logger.warning("%s", error)
+                self.pool.lose(hand.seat)
+                continue
             self.pool.give_back(hand.seat)
-
-
-def _runs(numbers: Iterable[int]) -> Iterator[range]:
-    """The numbers, which are in order, as runs without a gap."""
-    first = last = None
-    for number in numbers:
-        if first is None or last is None:
-            first = number
-        elif number != last + 1:
-            yield range(first, last + 1)
-            first = number
-        last = number
-    if first is not None and last is not None:
-        yield range(first, last + 1)
 
 
 def _own_error(error: RayTaskError) -> BaseException:
