@@ -28,7 +28,7 @@ _MOST_CERTIFICATES = 40000  # characters
 class RemoteServer:
     """Where it listens, and who asks. The token stays out of every repr."""
 
-    url: str  # https://gpu1.studio:8765
+    url: str  # https://gpu1.studio:8477
     token: str = field(repr=False)
     user: str
     machine: str  # what this machine's files are called after in the user's space

@@ -22,7 +22,7 @@ API = 1  # the version of the API that this wire speaks
 class RunningServer:
     """Where a server listens and what it wants to be shown. The token stays out of every repr."""
 
-    url: str  # http://127.0.0.1:8765
+    url: str  # http://127.0.0.1:8477
     token: str = field(repr=False)
     pid: int
     api: int
@@ -53,7 +53,7 @@ def check_address(url: str, token: str) -> None:
     parts = urlsplit(url)
     plain = not (parts.query or parts.fragment or parts.username or parts.path.strip("/"))
     if parts.scheme not in ("http", "https") or not parts.hostname or not plain or parts.port == 0:
-        raise ValueError("the server's address is like http://127.0.0.1:8765, got {!r}".format(url))
+        raise ValueError("the server's address is like http://127.0.0.1:8477, got {!r}".format(url))
     if not (token.isascii() and token.isprintable() and token.strip()):
         raise ValueError("the server's token is not usable")
 
