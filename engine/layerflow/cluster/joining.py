@@ -10,18 +10,23 @@ import ray
 
 from layerflow.errors import RequestError
 
+OWN = "local"  # what Ray calls a cluster that is made and ended with the process
 KNOCK_S = 10.0  # the longest for a head to take a connection
 
 
 def join(address: str) -> None:
-    """Joins the cluster at `address`. Raises RequestError where there is none."""
-    where = "on this machine" if address in ("", "auto") else f"at {address}"
+    """Joins the cluster at `address`, or that of RAY_ADDRESS, or makes one. Raises RequestError where there is none.
+
+    One that happens to run here is joined where it is asked for, by "auto": it may be somebody else's.
+    """
+    address = address or os.environ.get("RAY_ADDRESS", "") or OWN
+    where = "on this machine" if address == "auto" else f"at {address}"
     try:
-        _knock(address or os.environ.get("RAY_ADDRESS", ""))
+        _knock(address)
         ray.init(
-            address=address or None,
+            address=address,
             namespace="layerflow",
-            include_dashboard=False if not address else None,
+            include_dashboard=False if address == OWN else None,
             log_to_driver=False,
             configure_logging=False,
         )

@@ -50,7 +50,7 @@ class Share:
 class ClusterOptions:
     """How a server uses a cluster."""
 
-    address: str = ""  # of its head, "auto" for the one of this machine; empty: as Ray finds it, or one of its own
+    address: str = ""  # of its head, "auto" for the one of this machine; empty: that of RAY_ADDRESS, or one of its own
     share: Share | None = None  # None: one GPU, or all the cores of the smallest node where no node has one
     most: int | None = None  # makers; None: as many as the nodes that are there can hold
     files: str = "auto"  # "path", "store", or whatever a node turns out to need

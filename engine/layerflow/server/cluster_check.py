@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from layerflow.cluster.share import ClusterOptions, room_for, share_of
 from layerflow.errors import LayerFlowError, RequestError
 
-PATIENCE_S = 120.0  # for a cluster of this machine's own to come up
+PATIENCE_S = 60.0  # for a cluster to answer, or one of this machine alone to come up
 
 
 @dataclass(frozen=True, kw_only=True)
