@@ -137,7 +137,8 @@ def _look_at_cluster(options: ClusterOptions, as_json: bool) -> None:
     found = check_cluster(options)
     if not as_json:
         nodes = "1 node" if found.nodes == 1 else f"{found.nodes} nodes"
-        click.echo(f"Ray cluster of {nodes} with room for {found.workers} workers of {found.share}")
+        workers = "1 worker" if found.workers == 1 else f"{found.workers} workers"
+        click.echo(f"Ray cluster of {nodes} with room for {workers} of {found.share}")
 
 
 def _say(server: RunningServer, as_json: bool) -> None:
