@@ -25,7 +25,7 @@ def key_of(transformer):
 
 
 @every_shape
-@pytest.mark.parametrize("model", ["tiny_model", "released_model"])
+@pytest.mark.parametrize("model", ["tiny_model", pytest.param("released_model", marks=pytest.mark.long)])
 def test_it_computes_what_torch_does(model, shape, request, tmp_path, skeletons):
     transformer = network_of(request.getfixturevalue(model))
     network = denoiser(transformer, open_graph(skeletons(model, transformer), transformer))

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(installed().name != "tensorrt_rtx", reason="the 
 PRODUCTS = 4  # of each block: query, key and value as one, what leaves attention, and the two of the feed-forward
 
 
-@pytest.fixture(scope="module", params=["tiny_model", "released_model"])
+@pytest.fixture(scope="module", params=["tiny_model", pytest.param("released_model", marks=pytest.mark.long)])
 def built(request, tmp_path_factory):
     """The command line for a model, the folder it builds in, and the report."""
     folder = tmp_path_factory.mktemp("fp8")
