@@ -78,15 +78,21 @@ def start(*options: str, port: int = 0) -> Served:
 
 
 @contextlib.contextmanager
-def serving(*options: str) -> Iterator[Served]:
-    """A server that is ready, and gone with everything it started when the block ends."""
-    served = start(*options)
+def ended(served: Served) -> Iterator[Served]:
+    """A server that is gone with everything it started when the block ends."""
     try:
         yield served
     finally:
         workers = served.workers()
         served.kill()
         psutil.wait_procs(workers, timeout=40)
+
+
+@contextlib.contextmanager
+def serving(*options: str) -> Iterator[Served]:
+    """A server that is ready, and gone as `ended`."""
+    with ended(start(*options)) as served:
+        yield served
 
 
 def own_folder() -> ServerFolder:

@@ -23,7 +23,7 @@ from links import HOST, Link, link_to
 from queueing import worker
 from rendering import contents, request
 from rendering import write_plate as write_dog
-from server_process import Served, start
+from server_process import Served, ended, start
 
 from layerflow import shots
 from layerflow.cli.users import users
@@ -82,17 +82,6 @@ def there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> There:
     monkeypatch.setenv("LAYERFLOW_SERVER", str(tmp_path / "here" / "hosts"))
     monkeypatch.delenv("LAYERFLOW_REMOTE")
     return There(tmp_path / "there", monkeypatch)
-
-
-@contextlib.contextmanager
-def ended(served: Served) -> Iterator[Served]:
-    """A server that is gone, with its workers, when the block ends."""
-    try:
-        yield served
-    finally:
-        workers = served.workers()
-        served.kill()
-        psutil.wait_procs(workers, timeout=40)
 
 
 def tls_files(folder: Path) -> tuple[list[str], str]:

@@ -35,6 +35,15 @@ parts.sample(Request.from_json(request), windows=range(first, stop), on_event=on
 """
 
 
+class Steps(list[int]):
+    """How many were done at each step."""
+
+    def hear(self, event: Event) -> None:
+        """Takes an event of a shot."""
+        if event.kind == "step":
+            self.append(event.done)
+
+
 @pytest.fixture(scope="module")
 def plate(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Four windows of 8 frames, each of which shares 4 with the one before."""
@@ -132,15 +141,10 @@ def test_the_same_part_twice_at_once(tiny_model, tmp_path, plate, plain) -> None
 def test_a_part_that_is_stopped_goes_on(tiny_model, tmp_path, plate, plain) -> None:
     asked = request(tiny_model, tmp_path, plate=plate)
     parts.prepare(asked)
-    steps: list[int] = []
-
-    def on_event(event: Event) -> None:
-        if event.kind == "step":
-            steps.append(event.done)
-
+    steps = Steps()
     with pytest.raises(Interrupted):
-        parts.sample(asked, windows=range(1, 3), on_event=on_event, stopped=lambda: steps[-1:] == [4])
-    assert parts.sample(asked, windows=range(1, 3), on_event=on_event) == (2,)
+        parts.sample(asked, windows=range(1, 3), on_event=steps.hear, stopped=lambda: steps[-1:] == [4])
+    assert parts.sample(asked, windows=range(1, 3), on_event=steps.hear) == (2,)
     assert steps == [1, 2, 3, 4, 5, 6]
     assert parts.sample(asked, windows=range(4)) == (0, 3)
     assert parts.sample(asked, windows=range(4)) == ()
@@ -220,15 +224,10 @@ def test_windows_that_go_on_do_so_after_a_stop(tiny_model, tmp_path) -> None:
     asked = request(tiny_model, tmp_path / "parts", task="generate", num_frames=16)
     render(tiny_model, tmp_path / "plain", task="generate", num_frames=16)
     parts.prepare(asked)
-    steps: list[int] = []
-
-    def on_event(event: Event) -> None:
-        if event.kind == "step":
-            steps.append(event.done)
-
+    steps = Steps()
     with pytest.raises(Interrupted):
-        parts.sample(asked, windows=range(3), on_event=on_event, stopped=lambda: steps[-1:] == [4])
-    parts.sample(asked, windows=range(3), on_event=on_event)
+        parts.sample(asked, windows=range(3), on_event=steps.hear, stopped=lambda: steps[-1:] == [4])
+    parts.sample(asked, windows=range(3), on_event=steps.hear)
     assert steps == list(range(1, 10))
     parts.assemble(asked)
     assert contents(tmp_path / "parts") == contents(tmp_path / "plain")
