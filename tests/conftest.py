@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import TypeGuard
 
 import hypothesis
 import numpy as np
@@ -124,3 +125,15 @@ def refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
     """Turn a skip into a failure that still says why the test wanted to be skipped."""
     report.outcome = "failed"
     report.longrepr = f"skipped, which LAYERFLOW_REQUIRE_ALL does not allow: {report.longrepr[2]}"
+
+
+def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
+    """Which files differ, where two folders' contents are compared: bytes say nothing, and fill a log."""
+    if op != "==" or not (_is_contents(left) and _is_contents(right)):
+        return None
+    differing = [name for name in sorted({*left, *right}) if left.get(name) != right.get(name)]
+    return ["contents of two folders differ in", *differing]
+
+
+def _is_contents(value: object) -> TypeGuard[dict[str, bytes]]:
+    return isinstance(value, dict) and bool(value) and all(isinstance(data, bytes) for data in value.values())

@@ -29,6 +29,9 @@ _CHECKER_GREYS = (0.35, 0.55)  # display-referred
 _GAP = 4
 _COMPRESSION = {".jpg": "jpeg:85"}
 _DEPTHS = {"uint8": oiio.UINT8, "uint16": oiio.UINT16}
+# x264's macroblock tree reads memory that it never wrote where a picture is less than some 128 pixels wide and high:
+# a shot's movie would not always have the same bytes.
+_ENCODING = {"crf": "18", "preset": "fast", "mbtree": "0"}
 _ITU709 = 1  # the code of primaries, curve and matrix alike
 _LIMITED = 1
 
@@ -150,7 +153,7 @@ def _encode(part: Path, pictures: Iterator[Picture], fps: Fraction) -> None:
     if first is None:
         raise ValueError("a preview movie needs at least one frame")
     with av.open(str(part), "w", format="mp4", options={"movflags": "+faststart"}) as container:
-        stream = container.add_stream("libx264", rate=fps, options={"crf": "18", "preset": "fast"})
+        stream = container.add_stream("libx264", rate=fps, options=_ENCODING)
         stream.height, stream.width = first.shape[:2]
         stream.pix_fmt = "yuv420p"
         _tag(stream.codec_context)
