@@ -7,21 +7,27 @@ from __future__ import annotations
 
 from typing import Any
 
-# What it runs comes as arguments and is not taken apart. A stop goes on to the task and is not tried again: sh hears of
-# it while it waits for a task in the background, and that wait then ends before the task has.
+# What it runs comes as arguments and is not taken apart. A stop goes on to the task and is not tried again. sh hears of
+# it while it waits for a task in the background; that wait then ends before the task has, so it waits again, and 127
+# is what it is told of a task that it has waited for already.
 _AGAIN = """left=$1
 shift
-trap 'stopped=1; kill -TERM "$task"' TERM
+stops=0
+task=
+trap 'stops=$((stops + 1)); test -z "$task" || kill -TERM "$task"' TERM
 while :; do
   "$@" &
   task=$!
-  wait "$task"
-  code=$?
-  while kill -0 "$task" 2>/dev/null; do
+  test "$stops" = 0 || kill -TERM "$task"
+  code=127
+  heard=
+  until [ "$heard" = "$stops" ]; do
+    heard=$stops
     wait "$task"
-    code=$?
+    ended=$?
+    test "$ended" = 127 || code=$ended
   done
-  if [ "$code" = 0 ] || [ -n "$stopped" ] || [ "$left" = 0 ]; then exit "$code"; fi
+  if [ "$code" = 0 ] || [ "$stops" != 0 ] || [ "$left" = 0 ]; then exit "$code"; fi
   left=$((left - 1))
   echo "openjd_status: the task ended with $code and is tried again; retries left: $left"
 done
