@@ -49,7 +49,11 @@ def alone(any_blender: Blender) -> Blender:
     return any_blender
 
 
-@pytest.fixture(scope="module", params=VERSIONS)
+# The newest each time; in another one the whole way takes as long again.
+EACH = [*(pytest.param(version, marks=pytest.mark.long) for version in VERSIONS[:-1]), VERSIONS[-1]]
+
+
+@pytest.fixture(scope="module", params=EACH)
 def served_blender(
     request: pytest.FixtureRequest, desk: Desk, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Blender]:

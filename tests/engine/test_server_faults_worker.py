@@ -139,7 +139,14 @@ def test_fault_17_a_disk_without_room_for_what_is_left(bench, undisturbed) -> No
 
 
 @pytest.mark.parametrize(
-    "where", ["step 0", "step 2", ".dog.1003.exr.part", ".dog.1011.exr.part", "checking dog.1005.exr"]
+    "where",
+    [
+        pytest.param("step 0", marks=pytest.mark.long),
+        "step 2",
+        ".dog.1003.exr.part",
+        pytest.param(".dog.1011.exr.part", marks=pytest.mark.long),
+        "checking dog.1005.exr",
+    ],
 )
 def test_fault_18_kill_9_wherever_it_strikes(bench, undisturbed, where) -> None:
     """Nothing half-written has a final name, "done" is never said too early, and nothing is left behind."""

@@ -122,7 +122,13 @@ shots.render(Request.from_json(request), on_event=on_event)
 
 
 @pytest.mark.parametrize(
-    ("moment", "num_written"), [("step", 4), ("dog.1003.exr", 2), ("dog.1005.exr", 4), ("dog.1010.exr", 9)]
+    ("moment", "num_written"),
+    [
+        ("step", 4),
+        pytest.param("dog.1003.exr", 2, marks=pytest.mark.long),
+        ("dog.1005.exr", 4),
+        pytest.param("dog.1010.exr", 9, marks=pytest.mark.long),
+    ],
 )
 def test_kill_9(tiny_model, tmp_path, plate, undisturbed, moment, num_written) -> None:
     asked = request(tiny_model, tmp_path, plate=plate)

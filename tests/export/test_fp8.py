@@ -120,6 +120,7 @@ def test_the_manifest_says_what_is_in_fp8(network, folder):
         assert data[where.offset : where.offset + where.length] == stored
 
 
+@pytest.mark.long
 def test_the_rest_stays_in_the_type_of_the_graph(bf16_fp8_graph):
     """In bfloat16 too the file is by the standard, and nothing else is in FP8."""
     onnx.checker.check_model(bf16_fp8_graph / GRAPH)

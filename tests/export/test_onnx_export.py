@@ -87,6 +87,7 @@ def test_content_changes_with_any_number_and_with_the_precision(tiny_model):
     assert content_hash(transformer, 20) != before
 
 
+@pytest.mark.long
 def test_half_a_graph_keeps_attention_in_one_node(released_model, tmp_path):
     folder = exported(released_model, tmp_path / "half", "--precision", "float16")
     graph = onnx.load(folder / GRAPH, load_external_data=False).graph

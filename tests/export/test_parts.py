@@ -92,6 +92,7 @@ def video_decoder(released_model: Path, tmp_path_factory: pytest.TempPathFactory
     return exported(released_model, tmp_path_factory.mktemp("graphs") / "vae", "--part", "decoder")
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("shape", [(1, 1, 1, 1), (3, 4, 5, 3), (1, 5, 4, 6), (1, 13, 6, 4), (1, 16, 12, 8)])
 def test_a_video_decoder_is_as_near_the_truth_as_torch(released_model, video_decoder, shape):
@@ -106,6 +107,7 @@ def test_a_video_decoder_is_as_near_the_truth_as_torch(released_model, video_dec
     assert (pixels - truth).abs().max() <= 1.5 * (eager - truth).abs().max() + TOLERANCE * truth.std()
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_what_a_video_decoder_takes_is_written_down(video_decoder):
     manifest = manifest_of(video_decoder)

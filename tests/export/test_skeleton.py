@@ -58,6 +58,7 @@ def test_other_numbers_need_no_other_graph(tiny_model, skeletons):
         assert (network(**inputs) - transformer(**inputs)).abs().max() < FLOAT_BOUND
 
 
+@pytest.mark.long
 def test_float16(released_model, tmp_path):
     transformer = network_of(released_model, torch.float16)
     network = denoiser(transformer, open_graph(export_skeleton(transformer, tmp_path / "half"), transformer))

@@ -149,6 +149,7 @@ def test_the_parts_of_the_option_are_those_of_a_bench():
     assert tuple(option.type.choices) == PARTS
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_in_processes_of_their_own(tiny_model, monkeypatch):
     with working(Case(model=str(tiny_model)), "diffusers") as worker:
