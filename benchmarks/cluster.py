@@ -1,9 +1,10 @@
-"""What a job costs more on a Ray cluster than in the local queue: `python benchmarks/cluster.py [ROUNDS] [--nodes]`.
+"""What a job costs more on a Ray cluster than in the local queue: `python benchmarks/cluster.py [ROUNDS] [--long]`.
 
 Two servers, one with the worker of this machine and one with a Ray cluster of this machine, whose one worker has all
 its cores and the same niceness. Each makes a job to warm up; then they take turns with jobs of the bundled model, from
-`submit` to done. With `--nodes` a second measurement: sixty windows by two nodes of one core each, by one of them, and
-by two of which one is killed in the middle. Prints seconds, medians and the load.
+`submit` to done: of 60 frames, and with `--long` of sixty windows. With `--nodes` a second measurement: sixty windows
+by two nodes of one core each, by one of them, and by two of which one is killed in the middle. Prints seconds, medians
+and the load.
 """
 
 from __future__ import annotations
@@ -100,14 +101,15 @@ def main() -> None:
     rounds = next((int(each) for each in sys.argv[1:] if each.isdigit()), 5)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        short = write_plate(folder / "short", 60, *SIZE)
+        plates = {name: write_plate(folder / name, count, *SIZE) for name, count in (("short", 60), ("long", 244))}
         asked = {"task": "decompose", "model": "mini", **WORDS}
-        request = Request.from_json(json.dumps({**asked, "plate": short, "output": str(folder / "out" / "a.%04d.exr")}))
-        compare(folder, request, rounds)
+        short, long = (
+            Request.from_json(json.dumps({**asked, "plate": plate, "output": f"{folder / name / 'out'}/a.%04d.exr"}))
+            for name, plate in plates.items()
+        )
+        compare(folder, long if "--long" in sys.argv[1:] else short, rounds)
         if "--nodes" in sys.argv[1:]:
-            plate = write_plate(folder / "long", 244, *SIZE)
-            output = str(folder / "spread" / "a.%04d.exr")
-            spread(folder, Request.from_json(json.dumps({**asked, "plate": plate, "output": output})))
+            spread(folder, long)
 
 
 if __name__ == "__main__":

@@ -9,17 +9,17 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, replace
-from functools import partial
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from layerflow import exr, shots
+from layerflow import shots
 from layerflow.denoisers import raise_if
 from layerflow.edits import stages
-from layerflow.errors import Interrupted, LayerFlowError, OutputError, PlateError
+from layerflow.errors import Interrupted, LayerFlowError, PlateError
 from layerflow.server.bounds import UNBOUNDED, Bounds
+from layerflow.server.checking import Checks
 from layerflow.server.errors import StoreError
 from layerflow.server.folder import ServerFolder
 from layerflow.server.leases import Lease
@@ -145,20 +145,30 @@ def attempt(
     previews = Previews(folder, lease.job.id)
     space = bounds.space_of(lease.owner)
     roots = bounds.roots if space is None else space.roots
-    with _logged(lease.job, folder.log_of(lease.job.id)), Settled(lease) as settled:
+    early = make is not None  # then others make the frames, and this process has nothing else to do
+    with _logged(lease.job, folder.log_of(lease.job.id)), Settled(lease) as settled, Checks(early=early) as checks:
+
+        def tell(event: Event) -> None:
+            checks.event(event)
+            telling.tell(event)
+
+        def accept(shot: Shot) -> None:
+            check_size(shot, bounds=bounds)
+            checks.begin(shot)
+
         if roots is not None:
             check_links(lease.job.request, roots)
         result = (make or shots.render)(
             lease.job.request,
             **_ways(lease),
-            on_event=telling.tell,
+            on_event=tell,
             on_glimpse=previews.show,
             stopped=watch.stopped,
-            accept=partial(check_size, bounds=bounds),
+            accept=accept,
             recorded=str if space is None else space.recorded,
         )
         telling.stage("checking the frames")
-        _verify(result, watch.stopped)
+        checks.finish(result, watch.stopped)
         told = json.loads(json.dumps(asdict(result), default=str))
         if space is not None:
             _look_at(files_of(told), space, Ledger(lease.store.database), watch.stopped)
@@ -192,14 +202,6 @@ def _is_begun(request: Request) -> bool:
         if kept and path.is_file() and path.stat().st_mtime_ns < min(kept):
             path.unlink()
     return bool(kept)
-
-
-def _verify(result: shots.ShotResult, stopped: Callable[[], bool]) -> None:
-    """Reads every frame back. Raises OutputError for one that is not whole, and Interrupted."""
-    for path in (*result.frames, *(path for paths in result.per_layer.values() for path in paths)):
-        raise_if(stopped)
-        if not exr.verify_frame(path):
-            raise OutputError(f"{path} cannot be read back as it was written; check the disk, then retry the job")
 
 
 def _look_at(paths: Iterable[str], space: Space, ledger: Ledger, stopped: Callable[[], bool]) -> None:
