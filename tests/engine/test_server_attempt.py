@@ -5,8 +5,11 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import threading
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from queueing import open_store, told, worker
@@ -15,7 +18,7 @@ from rendering import contents, render, request, write_plate
 from layerflow import exr, files, shots
 from layerflow.cli.report import _shot_values
 from layerflow.errors import OutputError
-from layerflow.server.attempt import Telling, Watch, attempt
+from layerflow.server.attempt import Make, Telling, Watch, attempt
 from layerflow.server.errors import StoreError
 from layerflow.server.folder import ServerFolder
 from layerflow.server.leases import Lease, claim, requeue_lost
@@ -55,11 +58,11 @@ def folder_of(store: Store) -> ServerFolder:
     return ServerFolder(path=store.database.path.parent)
 
 
-def go_on(store: Store, *, leaving: Callable[[], bool] = lambda: False) -> Job:
+def go_on(store: Store, *, leaving: Callable[[], bool] = lambda: False, make: Make | None = None) -> Job:
     """The next job after one attempt at it."""
     lease = claim(store, "w")
     assert lease is not None
-    attempt(lease, folder=folder_of(store), leaving=leaving)
+    attempt(lease, folder=folder_of(store), leaving=leaving, make=make)
     return store.get(lease.job.id)
 
 
@@ -103,6 +106,22 @@ def test_done_is_said_when_every_frame_was_read_back(store, shot, undisturbed, t
     assert told(store)[:2] == ["queued", "running"]
     assert told(store)[2:4] == ["frame 4", "frame 11"] and told(store)[-2:] == ["checking the frames 0/0", "done"]
     assert "stage: loading model tiny" in log(store) and "done in" in log(store)
+
+
+def test_what_others_make_is_read_back_meanwhile(store, shot, undisturbed, monkeypatch) -> None:
+    read, early = Counter[str](), list[bool]()
+    first = threading.Event()
+    verify = exr.verify_frame
+    monkeypatch.setattr(exr, "verify_frame", lambda path: read.update([path.name]) or first.set() or verify(path))
+
+    def make(*request: object, **options: Any) -> shots.ShotResult:
+        result = shots.render(*request, **options)
+        early.append(first.wait(20))
+        return result
+
+    store.submit(shot)
+    assert go_on(store, make=make).state == "done" and early == [True]
+    assert read == dict.fromkeys(undisturbed, 1)
 
 
 def test_a_frame_that_cannot_be_read_back_fails_the_job(store, shot, undisturbed, tmp_path, monkeypatch) -> None:
