@@ -169,11 +169,12 @@ class Killing:
 
     def __init__(self, there: There, served: Served, at: int) -> None:
         self._there, self.served, self._left = there, served, at
+        self._once = threading.Lock()  # pieces of several connections come at the same time
         self.starting: threading.Thread | None = None
 
     def __call__(self, piece: bytes) -> bytes:
         self._left -= len(piece)
-        if self._left < 0 and self.starting is None:
+        if self._left < 0 and self._once.acquire(blocking=False):
             port, workers = int(self.served.server.url.rpartition(":")[2]), self.served.workers()
             self.served.kill()
             self.starting = threading.Thread(target=self._start, args=(port, workers))
