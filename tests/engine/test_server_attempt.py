@@ -108,7 +108,7 @@ def test_done_is_said_when_every_frame_was_read_back(store, shot, undisturbed, t
     assert "stage: loading model tiny" in log(store) and "done in" in log(store)
 
 
-def test_what_others_make_is_read_back_meanwhile(store, shot, undisturbed, monkeypatch) -> None:
+def test_frames_are_read_back_before_all_are_made(store, shot, undisturbed, monkeypatch) -> None:
     read, early = Counter[str](), list[bool]()
     first = threading.Event()
     verify = exr.verify_frame

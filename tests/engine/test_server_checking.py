@@ -1,4 +1,4 @@
-"""Frames are read back once, early or late, and what changed after that is read again."""
+"""Frames are read back once, as they come, and what changed after that is read again."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ def files(result: ShotResult) -> set[Path]:
     return {*result.frames, *(path for paths in result.per_layer.values() for path in paths)}
 
 
-def test_early_frames_are_read_while_others_are_made_and_none_twice(make: Make, read: Counter[Path]) -> None:
+def test_frames_are_read_while_others_are_made_and_none_twice(make: Make, read: Counter[Path]) -> None:
     at_the_end: list[set[Path]] = []
-    with Checks(early=True) as checks:
+    with Checks() as checks:
         result = make(checks, lambda event: event.kind == "frame" and [each.result() for each in checks._read.values()])
         at_the_end.append(set(read))
         checks.finish(result, lambda: False)
@@ -57,17 +57,8 @@ def test_early_frames_are_read_while_others_are_made_and_none_twice(make: Make, 
     assert set(read.values()) == {1} and set(read) == files(result)
 
 
-def test_otherwise_nothing_is_read_before_all_is_made(make: Make, read: Counter[Path]) -> None:
-    with Checks(early=False) as checks:
-        result = make(checks)
-        assert not read
-        checks.finish(result, lambda: False)
-    assert set(read) == files(result) and set(read.values()) == {1}
-
-
-@pytest.mark.parametrize("early", [True, False])
-def test_a_frame_that_is_damaged_later_is_found(make: Make, early: bool) -> None:
-    with Checks(early=early) as checks:
+def test_a_frame_that_is_damaged_later_is_found(make: Make) -> None:
+    with Checks() as checks:
         result = make(checks)
         for each in checks._read.values():
             each.result()
@@ -78,7 +69,7 @@ def test_a_frame_that_is_damaged_later_is_found(make: Make, early: bool) -> None
 
 def test_a_frame_that_another_machine_has_not_shown_yet_is_read_at_the_end(make: Make, monkeypatch) -> None:
     verify = exr.verify_frame
-    with Checks(early=True) as checks:
+    with Checks() as checks:
         with monkeypatch.context() as patch:
             patch.setattr(exr, "verify_frame", lambda path: path.name != "dog.1002.exr" and verify(path))
             result = make(checks)
@@ -88,7 +79,7 @@ def test_a_frame_that_another_machine_has_not_shown_yet_is_read_at_the_end(make:
 
 
 def test_a_stop_is_heard_between_frames(make: Make) -> None:
-    with Checks(early=False) as checks:
+    with Checks() as checks:
         result = make(checks)
         with pytest.raises(Interrupted):
             checks.finish(result, lambda: True)

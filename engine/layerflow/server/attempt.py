@@ -145,8 +145,7 @@ def attempt(
     previews = Previews(folder, lease.job.id)
     space = bounds.space_of(lease.owner)
     roots = bounds.roots if space is None else space.roots
-    early = make is not None  # then others make the frames, and this process has nothing else to do
-    with _logged(lease.job, folder.log_of(lease.job.id)), Settled(lease) as settled, Checks(early=early) as checks:
+    with _logged(lease.job, folder.log_of(lease.job.id)), Settled(lease) as settled, Checks() as checks:
 
         def tell(event: Event) -> None:
             checks.event(event)

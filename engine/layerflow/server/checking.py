@@ -1,4 +1,4 @@
-"""Whether every frame of a job is whole on disk: read back before the job is done, early where there is time for it."""
+"""Whether every frame of a job is whole on disk: read back before the job is done, while others are still made."""
 
 from __future__ import annotations
 
@@ -21,12 +21,10 @@ Stamp = tuple[int, int, int]  # of a file: its number, its size, and the time of
 class Checks:
     """The frames of one attempt. As a block: after it nothing is read any more.
 
-    Where it is `early`, frames are read back while later ones are still made, one at a time: for a process that only
-    waits for others. What has changed since counts for nothing.
+    Frames are read back while later ones are still made, one at a time. What has changed since counts for nothing.
     """
 
-    def __init__(self, *, early: bool) -> None:
-        self._early = early
+    def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(1, "checks")
         self._read: dict[Path, Future[Stamp | None]] = {}
         self._waiting: list[list[Path]] = []  # files of the frames of the shot at hand, first to last
@@ -42,7 +40,7 @@ class Checks:
 
     def begin(self, shot: Shot) -> None:
         """Takes note of a shot that is about to be made."""
-        self._waiting = [shot.delivery.files_of(frame) for frame in shot.frames] if self._early else []
+        self._waiting = [shot.delivery.files_of(frame) for frame in shot.frames]
         self._told = 0
 
     def event(self, event: Event) -> None:
