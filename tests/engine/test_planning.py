@@ -16,7 +16,7 @@ from rendering import render, request, write_plate
 from tiny import NUM_FRAMES, NUM_STEPS
 
 from layerflow.cli.app import run
-from layerflow.errors import RequestError
+from layerflow.errors import LayerFlowError, RequestError
 from layerflow.planning import measure as measuring
 from layerflow.planning.figures import Figure, Rate
 from layerflow.planning.fleet import Group, Price, parse_fleet, parse_prices
@@ -339,14 +339,13 @@ def test_without_simpy_one_shot_is_planned_and_many_say_what_to_install(parts, m
 
 
 def test_measuring_touches_nothing_and_is_remembered(tiny_model, tmp_path, monkeypatch, one_thread):
-    monkeypatch.setattr(measuring, "_started_s", lambda: 1.5)
     monkeypatch.setattr(measuring, "LONG_S", 0.0)
     plate = write_plate(tmp_path / "plate", count=24)
     (shot,) = prepared(request(tiny_model, tmp_path / "out", plate=plate))
     assert measuring.measured_before(shot) is None
     rate = measuring.measure(shot)
-    assert rate.kind == "measured" and rate.the("start_s") == 1.5 and 0 <= rate.the("overlap") <= 1
-    assert all(rate.the(name) > 0 for name in ("load_s", "step_s", "encode_s", "decode_s", "frame_s"))
+    assert rate.kind == "measured" and 0 <= rate.the("overlap") <= 1
+    assert all(rate.the(name) > 0 for name in ("start_s", "load_s", "step_s", "encode_s", "decode_s", "frame_s"))
     assert measuring.measured_before(shot) == rate
     assert not (tmp_path / "out").exists()
     (longer,) = prepared(request(tiny_model, tmp_path / "out", plate=plate, last_frame=1008))
@@ -355,8 +354,20 @@ def test_measuring_touches_nothing_and_is_remembered(tiny_model, tmp_path, monke
     assert measuring.measured_before(other) is None
 
 
+@pytest.mark.parametrize(
+    ("code", "sentence"),
+    [
+        ("import sys; print('a line'); sys.exit('no room; take less')", "no room; take less"),
+        ("raise SystemExit(7)", "exit code 7"),
+    ],
+)
+def test_a_process_that_fails_says_why(code, sentence):
+    with pytest.raises(LayerFlowError, match=sentence):
+        measuring._process_s(code)
+
+
 def test_a_shot_that_goes_on_can_be_measured(tiny_model, tmp_path, monkeypatch, one_thread):
-    monkeypatch.setattr(measuring, "_started_s", lambda: 1.5)
+    monkeypatch.setattr(measuring, "_process_s", lambda *what: 1.5)
     monkeypatch.setattr(measuring, "LONG_S", 0.0)
     render(tiny_model, tmp_path / "first", task="generate", num_frames=8)
     asked = request(

@@ -26,6 +26,7 @@ import torch
 
 from layerflow import shots
 from layerflow.assemble import fronts, takes_apart
+from layerflow.errors import LayerFlowError
 from layerflow.files import atomic_path
 from layerflow.frame_windows import Window
 from layerflow.models.cache import cache_path
@@ -45,6 +46,10 @@ STEPS = 3  # of a longer run
 WINDOWS = 4  # made in a row
 LONG_S = 3.0  # what is short is done again until so much time has passed: on a busy machine one look says little
 KEEP_S = 3600.0
+
+# As the command does: it ends without taking torch apart, which takes longer than some shots.
+_START = "import layerflow.cli.app, layerflow.planning.trial; layerflow.cli.leave(0)"
+_MAKE = "import layerflow.cli.app, layerflow.planning.trial; layerflow.cli.leave(layerflow.planning.trial.main())"
 
 
 def measured_before(shot: Shot) -> Rate | None:
@@ -67,10 +72,8 @@ def named_too(here: Rate, known: Mapping[str, Rate]) -> dict[str, Rate]:
 
 def measure(shot: Shot, say: Callable[[str], None] = lambda sentence: None) -> Rate:
     """The rates of this machine for shots like this one, measured now and kept. Raises as `shots.render` does."""
-    say("starting a process")
-    figures = {"start_s": _started_s()}
     with tempfile.TemporaryDirectory(prefix="layerflow-plan-") as folder:
-        figures |= _Trial(shot=shot, folder=Path(folder), say=say).figures()
+        figures = _Trial(shot=shot, folder=Path(folder), say=say).figures()
     load = ", ".join(f"{each:.1f}" for each in os.getloadavg()) if hasattr(os, "getloadavg") else "unknown"
     source = f"measured here on {datetime.now(UTC):%Y-%m-%d}, load {load}"
     path = _place(shot)
@@ -93,13 +96,18 @@ class _Trial:
 
     def figures(self) -> dict[str, float]:
         """Every figure of this very shot."""
-        few = self.few(WINDOWS)
-        self.by_stages(self.few(1))
-        found = {name: statistics.fmean(values) for name, values in self.seconds.items()}
+        one, few = self.few(1), self.few(WINDOWS)
+        self.say("starting a process")
+        found = {"start_s": _process_s(_START)}
+        self.say("one window, by a process of its own")
+        whole = _process_s(_MAKE, one)  # before a model is loaded here, which may leave no room for another
+        self.by_stages(one)
+        found |= {name: statistics.fmean(values) for name, values in self.seconds.items()}
         self.say("one window, as it is made")
-        work = work_of(self.prepared(self.few(1)))
+        work = work_of(self.prepared(one))
         first, second = _window_s(work, found)
-        alone = self.rendered(self.few(1))
+        alone = self.rendered(one)
+        found["load_s"] = max(0.0, whole - found["start_s"] - alone)
         found["shot_s"] = max(0.0, alone - first - second)
         made = work_of(self.prepared(few))
         found["overlap"] = 0.0
@@ -145,17 +153,11 @@ class _Trial:
             options = replace(options, layers=shot.layout.layers)
         plan, _ = self.engines.choose_plan(shot.folder, options)
         self.say("loading the model")
-        begun = time.perf_counter()
         with self.engines.lent(shot.folder, options, plan, warn=lambda sentence: None) as engine:
-            loading = time.perf_counter() - begun
-            window = shot.windows[0]
             self.say("one window, stage by stage")
-            begun = time.perf_counter()
-            self.window(shot, engine, window)
-            warming = time.perf_counter() - begun
+            self.window(shot, engine, shot.windows[0])
             self.seconds.clear()
-            usual = _mean_s(lambda: self.window(shot, engine, window))
-        self.seconds["load_s"] = [loading + max(0.0, warming - usual)]
+            _mean_s(lambda: self.window(shot, engine, shot.windows[0]))
         shot.journal.close()
 
     def window(self, shot: Shot, engine: Engine, window: Window) -> None:
@@ -185,10 +187,19 @@ def _window_s(work: Work, figures: Mapping[str, float]) -> tuple[float, float]:
     return first, work.passes * figures["decode_s"] + work.frames * figures["frame_s"]
 
 
-def _started_s() -> float:
-    """Seconds until a process can begin with a shot, and of its end."""
-    command = [sys.executable, "-c", "import layerflow.cli.app, layerflow.shots"]
-    return _mean_s(lambda: subprocess.run(command, check=True, capture_output=True))
+def _process_s(code: str, request: Request | None = None) -> float:
+    """Seconds of a process that runs `code`, from its start to its end. Raises LayerFlowError for one that fails."""
+
+    def run() -> None:
+        given = request.to_json() if request is not None else ""
+        ended = subprocess.run(
+            [sys.executable, "-P", "-c", code], input=given, capture_output=True, text=True, check=False
+        )
+        if ended.returncode:
+            said = ended.stderr.strip().splitlines()
+            raise LayerFlowError(said[-1] if said else f"a process was gone with exit code {ended.returncode}")
+
+    return _mean_s(run)
 
 
 def _mean_s(work: Callable[[], object]) -> float:
