@@ -92,7 +92,12 @@ def is_out_of_reach(item: pytest.Item) -> bool:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leaves long tests to a run in which nothing may be skipped, or that asks for them by marker, word or name."""
+    """Leaves long tests to a run in which nothing may be skipped, or that asks for them by marker, word or name.
+
+    Files with slow tests go first, so that at the end of a run no core waits long for another.
+    """
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
     asked = REQUIRE_ALL or config.option.markexpr or config.option.keyword or any("::" in arg for arg in config.args)
     if not asked:
         long = [item for item in items if item.get_closest_marker("long")]

@@ -132,7 +132,7 @@ def test_the_first_failing_check_counts_and_all_of_them_run(run, monkeypatch):
     monkeypatch.setattr(run, "call", call)
     assert run.test(["-k", "wire"]) == 1
     assert [name for name, *_ in started] == ["ruff", "ruff", "mypy", "lint-imports", "pytest"]
-    assert started[-1] == ("pytest", "-n2", "--dist=loadfile", "-k", "wire")
+    assert started[-1] == ("pytest", "-n2", "--dist=loadfile", "--no-loadscope-reorder", "-k", "wire")
 
 
 def test_the_readme_s_first_commands_are_the_ones_ci_runs():

@@ -30,7 +30,7 @@ from layerflow.wire.errors import Busy, ConnectionLost, NotRunning, TimedOut
 from layerflow.wire.lock import try_lock
 from layerflow.wire.places import server_file
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1500)]
 
 home = server_process.home
 

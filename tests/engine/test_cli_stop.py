@@ -51,6 +51,9 @@ main()
 """
 
 
+both_wishes = pytest.mark.parametrize("wish", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)])
+
+
 def start_slow_shot(*, works: bool = True, heeds: bool = True) -> subprocess.Popen:
     code = SLOW_SHOTS.format(works=works, heeds=heeds)
     process = subprocess.Popen(
@@ -60,7 +63,7 @@ def start_slow_shot(*, works: bool = True, heeds: bool = True) -> subprocess.Pop
     return process
 
 
-@pytest.mark.parametrize("wish", [signal.SIGINT, signal.SIGTERM])
+@both_wishes
 def test_one_signal_ends_the_process_with_130(wish):
     process = start_slow_shot()
     process.send_signal(wish)
@@ -70,7 +73,7 @@ def test_one_signal_ends_the_process_with_130(wish):
     assert json.loads(out)["exit_code"] == 130
 
 
-@pytest.mark.parametrize("wish", [signal.SIGINT, signal.SIGTERM])
+@both_wishes
 def test_before_there_is_work_a_signal_ends_the_process_at_once(wish):
     process = start_slow_shot(works=False)
     process.send_signal(wish)

@@ -61,7 +61,7 @@ def shot(model: Path, folder: Path, kept: Engines | None, **changes: Any) -> sho
 
 
 @pytest.mark.parametrize("model", ["tiny_model", "released_model"])
-@pytest.mark.parametrize("quality", ["exact", "draft"])
+@pytest.mark.parametrize("quality", [pytest.param("exact", marks=pytest.mark.long), "draft"])
 def test_one_engine_makes_the_bits_of_several(model, quality, request, plate, kept, loaded, tmp_path) -> None:
     """Tasks, seeds and prompts change from shot to shot; weights do not."""
     folder, asked = request.getfixturevalue(model), []

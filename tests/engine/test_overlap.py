@@ -254,7 +254,7 @@ except Interrupted:
 """
 
 
-@pytest.mark.parametrize("wish", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("wish", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)])
 def test_a_signal_while_the_other_thread_writes(tiny_model, tmp_path, plate, wish) -> None:
     command = [sys.executable, "-c", STOPPED, request(tiny_model, tmp_path, plate=plate).to_json()]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}

@@ -340,12 +340,14 @@ def test_without_simpy_one_shot_is_planned_and_many_say_what_to_install(parts, m
 
 def test_measuring_touches_nothing_and_is_remembered(tiny_model, tmp_path, monkeypatch, one_thread):
     monkeypatch.setattr(measuring, "LONG_S", 0.0)
+    process_s = measuring._process_s
+    monkeypatch.setattr(measuring, "_process_s", lambda *what: process_s(*what) if what[1:] else 1.5)
     plate = write_plate(tmp_path / "plate", count=24)
     (shot,) = prepared(request(tiny_model, tmp_path / "out", plate=plate))
     assert measuring.measured_before(shot) is None
     rate = measuring.measure(shot)
-    assert rate.kind == "measured" and 0 <= rate.the("overlap") <= 1
-    assert all(rate.the(name) > 0 for name in ("start_s", "load_s", "step_s", "encode_s", "decode_s", "frame_s"))
+    assert rate.kind == "measured" and rate.the("start_s") == 1.5 and 0 <= rate.the("overlap") <= 1
+    assert all(rate.the(name) > 0 for name in ("load_s", "step_s", "encode_s", "decode_s", "frame_s"))
     assert measuring.measured_before(shot) == rate
     assert not (tmp_path / "out").exists()
     (longer,) = prepared(request(tiny_model, tmp_path / "out", plate=plate, last_frame=1008))

@@ -67,6 +67,7 @@ def wait_for_a_chunk(home: Path) -> Path:
     raise AssertionError("nothing was downloaded")
 
 
+@pytest.mark.long
 def test_stopped_in_the_middle_of_a_file_and_gone_on_with(server: Served, tmp_path: Path) -> None:
     server.cuts[SEG], server.stall = [CHUNK + 1000], threading.Event()
     stopped = start(server, tmp_path)

@@ -142,7 +142,7 @@ def test_fault_17_a_disk_without_room_for_what_is_left(bench, undisturbed) -> No
     "where",
     [
         pytest.param("step 0", marks=pytest.mark.long),
-        "step 2",
+        pytest.param("step 2", marks=pytest.mark.long),
         ".dog.1003.exr.part",
         pytest.param(".dog.1011.exr.part", marks=pytest.mark.long),
         "checking dog.1005.exr",

@@ -25,7 +25,7 @@ from layerflow.wire import Job, Request
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 PATIENCE_S = 120.0  # on a busy machine
-STEPS = 300
+STEPS = 200
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -162,7 +162,7 @@ def test_a_shot_that_cannot_be_made_fails_with_its_sentence(server, tiny_model, 
 def test_kill_9_of_the_worker(server, shot, undisturbed, tmp_path) -> None:
     store, post = server.store, server.supervisor.posts[0]
     job, restarts = store.submit(shot)[0].id, post.restarts
-    until(lambda: steps_done(store, job) > 140)  # of 240: in the second window
+    until(lambda: steps_done(store, job) > STEPS + 20)  # in the second window
     post.process.kill()
     (after,) = settled(store, job)
     assert (after.state, after.attempts) == ("done", 2) and post.restarts == restarts + 1
@@ -236,7 +236,7 @@ def test_kill_9_of_the_server(folder, store, shot, undisturbed, tmp_path) -> Non
     until(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE)  # by itself, with its parent
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_workers_share_the_queue(folder, store, tiny_model, tmp_path) -> None:
     shots_ = [request(tiny_model, tmp_path / str(index), task="generate", num_frames=2) for index in range(8)]
     jobs = [store.submit(each)[0].id for each in shots_]

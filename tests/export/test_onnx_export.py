@@ -20,7 +20,7 @@ from layerflow_export.core import INPUTS, OUTPUT
 from layerflow_export.manifest import DATA, GRAPH, MANIFEST, content_hash, read_graph_manifest
 from layerflow_export.onnx_export import OUTSIDE
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 FORMS = [("tiny_model", "tiny_graph"), ("released_model", "released_graph")]
 both_forms = pytest.mark.parametrize(("model", "graph"), FORMS, ids=["bundled form", "released form"])

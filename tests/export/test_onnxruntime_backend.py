@@ -23,7 +23,7 @@ from layerflow_export import onnxruntime_backend
 from layerflow_export.onnxruntime_backend import onnxruntime_denoiser, open_graph
 from layerflow_export.skeleton import Skeleton
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 
 def test_decompose_from_end_to_end(tiny_model, tmp_path, capsys, monkeypatch):
@@ -47,7 +47,7 @@ def test_the_bundled_model_runs_on_it_by_itself():
     assert draft.backend == "eager"  # it has no blocks to leave out
 
 
-@pytest.mark.parametrize("model", ["tiny_model", "released_model"])
+@pytest.mark.parametrize("model", [pytest.param("tiny_model", marks=pytest.mark.long), "released_model"])
 def test_it_is_checked_when_it_is_loaded(model, request, tmp_path, monkeypatch):
     monkeypatch.setenv("LAYERFLOW_CACHE", str(tmp_path / "cache"))
     eager_calls, said = [], []

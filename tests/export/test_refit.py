@@ -21,7 +21,7 @@ from layerflow_export.cli.app import run
 from layerflow_export.manifest import DATA, GRAPH, MANIFEST, content_hash, read_graph_manifest
 from layerflow_export.refit import refit_graph
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 OTHERS = ("transformer_blocks.0.attn1.to_q", "transformer_blocks.1.ff.net.0.proj", "layer_view.proj", "proj_out")
 
@@ -29,7 +29,9 @@ OTHERS = ("transformer_blocks.0.attn1.to_q", "transformer_blocks.1.ff.net.0.proj
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny model with a Motion LoRA, equal matrices, and one so small that a graph has it in its own file."""
-    folder = write_tiny_model(tmp_path_factory.mktemp("models") / "moving", transformer={"time_width": 6})
+    folder = write_tiny_model(
+        tmp_path_factory.mktemp("models") / "moving", transformer={"time_width": 6, "pixel_widths": []}
+    )
     network = network_of(folder)
     for gate in network.copy_gate.gates:
         gate.weight.data.zero_()

@@ -25,7 +25,7 @@ def key_of(transformer):
 
 
 @every_shape
-@pytest.mark.parametrize("model", ["tiny_model", pytest.param("released_model", marks=pytest.mark.long)])
+@pytest.mark.parametrize("model", ["released_model", pytest.param("tiny_model", marks=pytest.mark.long)])
 def test_it_computes_what_torch_does(model, shape, request, tmp_path, skeletons):
     transformer = network_of(request.getfixturevalue(model))
     network = denoiser(transformer, open_graph(skeletons(model, transformer), transformer))
@@ -47,9 +47,9 @@ def skeletons(tmp_path_factory):
     return skeleton
 
 
-def test_other_numbers_need_no_other_graph(tiny_model, skeletons):
-    transformer = network_of(tiny_model)
-    skeleton = skeletons("tiny_model", transformer)
+def test_other_numbers_need_no_other_graph(released_model, skeletons):
+    transformer = network_of(released_model)
+    skeleton = skeletons("released_model", transformer)
     for block in transformer.transformer_blocks:
         block.attn1.to_q.weight.data.mul_(1.5)
     network = denoiser(transformer, open_graph(skeleton, transformer))
@@ -68,15 +68,15 @@ def test_float16(released_model, tmp_path):
     assert (v - eager).abs().max() < 1e-2 * eager.abs().max()
 
 
-def test_it_holds_no_numbers(tiny_model, skeletons):
-    skeleton = skeletons("tiny_model", network_of(tiny_model))
+def test_it_holds_no_numbers(released_model, skeletons):
+    skeleton = skeletons("released_model", network_of(released_model))
     assert skeleton.path.stat().st_size < 100_000 and len(list(skeleton.path.parent.iterdir())) == 2
     assert read_skeleton(skeleton.path.parent) == skeleton
 
 
 @pytest.mark.parametrize("name", [GRAPH, MANIFEST])
-def test_a_damaged_one_is_none(tiny_model, tmp_path, name, skeletons):
-    whole = skeletons("tiny_model", network_of(tiny_model)).path.parent
+def test_a_damaged_one_is_none(released_model, tmp_path, name, skeletons):
+    whole = skeletons("released_model", network_of(released_model)).path.parent
     folder = shutil.copytree(whole, tmp_path / "skeleton")
     (folder / name).write_bytes((folder / name).read_bytes()[:-9] + b"?" * 9)
     assert read_skeleton(folder) is None and read_skeleton(tmp_path / "nothing") is None

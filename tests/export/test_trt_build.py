@@ -19,7 +19,10 @@ from layerflow_export.trt.profile import parse_profile
 from layerflow_export.trt.report import checked_engine, report_path
 
 pytest.importorskip("tensorrt_rtx", reason="there is no TensorRT-RTX for this platform")
-pytestmark = pytest.mark.skipif(installed().name != "tensorrt_rtx", reason="the full TensorRT needs a GPU")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(installed().name != "tensorrt_rtx", reason="the full TensorRT needs a GPU"),
+]
 
 SIZES = ("batch=1/2/2", "frames=1/2/4", "rows=2/4/6", "columns=2/4/6", "text_tokens=1/24/48")
 PROFILE = parse_profile(SIZES)

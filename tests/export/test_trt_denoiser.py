@@ -27,7 +27,7 @@ from layerflow_export.trt.engine_cache import MAX_NETWORKS, engine_content, engi
 from layerflow_export.trt.report import read_report, report_path
 from layerflow_export.trt.runtime import EngineCore
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 SHAPE = (2, 8, 4, 6, 3, 8)  # the largest that the tiny model's engine takes
 SHORTER = (1, 4, 4, 6, 3, 5)

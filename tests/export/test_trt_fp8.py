@@ -17,12 +17,15 @@ from layerflow_export.trt.graph import read_graph
 from layerflow_export.trt.header import read_header
 
 pytest.importorskip("tensorrt_rtx", reason="there is no TensorRT-RTX for this platform")
-pytestmark = pytest.mark.skipif(installed().name != "tensorrt_rtx", reason="the full TensorRT needs a GPU")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(installed().name != "tensorrt_rtx", reason="the full TensorRT needs a GPU"),
+]
 
 PRODUCTS = 4  # of each block: query, key and value as one, what leaves attention, and the two of the feed-forward
 
 
-@pytest.fixture(scope="module", params=["tiny_model", pytest.param("released_model", marks=pytest.mark.long)])
+@pytest.fixture(scope="module", params=["released_model", pytest.param("tiny_model", marks=pytest.mark.long)])
 def built(request, tmp_path_factory):
     """The command line for a model, the folder it builds in, and the report."""
     folder = tmp_path_factory.mktemp("fp8")

@@ -239,6 +239,7 @@ def test_a_guide_and_views(nuke, node, home):  # noqa: F811
     no_trouble()
 
 
+@pytest.mark.long
 def test_a_foreground_for_a_background_and_no_server(nuke, node, engine, monkeypatch):
     """The other tasks take their own input; without an engine a sentence says what to do."""
     from nuke import _stand_in

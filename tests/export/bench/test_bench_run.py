@@ -94,6 +94,7 @@ def test_what_cannot_run_is_listed_with_its_sentence(tiny_model):
     assert "there is no backend 'nonsense'" in report.refused["nonsense"]
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("one_process")
 def test_a_quality_that_a_backend_refuses():
     case = Case(model="mini", task="decompose", steps=2)
