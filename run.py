@@ -18,7 +18,6 @@ SCRIPTS = "Scripts" if os.name == "nt" else "bin"
 BIN = VENV / SCRIPTS
 STAMP = "layerflow-installed"  # says what a venv holds, so that a second run needs no pip and no network
 DEMO = "out/demo"
-PYTEST = ("pytest", "-n2", "--dist=loadfile", "--no-loadscope-reorder")  # two files at a time, the slow ones first
 
 
 def call(*command):
@@ -77,8 +76,8 @@ def test(arguments):
     if install_layerflow("[dev]"):
         return 1
     install_blenders()
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # so that the threads of two tests leave each other the cores
-    codes = [call(BIN / name, *rest) for name, *rest in (*checks, (*PYTEST, *arguments))]
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # two tests at a time have a core each
+    codes = [call(BIN / name, *rest) for name, *rest in (*checks, ("pytest", "-n2", "--dist=loadfile", *arguments))]
     return next((code for code in codes if code), 0)
 
 

@@ -46,7 +46,7 @@ def run(monkeypatch, tmp_path):
     monkeypatch.setattr(module, "ROOT", tmp_path)
     monkeypatch.setattr(module, "VENV", tmp_path / ".venv")
     monkeypatch.setattr(module, "BIN", tmp_path / ".venv" / module.SCRIPTS)
-    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")  # as it sets it, but for this test alone
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # as it sets it, but for this test alone
     module.calls, module.exit_code = [], 0
 
     def call(*command):
@@ -132,7 +132,7 @@ def test_the_first_failing_check_counts_and_all_of_them_run(run, monkeypatch):
     monkeypatch.setattr(run, "call", call)
     assert run.test(["-k", "wire"]) == 1
     assert [name for name, *_ in started] == ["ruff", "ruff", "mypy", "lint-imports", "pytest"]
-    assert started[-1] == ("pytest", "-n2", "--dist=loadfile", "--no-loadscope-reorder", "-k", "wire")
+    assert started[-1] == ("pytest", "-n2", "--dist=loadfile", "-k", "wire")
 
 
 def test_the_readme_s_first_commands_are_the_ones_ci_runs():

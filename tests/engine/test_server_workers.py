@@ -158,7 +158,7 @@ def test_a_shot_that_cannot_be_made_fails_with_its_sentence(server, tiny_model, 
     assert job.state == "failed" and "no.%04d.exr" in job.message
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_kill_9_of_the_worker(server, shot, undisturbed, tmp_path) -> None:
     store, post = server.store, server.supervisor.posts[0]
     job, restarts = store.submit(shot)[0].id, post.restarts

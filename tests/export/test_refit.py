@@ -182,9 +182,9 @@ def test_loras_that_are_not_there_or_do_not_fit_are_refused(model, graph, tmp_pa
     assert "weight" in sentence
 
 
-def test_motion_without_a_motion_lora_is_refused(tiny_model, tiny_graph, tmp_path, capsys):
-    sentence = refused(capsys, tiny_graph, tmp_path / "a", "--model", tiny_model, "--motion", "1")
-    assert sentence.endswith("model tiny has no Motion LoRA; leave motion at 0 or choose another model")
+def test_motion_without_a_motion_lora_is_refused(released_model, released_graph, tmp_path, capsys):
+    sentence = refused(capsys, released_graph, tmp_path / "a", "--model", released_model, "--motion", "1")
+    assert sentence.endswith("model released-rgba has no Motion LoRA; leave motion at 0 or choose another model")
 
 
 def test_a_damaged_graph_is_refused(model, graph, tmp_path, capsys):
