@@ -202,6 +202,7 @@ def test_a_path_outside_is_told_to_programs_too(client, service):
         ("GET", "/v1/jobs?state=lost", 422, "state is not right: input should be 'queued', 'running'"),
         ("GET", "/v1/jobs?stat=done", 422, "there is no field 'stat' here; leave it out"),
         ("GET", "/v1/jobs?limit=0", 422, "limit is not right: input should be greater than or equal to 1;"),
+        ("GET", "/v1/jobs?limit=1%C2%85", 422, "a number is written in digits alone; leave it out"),
         ("GET", f"/v1/jobs?limit={'9' * 5000}", 422, "limit is not right: "),
         ("GET", "/v1/jobs?after=5", 422, "a job's id is 32 hex digits, got '5'"),
         ("GET", f"/v1/jobs?after={NO_JOB}", 404, f"there is no job {NO_JOB}"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema
 
 from layerflow import wire
 from layerflow.server.asked import EXAMPLE, request_schema
@@ -90,6 +90,13 @@ class Nothing(Strict):
     """An empty object."""
 
 
+def _in_digits(value: object) -> object:
+    """The text of a number as it is; pydantic would take any white space around it too, Unicode's included."""
+    if isinstance(value, str) and not (value.isascii() and value.isdigit()):
+        raise ValueError("a number is written in digits alone; leave it out, or send one like 100")
+    return value
+
+
 class Wanted(BaseModel):
     """Which jobs to list."""
 
@@ -97,7 +104,9 @@ class Wanted(BaseModel):
 
     state: State | None = Field(default=None, description="Only jobs in this state.")
     label: Label | None = Field(default=None, description="Only jobs with this label.")
-    limit: int = Field(default=100, ge=1, le=1000, description="How many at most; long shots make a page end early.")
+    limit: Annotated[int, BeforeValidator(_in_digits)] = Field(
+        default=100, ge=1, le=1000, description="How many at most; long shots make a page end early."
+    )
     after: JobId | None = Field(default=None, description="Only those behind this job; `next` of the page before.")
 
 
